@@ -1,0 +1,41 @@
+"""Measure softplus, ReLU and any other PyTorch activation on your own inputs.
+
+The public names load on first use: importing the package imports neither torch nor pandas.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actcompare.activations import CATALOGUE as CATALOGUE
+    from actcompare.activations import Activation as Activation
+    from actcompare.activations import parse as parse
+    from actcompare.errors import ActcompareError as ActcompareError
+    from actcompare.evaluation import Evaluation as Evaluation
+    from actcompare.evaluation import evaluate as evaluate
+    from actcompare.properties import Comparison as Comparison
+    from actcompare.properties import compare as compare
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "CATALOGUE": "activations",
+    "Activation": "activations",
+    "parse": "activations",
+    "ActcompareError": "errors",
+    "Evaluation": "evaluation",
+    "evaluate": "evaluation",
+    "Comparison": "properties",
+    "compare": "properties",
+}
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'actcompare' has no attribute {name!r}")
+    return getattr(import_module(f"actcompare.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,446 @@
+"""The catalogue of elementwise activations, and the SPEC grammar that names one.
+
+A SPEC is `relu`, `softplus:beta=2,threshold=30`, or a user's own `package.module:Name` or
+`path/to/file.py:Name`, with parameters as in `my.acts:Snake:a=0.5`: a part with `=` is parameters.
+The catalogue is rows only; torch is imported when a function is built.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import math
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actcompare.errors import ActcompareError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+Value = float | int | str | bool
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of an activation: its default and what it may be."""
+
+    name: str
+    default: float | str
+    above: float | None = None
+    """Exclusive lower bound."""
+    at_least: float | None = None
+    """Inclusive lower bound."""
+    choices: tuple[str, ...] = ()
+
+    @property
+    def bounds(self) -> str:
+        """What the parameter may be, in words a person can read."""
+        if self.choices:
+            return " or ".join(self.choices)
+        if self.above is not None:
+            return f"> {self.above:g}"
+        if self.at_least is not None:
+            return f">= {self.at_least:g}"
+        return "finite"
+
+    def check(self, value: Value, label: str) -> float | str:
+        """The value, if it lies within the bounds.
+
+        Raises:
+            UsageError: it does not.
+        """
+        if self.choices:
+            if value not in self.choices:
+                raise UsageError(f"{label}: {self.name} must be {self.bounds}, not {value!r}")
+            return str(value)
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        if good and isinstance(value, int | float):
+            good = math.isfinite(value)
+            good &= self.above is None or value > self.above
+            good &= self.at_least is None or value >= self.at_least
+        if not good:
+            wanted = "a finite number" if self.bounds == "finite" else f"finite and {self.bounds}"
+            raise UsageError(f"{label}: {self.name} must be {wanted}, not {value}")
+        return float(value)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the catalogue.
+
+    Formulas are expressions over `x` and the parameters. `formula` and `derivative` are written to
+    be read; where their arithmetic would cancel or overflow, `stable` and `stable_derivative` are
+    the same functions written for computing. At a kink the derivative is the one PyTorch chose.
+    """
+
+    name: str
+    torch_class: str
+    formula: str
+    derivative: str
+    parameters: tuple[Parameter, ...] = ()
+    stable: str = ""
+    stable_derivative: str = ""
+    fixed: Mapping[str, Value] = field(default_factory=dict)
+    """Parameter values that make this row another function than its plain name."""
+    ascending: tuple[str, str] | None = None
+    """Two parameters, of which the first must be the smaller."""
+
+    @property
+    def spec(self) -> str:
+        """The SPEC that names this row."""
+        return _label(self.name, self.fixed)
+
+
+def _hard(low: str, high: str, slope: str = "1") -> str:
+    return f"where(({low} < x) & (x < {high}), {slope}, 0)"
+
+
+_TANH_APPROXIMATION = (
+    Parameter("approximate", "none", choices=("none", "tanh")),
+)  # fmt: skip
+
+CATALOGUE: tuple[Entry, ...] = (
+    Entry("relu", "ReLU", "max(0, x)", "where(x > 0, 1, 0)"),
+    Entry(
+        "softplus", "Softplus",
+        "log(1 + exp(beta*x))/beta",
+        "sigmoid(beta*x)",
+        (Parameter("beta", 1.0, above=0), Parameter("threshold", 20.0, at_least=0)),
+        stable="softplus(beta*x)/beta",
+    ),
+    Entry(
+        "gelu", "GELU",
+        "x*Phi(x)",
+        "Phi(x) + x*phi(x)",
+        _TANH_APPROXIMATION,
+    ),
+    Entry(
+        "gelu", "GELU",
+        "x*(1 + tanh(sqrt(2/pi)*(x + 0.044715*x**3)))/2",
+        "sigmoid(t := sqrt(8/pi)*(x + 0.044715*x**3))"
+        " + x*sigmoid(t)*sigmoid(-t)*sqrt(8/pi)*(1 + 0.134145*x**2)",
+        _TANH_APPROXIMATION,
+        stable="x*sigmoid(sqrt(8/pi)*(x + 0.044715*x**3))",
+        fixed={"approximate": "tanh"},
+    ),
+    Entry(
+        "silu", "SiLU",
+        "x*sigmoid(x)",
+        "sigmoid(x)*(1 + x*(1 - sigmoid(x)))",
+        stable_derivative="sigmoid(x)*(1 + x*sigmoid(-x))",
+    ),
+    Entry(
+        "mish", "Mish",
+        "x*tanh(softplus(x))",
+        "tanh(softplus(x)) + x*sigmoid(x)*(1 - tanh(softplus(x))**2)",
+        stable_derivative="tanh(softplus(x)) + x*sigmoid(x)/cosh(softplus(x))**2",
+    ),
+    Entry(
+        "leaky_relu", "LeakyReLU",
+        "where(x > 0, x, negative_slope*x)",
+        "where(x > 0, 1, negative_slope)",
+        (Parameter("negative_slope", 0.01),),
+    ),
+    Entry(
+        "prelu", "PReLU",
+        "where(x > 0, x, init*x)",
+        "where(x > 0, 1, init)",
+        (Parameter("init", 0.25),),
+    ),
+    Entry(
+        "rrelu", "RReLU",
+        "where(x > 0, x, (lower + upper)/2*x)",
+        "where(x > 0, 1, (lower + upper)/2)",
+        (Parameter("lower", 1 / 8), Parameter("upper", 1 / 3)),
+        ascending=("lower", "upper"),
+    ),
+    Entry(
+        "elu", "ELU",
+        "where(x > 0, x, alpha*(exp(x) - 1))",
+        "where(x > 0, 1, alpha*exp(x))",
+        (Parameter("alpha", 1.0),),
+        stable="where(x > 0, x, alpha*expm1(x))",
+    ),
+    Entry(
+        "celu", "CELU",
+        "where(x > 0, x, alpha*(exp(x/alpha) - 1))",
+        "where(x > 0, 1, exp(x/alpha))",
+        (Parameter("alpha", 1.0, above=0),),
+        stable="where(x > 0, x, alpha*expm1(x/alpha))",
+    ),
+    Entry(
+        "selu", "SELU",
+        "SELU_SCALE*where(x > 0, x, SELU_ALPHA*(exp(x) - 1))",
+        "SELU_SCALE*where(x > 0, 1, SELU_ALPHA*exp(x))",
+        stable="SELU_SCALE*where(x > 0, x, SELU_ALPHA*expm1(x))",
+    ),
+    Entry("relu6", "ReLU6", "min(max(0, x), 6)", _hard("0", "6")),
+    Entry(
+        "hardswish", "Hardswish",
+        "x*min(max(0, x + 3), 6)/6",
+        "where(x <= -3, 0, where(x < 3, (2*x + 3)/6, 1))",
+    ),
+    Entry(
+        "sigmoid", "Sigmoid",
+        "1/(1 + exp(-x))",
+        "sigmoid(x)*(1 - sigmoid(x))",
+        stable="sigmoid(x)",
+        stable_derivative="sigmoid(x)*sigmoid(-x)",
+    ),
+    Entry(
+        "logsigmoid", "LogSigmoid",
+        "-log(1 + exp(-x))",
+        "sigmoid(-x)",
+        stable="-softplus(-x)",
+    ),
+    Entry("hardsigmoid", "Hardsigmoid", "max(0, min(1, x/6 + 1/2))", _hard("-3", "3", "1/6")),
+    Entry(
+        "tanh", "Tanh",
+        "tanh(x)",
+        "1 - tanh(x)**2",
+        stable_derivative="1/cosh(x)**2",
+    ),
+    Entry(
+        "hardtanh", "Hardtanh",
+        "max(min_val, min(max_val, x))",
+        _hard("min_val", "max_val"),
+        (Parameter("min_val", -1.0), Parameter("max_val", 1.0)),
+        ascending=("min_val", "max_val"),
+    ),
+    Entry("softsign", "Softsign", "x/(1 + abs(x))", "1/(1 + abs(x))**2"),
+    Entry(
+        "tanhshrink", "Tanhshrink",
+        "x - tanh(x)",
+        "tanh(x)**2",
+        stable="tanhshrink(x)",
+    ),
+    Entry(
+        "softshrink", "Softshrink",
+        "sign(x)*max(abs(x) - lambd, 0)",
+        "where(abs(x) > lambd, 1, 0)",
+        (Parameter("lambd", 0.5, at_least=0),),
+    ),
+    Entry(
+        "hardshrink", "Hardshrink",
+        "where(abs(x) > lambd, x, 0)",
+        "where(abs(x) > lambd, 1, 0)",
+        (Parameter("lambd", 0.5, at_least=0),),
+    ),
+    Entry(
+        # torch has no defaults for these two: 1 and 0 are the thresholded ReLU of Konda et al. 2015.
+        "threshold", "Threshold",
+        "where(x > threshold, x, value)",
+        "where(x > threshold, 1, 0)",
+        (Parameter("threshold", 1.0), Parameter("value", 0.0)),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation somebody named by a SPEC, with its parameters checked."""
+
+    label: str
+    """A SPEC that names it again."""
+    parameters: Mapping[str, Value]
+    entry: Entry | None = None
+    """Its row of the catalogue; None for a user's own function."""
+    target: str = ""
+    """`module:Name` or `file.py:Name` of a user's own function."""
+
+    def build(
+        self, dtype: "torch.dtype", device: "torch.device"
+    ) -> "Callable[[torch.Tensor], torch.Tensor]":
+        """The function itself, its weights (if any) in `dtype` on `device`.
+
+        Raises:
+            ActcompareError: a user's own function cannot be imported or made.
+        """
+        import torch
+
+        if self.entry is None:
+            function = _load_users_own(self.target, self.parameters)
+        else:
+            function = getattr(torch.nn, self.entry.torch_class)(**self.parameters)
+        if isinstance(function, torch.nn.Module):
+            function = function.eval().to(device, dtype)
+        return function
+
+
+def parse(spec: str) -> Activation:
+    """Read a SPEC.
+
+    Raises:
+        UsageError: no such activation, no such parameter, or a value out of bounds.
+    """
+    parts = spec.strip().split(":")
+    if "=" in parts[-1]:
+        *names, text = parts
+        given = _parse_parameters(text, spec)
+    else:
+        names, given = parts, {}
+    if len(names) > 1:
+        target = ":".join(names)
+        if not names[-1] or not names[-2]:
+            raise UsageError(f"{spec!r} names nothing: write module:Name or file.py:Name")
+        return Activation(_label(target, given), given, target=target)
+    return _from_catalogue(names[0] if names else "", given, spec)
+
+
+def _from_catalogue(name: str, given: dict[str, Value], spec: str) -> Activation:
+    rows = [entry for entry in CATALOGUE if entry.name == name]
+    if not rows:
+        raise UsageError(f"unknown activation {name!r}{_did_you_mean(name)}")
+    known = {parameter.name: parameter for parameter in rows[0].parameters}
+    for parameter in given:
+        if parameter not in known:
+            has = f"its parameters are {', '.join(known)}" if known else "it has none"
+            raise UsageError(f"{spec}: {name} has no parameter {parameter!r}; {has}")
+    checked = {
+        key: parameter.check(given.get(key, parameter.default), spec)
+        for key, parameter in known.items()
+    }
+    entry = max(
+        (row for row in rows if row.fixed.items() <= checked.items()),
+        key=lambda row: len(row.fixed),
+    )
+    if entry.ascending:
+        low, high = entry.ascending
+        if float(checked[low]) >= float(checked[high]):
+            raise UsageError(f"{spec}: {low} must be below {high}")
+    changed = {key: v for key, v in checked.items() if v != known[key].default}
+    return Activation(_label(name, changed), checked, entry=entry)
+
+
+def parse_all(specs: "tuple[str | Activation, ...] | list[str | Activation]") -> list[Activation]:
+    """Read several SPECs; `all` stands for the whole catalogue."""
+    activations: list[Activation] = []
+    for spec in specs:
+        if isinstance(spec, Activation):
+            activations.append(spec)
+        elif spec == "all":
+            activations += [parse(entry.spec) for entry in CATALOGUE]
+        else:
+            activations.append(parse(spec))
+    if not activations:
+        raise UsageError("no activation given: --act relu names one")
+    return activations
+
+
+def _did_you_mean(name: str) -> str:
+    names = sorted({entry.name for entry in CATALOGUE})
+    by_class = {entry.torch_class.lower(): entry.name for entry in CATALOGUE}
+    if name.lower() in by_class:
+        return f": did you mean {by_class[name.lower()]}?"
+    close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    if close:
+        return f": did you mean {' or '.join(close)}?"
+    return ": `actcompare list` shows the catalogue; your own is written module:Name or file.py:Name"
+
+
+def _parse_parameters(text: str, spec: str) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for part in text.split(","):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (key and equals and value):
+            raise UsageError(f"{spec!r}: parameters are written name=value,name=value")
+        if key in values:
+            raise UsageError(f"{spec!r}: {key} is given twice")
+        values[key] = _read_value(value)
+    return values
+
+
+def _read_value(text: str) -> Value:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _label(name: str, parameters: Mapping[str, Value]) -> str:
+    def short(value: Value) -> str:
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1e16:
+            return str(int(value))
+        return str(value)
+
+    if not parameters:
+        return name
+    return name + ":" + ",".join(f"{key}={short(value)}" for key, value in parameters.items())
+
+
+def _load_users_own(target: str, parameters: Mapping[str, Value]) -> Callable[..., Any]:
+    """Import `module:Name` or `file.py:Name` and make a function of one tensor of it.
+
+    A class is instantiated with the parameters; to a plain function they are passed on each call.
+    """
+    module_name, _, name = target.rpartition(":")
+    module = _import_users_own(module_name, target)
+    try:
+        made = getattr(module, name)
+    except AttributeError:
+        near = difflib.get_close_matches(name, dir(module), n=1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        raise ActcompareError(f"{module_name} has no {name!r}{hint}") from None
+    if not callable(made):
+        raise ActcompareError(f"{target} is a {type(made).__name__}, not a function or a module")
+    if isinstance(made, type):
+        try:
+            made = made(**parameters)
+        except Exception as error:
+            raise ActcompareError(f"{target} cannot be made: {describe(error)}") from error
+        if not callable(made):
+            raise ActcompareError(f"{target} makes objects that cannot be called")
+        return made  # type: ignore[no-any-return]
+    if not parameters:
+        return made  # type: ignore[no-any-return]
+    return lambda x: made(x, **parameters)
+
+
+def _import_users_own(module_name: str, target: str) -> object:
+    try:
+        if module_name.endswith(".py"):
+            path = Path(module_name).resolve()
+            if not path.is_file():
+                raise ActcompareError(f"{module_name} does not exist")
+            # One module per file however often it is named, so that its classes stay the same.
+            name = f"_actcompare_user_{path.stem}_{abs(hash(path)):x}"
+            if name in sys.modules:
+                return sys.modules[name]
+            spec = importlib.util.spec_from_file_location(name, path)
+            if spec is None or spec.loader is None:
+                raise ActcompareError(f"{module_name} is not a Python file")
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[name]
+                raise
+            return module
+        if "" not in sys.path and str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        return importlib.import_module(module_name)
+    except ActcompareError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise ActcompareError(
+                f"{target}: no module named {error.name!r} here or on the Python path"
+                " (a file is written path/to/file.py:Name)"
+            ) from None
+        raise ActcompareError(f"{module_name} cannot be imported: {describe(error)}") from error
+    except Exception as error:
+        raise ActcompareError(f"{module_name} cannot be imported: {describe(error)}") from error
+
+
+def describe(error: BaseException) -> str:
+    """An exception on one line: its type and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,132 @@
+"""What machine, library versions and device a result came from; and which device was asked for."""
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+import actcompare
+from actcompare.errors import ActcompareError, UsageError
+
+DTYPES = {
+    "float32": torch.float32,
+    "float64": torch.float64,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a result was computed."""
+
+    actcompare: str
+    torch: str
+    python: str
+    platform: str
+    cpu: str
+    cores: int
+    """Cores this process may use."""
+    threads: int
+    """Threads torch uses within an operation."""
+    device: str
+    device_name: str
+
+    def as_dict(self) -> dict[str, object]:
+        """The record as plain data."""
+        return asdict(self)
+
+
+def describe_environment(device: torch.device) -> Environment:
+    """The environment of this process, with `device` named."""
+    cpu = _cpu_name()
+    return Environment(
+        actcompare=actcompare.__version__,
+        torch=torch.__version__,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=cpu,
+        cores=_usable_cores(),
+        threads=torch.get_num_threads(),
+        device=str(device),
+        device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
+    )
+
+
+def available_devices() -> list[str]:
+    """Every device this torch can compute on, with its name."""
+    devices = [f"cpu ({_cpu_name()}, {_usable_cores()} cores)"]
+    devices += [
+        f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())
+    ]
+    if torch.backends.mps.is_available():
+        devices.append("mps (Apple GPU)")
+    return devices
+
+
+def resolve_dtype(name: str) -> torch.dtype:
+    """The torch dtype of that name.
+
+    Raises:
+        UsageError: it is not one of float32, float64, bfloat16, float16.
+    """
+    if name not in DTYPES:
+        raise UsageError(
+            f"dtype {name!r} is not one of {', '.join(DTYPES)}: activations need floating point"
+        )
+    return DTYPES[name]
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name, known to be there.
+
+    Raises:
+        UsageError: no such kind of device.
+        ActcompareError: this machine or this torch build does not have it.
+    """
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
+        raise UsageError(f"device {name!r} is not one of cpu, cuda, cuda:N, mps")
+    if kind == "cuda":
+        _require_cuda(name, int(index or 0))
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ActcompareError(
+            f"device mps: torch {torch.__version__} on {platform.system()} has no Apple GPU;"
+            " use --device cpu"
+        )
+    return torch.device(name)
+
+
+def _require_cuda(name: str, index: int) -> None:
+    if torch.version.cuda is None and torch.version.hip is None:
+        raise ActcompareError(
+            f"device {name}: this torch ({torch.__version__}) is built without CUDA; install a CUDA"
+            " build (https://pytorch.org/get-started/locally) or use --device cpu"
+        )
+    found = torch.cuda.device_count()
+    if found == 0:
+        raise ActcompareError(
+            f"device {name}: torch {torch.__version__} is built for CUDA {torch.version.cuda} but"
+            " finds no GPU; check that nvidia-smi lists one, or use --device cpu"
+        )
+    if index >= found:
+        last = f"cuda:0 to cuda:{found - 1}" if found > 1 else "cuda:0"
+        raise ActcompareError(f"device {name}: this machine has {last}")
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,394 @@
+"""f, f' and f'' at given points, from autograd on the real torch function."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from actcompare.activations import Activation, describe, parse_all
+from actcompare.environment import (
+    Environment,
+    describe_environment,
+    resolve_device,
+    resolve_dtype,
+)
+from actcompare.errors import ActcompareError, UsageError
+from actcompare.reference import exact_at, ulp_error
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Function = Callable[[Tensor], Tensor]
+Points = Sequence[float] | npt.NDArray[np.floating] | Tensor
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What was asked for."""
+
+    activations: tuple[str, ...]
+    order: int
+    error: bool
+    dtype: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Why a printed number would mislead."""
+
+    kind: str
+    label: str
+    """The activation, or the empty string where it concerns x itself."""
+    message: str
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Exact results and the error of the computed ones, float64 of shape (point,)."""
+
+    exact: Tensor
+    ulp_error: Tensor
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """One activation at the points, each of shape (point,) on the CPU in the dtype computed with."""
+
+    label: str
+    value: Tensor
+    grad: Tensor | None
+    """f', for order 1 and 2."""
+    grad2: Tensor | None
+    """f'', for order 2 where torch can differentiate twice."""
+    accuracy: Accuracy | None
+    """Of the value; None unless asked for, and for a user's own function."""
+    grad_accuracy: Accuracy | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Activations at points."""
+
+    config: EvaluationConfig
+    environment: Environment
+    x: Tensor
+    """The points, shape (point,), as rounded into the dtype, on the CPU."""
+    results: tuple[Derivatives, ...]
+    cautions: tuple[Caution, ...]
+
+    def columns(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Tidy columns: one record per point and activation, activations varying fastest."""
+        points, k = len(self.x), len(self.results)
+
+        def interleave(tensors: Sequence[Tensor | None]) -> npt.NDArray[np.generic]:
+            if all(tensor is None for tensor in tensors):
+                return np.full(points * k, None, dtype=object)
+            absent = torch.full((points,), math.nan)
+            stacked = [(absent if t is None else t).double().numpy() for t in tensors]
+            out = np.stack(stacked, axis=1)
+            if any(tensor is None for tensor in tensors):
+                out = out.astype(object)
+                out[:, [tensor is None for tensor in tensors]] = None
+            return out.reshape(-1)
+
+        columns: dict[str, npt.NDArray[np.generic]] = {
+            "x": np.repeat(self.x.double().numpy(), k),
+            "activation": np.tile(np.array([r.label for r in self.results], dtype=object), points),
+            "value": interleave([r.value for r in self.results]),
+        }
+        if self.config.error:
+            accuracies = [r.accuracy for r in self.results]
+            columns["exact"] = interleave([a and a.exact for a in accuracies])
+            columns["ulp_error"] = interleave([a and a.ulp_error for a in accuracies])
+        if self.config.order >= 1:
+            columns["grad"] = interleave([r.grad for r in self.results])
+            if self.config.error:
+                accuracies = [r.grad_accuracy for r in self.results]
+                columns["grad_exact"] = interleave([a and a.exact for a in accuracies])
+                columns["grad_ulp_error"] = interleave([a and a.ulp_error for a in accuracies])
+        if self.config.order == 2:
+            columns["grad2"] = interleave([r.grad2 for r in self.results])
+        return columns
+
+    def frame(self) -> "pd.DataFrame":
+        """The tidy records as a DataFrame: `x`, `activation`, `value`, `grad` and so on."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns())
+
+
+def evaluate(
+    x: Points,
+    activations: Sequence[str | Activation] = ("relu", "softplus"),
+    *,
+    order: int = 1,
+    error: bool = False,
+    dtype: str = "float32",
+    device: str = "cpu",
+) -> Evaluation:
+    """Evaluate activations and their derivatives at points.
+
+    Args:
+        x: the points, any shape; taken in C order.
+        activations: SPECs such as "softplus:beta=2".
+        order: how many derivatives, 0, 1 or 2.
+        error: compare values and first derivatives with exact ones.
+        dtype: float32, float64, bfloat16 or float16.
+        device: cpu, cuda, cuda:N or mps.
+
+    Raises:
+        UsageError: a bad SPEC, dtype, order or no points.
+        ActcompareError: the device is not there, or a function fails on it.
+    """
+    if order not in (0, 1, 2):
+        raise UsageError(f"order must be 0, 1 or 2, not {order}")
+    where, kind = resolve_device(device), resolve_dtype(dtype)
+    parsed = parse_all(list(activations))
+    given = _as_points(x)
+    points = given.to(kind)
+    results, cautions = [], _rounding_caution(given, points, dtype)
+    for activation in parsed:
+        function = activation.build(kind, where)
+        value, grad, grad2 = differentiate(function, points.to(where), activation.label, order)
+        accuracy = grad_accuracy = None
+        if error:
+            accuracy = _accuracy(activation, points, value, derivative=False)
+            if grad is not None:
+                grad_accuracy = _accuracy(activation, points, grad, derivative=True)
+        result = Derivatives(activation.label, value, grad, grad2, accuracy, grad_accuracy)
+        results.append(result)
+        cautions += _result_cautions(activation, function, points, result, order, where)
+    config = EvaluationConfig(tuple(a.label for a in parsed), order, error, dtype, device)
+    return Evaluation(
+        config, describe_environment(where), points, tuple(results), tuple(cautions)
+    )
+
+
+def differentiate(
+    function: Function, x: Tensor, label: str, order: int
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """The function and its derivatives at `x`, shape (point,), brought to the CPU.
+
+    A derivative beyond `order` is None, and so is a second derivative that torch does not have.
+
+    Raises:
+        ActcompareError: the function fails, or is not elementwise.
+    """
+    leaf = x.detach().clone().requires_grad_(order > 0)
+    try:
+        y = function(leaf)
+    except Exception as error:
+        raise ActcompareError(
+            f"{label} fails on {str(x.dtype).removeprefix('torch.')} on {x.device}:"
+            f" {describe(error)}"
+        ) from error
+    if not isinstance(y, Tensor):
+        raise ActcompareError(f"{label} returns {type(y).__name__}, not a tensor")
+    if y.shape != x.shape:
+        raise ActcompareError(
+            f"{label} is not elementwise: shape {tuple(x.shape)} in, {tuple(y.shape)} out"
+        )
+    if y.dtype != x.dtype:
+        raise ActcompareError(f"{label} returns {y.dtype} for {x.dtype} input")
+    grad = grad2 = None
+    if order >= 1:
+        grad = _derivative(y, leaf, label, keep_graph=order == 2)
+    if order == 2 and grad is not None:
+        try:
+            grad2 = _derivative(grad, leaf, label, keep_graph=False)
+        except ActcompareError as error:
+            if "not implemented" not in str(error) and "twice" not in str(error):
+                raise
+    return _to_cpu(y), _to_cpu(grad), _to_cpu(grad2)
+
+
+@overload
+def _to_cpu(tensor: Tensor) -> Tensor: ...
+@overload
+def _to_cpu(tensor: None) -> None: ...
+def _to_cpu(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach().cpu()
+
+
+def _derivative(y: Tensor, x: Tensor, label: str, *, keep_graph: bool) -> Tensor:
+    if not y.requires_grad:
+        return torch.zeros_like(x)
+    # y * ones hands the function's backward a contiguous gradient; y.sum() alone would hand it an
+    # expanded one, which torch computes on another path, and grad_outputs= would import sympy.
+    total = (y * torch.ones_like(y)).sum()
+    try:
+        (grad,) = torch.autograd.grad(
+            total, x, create_graph=keep_graph, retain_graph=keep_graph, materialize_grads=True
+        )
+    except Exception as error:
+        raise ActcompareError(
+            f"the derivative of {label} fails on {x.device}: {describe(error)}"
+        ) from error
+    return grad
+
+
+def _as_points(x: Points) -> Tensor:
+    try:
+        if not isinstance(x, Tensor):
+            x = torch.as_tensor(np.ascontiguousarray(x, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"x must be numbers: {describe(error)}") from None
+    if x.is_complex():
+        raise UsageError("x must be real numbers, not complex")
+    points = x.detach().cpu().double().reshape(-1)
+    if len(points) == 0:
+        raise UsageError("no points to evaluate at")
+    return points
+
+
+def _accuracy(
+    activation: Activation, x: Tensor, computed: Tensor, *, derivative: bool
+) -> Accuracy | None:
+    compared = ulp_error(activation, x, computed, derivative=derivative)
+    return compared and Accuracy(*compared)
+
+
+# --- where a printed number would mislead --------------------------------------------------------
+
+
+def _rounding_caution(given: Tensor, points: Tensor, dtype: str) -> list[Caution]:
+    changed = (given != points.double()) & ~given.isnan()
+    if not changed.any():
+        return []
+    first = int(changed.nonzero()[0])
+    was, became = given[first].item(), points[first].item()
+    message = f"x = {was!r} is not a {dtype} number; evaluated at {became!r} instead"
+    return [Caution("rounded", "", message)]
+
+
+def _result_cautions(
+    activation: Activation,
+    function: Function,
+    x: Tensor,
+    result: Derivatives,
+    order: int,
+    device: torch.device,
+) -> list[Caution]:
+    label, cautions = activation.label, []
+
+    def caution(kind: str, message: str) -> None:
+        cautions.append(Caution(kind, label, message))
+
+    for name, y, derivative in (("value", result.value, False), ("gradient", result.grad, True)):
+        if y is None:
+            continue
+        broken = y.isnan() & ~x.isnan()
+        if broken.any():
+            caution(f"nan {name}", f"the {name} of {label} is NaN at x = {_first(x, broken)}")
+        infinite = y.isinf() & x.isfinite()
+        if infinite.any():
+            caution(
+                f"inf {name}",
+                f"the {name} of {label} is {_first(y, infinite)} at the finite"
+                f" x = {_first(x, infinite)}",
+            )
+        lost = _underflow(activation, function, x, y, derivative, device)
+        if lost is not None:
+            caution(f"underflow {name}", lost)
+    if result.grad is not None:
+        odd = x.isnan() & ~result.grad.isnan()
+        if odd.any():
+            g = _first(result.grad, odd)
+            caution("grad at nan", f"PyTorch gives {label} the gradient {g} at x = NaN")
+    if order == 2 and result.grad2 is None:
+        caution("no grad2", f"torch has no second derivative of {label}: its column is empty")
+    if activation.entry is not None and activation.entry.name == "softplus":
+        beta, threshold = (float(activation.parameters[k]) for k in ("beta", "threshold"))
+        if (x.isfinite() & (x.double() * beta > threshold)).any():
+            caution("threshold", _threshold_message(label, beta, threshold, x.dtype))
+    return cautions
+
+
+def _first(values: Tensor, mask: Tensor) -> float:
+    return float(values[mask][0].item())
+
+
+def _threshold_message(label: str, beta: float, threshold: float, dtype: torch.dtype) -> str:
+    step = -math.log1p(math.exp(-threshold)) / beta
+    slope = 1 / (1 + math.exp(threshold)) if threshold < 700 else 0.0
+    ulp = torch.finfo(dtype).eps * 2.0 ** math.floor(math.log2(max(threshold / beta, 1e-30)))
+    seen = "" if abs(step) >= ulp / 2 else f" (too small to show in {str(dtype)[6:]})"
+    return (
+        f"beyond x = {threshold / beta:g} PyTorch's {label} is x itself, with gradient 1:"
+        f" there the value steps by {step:.3g} and the gradient by {slope:.3g}{seen}"
+    )
+
+
+def _underflow(
+    activation: Activation,
+    function: Function,
+    x: Tensor,
+    y: Tensor,
+    derivative: bool,
+    device: torch.device,
+) -> str | None:
+    """Say so where a zero is one only by underflow or rounding: the exact result is not zero.
+
+    Looks at the least and the greatest x with a zero, where underflow shows if anywhere.
+    """
+    zeros = x[(y == 0) & x.isfinite()]
+    if activation.entry is None or not len(zeros):
+        return None
+    name, dtype = "gradient" if derivative else "value", str(x.dtype).removeprefix("torch.")
+    for point in (zeros.min().item(), zeros.max().item()):
+        exact = exact_at(activation, point, derivative=derivative)
+        if exact == 0:
+            continue
+        # Follow the zeros towards 1 (or -1), where no catalogue function underflows.
+        toward = math.copysign(1.0, point)
+        begin = zero_edge(function, point, toward, x.dtype, device, derivative=derivative)
+        tiny = abs(exact) < torch.finfo(x.dtype).smallest_normal
+        return (
+            f"the {name} of {activation.label} at x = {point:.9g} comes out as exactly 0"
+            f" by {'underflow' if tiny else 'rounding'}, though it is {_short(exact)};"
+            f" in {dtype} it is 0 from x = {begin:.6g} {'down' if begin < toward else 'up'}"
+        )
+    return None
+
+
+def _short(exact: object) -> str:
+    if isinstance(exact, float):
+        return f"{exact:.3g}"
+    import mpmath
+
+    return str(mpmath.nstr(exact, 3))
+
+
+def zero_edge(
+    function: Function,
+    zero: float,
+    nonzero: float,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    derivative: bool,
+) -> float:
+    """The x next to where exact zeros end, by bisection between a point of each kind.
+
+    Every point is evaluated as a contiguous tensor of 64 copies, so that the vectorised path
+    decides, as it does in a model.
+    """
+    a, b = zero, nonzero
+    while True:
+        middle = torch.tensor((a + b) / 2, dtype=dtype).item()
+        if middle in (a, b):
+            return a
+        copies = torch.full((64,), middle, dtype=dtype, device=device)
+        value, grad, _ = differentiate(function, copies, "it", int(derivative))
+        chosen = grad if derivative else value
+        assert chosen is not None
+        if bool((chosen == 0).all()):
+            a = middle
+        else:
+            b = middle

@@ -1,0 +1,515 @@
+"""The comparison table: properties of activations, each found by probing the function itself."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from actcompare.activations import Activation, parse_all
+from actcompare.environment import (
+    Environment,
+    describe_environment,
+    resolve_device,
+    resolve_dtype,
+)
+from actcompare.evaluation import Function, differentiate, zero_edge
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NEAR = 30.0
+"""Where the shape of an activation shows: jumps and kinks are looked for in [-NEAR, NEAR]."""
+NEAR_POINTS = 2**15
+NORMAL_REACH = 9.0
+"""P(|z| > 9) is 2e-19 for a standard normal z."""
+NORMAL_POINTS = 2**18
+RARE = 1e-3
+"""A region that N(0,1) inputs hit less often than this is out of their reach."""
+
+
+@dataclass(frozen=True)
+class Properties:
+    """What probing finds of one activation in one dtype. An infinity means unbounded."""
+
+    activation: str
+    formula: str | None
+    """None for a user's own function, and so is the derivative."""
+    derivative: str | None
+    smoothness: str
+    """discontinuous, C0 (continuous, kinks), C1 (f' continuous, f'' jumps) or C2+."""
+    breaks_at: str
+    """Where in [-30, 30] the first discontinuous derivative jumps, and by how much."""
+    range_min: float
+    range_max: float
+    limit_neg_inf: float | None
+    """None where there is no limit."""
+    limit_pos_inf: float | None
+    value_at_neg2: float
+    value_at_0: float
+    value_at_5: float
+    grad_at_neg2: float
+    grad_at_0: float
+    grad_at_5: float
+    monotone: bool
+    """Nowhere falling, or nowhere rising."""
+    convex: bool
+    lipschitz: float
+    """The largest |f'|; infinite where f jumps."""
+    max_curvature: float | None
+    """The largest |f''|; infinite where f' jumps, None where torch has no f''."""
+    zero_output_share: float
+    """P(f(z) = 0) for z ~ N(0,1)."""
+    zero_grad_share: float
+    zero_output_below: float | None
+    """The largest x at and under which the dtype gives exactly 0; None where there is none."""
+    zero_grad_below: float | None
+    zero_grad_above: float | None
+    """The smallest x at and over which the gradient is exactly 0."""
+    mean_output: float
+    """E f(z) for z ~ N(0,1), by quadrature; as are the next two."""
+    second_moment: float
+    grad_second_moment: float
+    dead_units: str
+    """Whether a unit can get exactly zero gradient on a whole region: yes, only ..., or no."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Properties of several activations."""
+
+    dtype: str
+    environment: Environment
+    properties: tuple[Properties, ...]
+
+    def columns(self) -> dict[str, list[object]]:
+        """Tidy columns: one record per activation."""
+        rows = [asdict(p) for p in self.properties]
+        return {f.name: [row[f.name] for row in rows] for f in fields(Properties)}
+
+    def frame(self) -> "pd.DataFrame":
+        """The records as a DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns())
+
+    def reading(self) -> str:
+        """What the numbers mean for choosing, in words drawn from them."""
+        return _read(self.properties, self.dtype)
+
+
+def compare(
+    activations: Sequence[str | Activation] = ("relu", "softplus"),
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+) -> Comparison:
+    """Compare activations property by property, by probing each in `dtype` on `device`.
+
+    Raises:
+        UsageError: a bad SPEC or dtype.
+        ActcompareError: the device is not there, or a function fails on it.
+    """
+    where, kind = resolve_device(device), resolve_dtype(dtype)
+    found = tuple(_probe(a, kind, where) for a in parse_all(list(activations)))
+    return Comparison(dtype, describe_environment(where), found)
+
+
+@dataclass(frozen=True)
+class _Probes:
+    """f, f' and f'' in float64 over ascending points of the dtype, each of shape (point,)."""
+
+    x: Tensor
+    f: Tensor
+    df: Tensor
+    d2f: Tensor | None
+
+
+def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> Properties:
+    function, label = activation.build(dtype, device), activation.label
+
+    def at(points: Tensor) -> _Probes:
+        x = points.to(dtype).unique()
+        f, df, d2f = differentiate(function, x.to(device), label, 2)
+        assert df is not None
+        return _Probes(x.double(), f.double(), df.double(), None if d2f is None else d2f.double())
+
+    eps = torch.finfo(dtype).eps
+    everywhere, near, normal = at(_everywhere(dtype)), at(_near()), at(_normal_nodes())
+    chosen = at(torch.tensor([-2.0, 0.0, 5.0], dtype=torch.float64))
+    smoothness, jumps = _smoothness(function, label, near, dtype, device)
+    jump, kink = smoothness == "discontinuous", smoothness == "C0"
+    left, right = _limit(everywhere, -1), _limit(everywhere, 1)
+    extremes = [everywhere.f.min(), near.f.min(), everywhere.f.max(), near.f.max()]
+    outputs = [v.item() + 0.0 for v in extremes] + [v for v in (left, right) if v is not None]
+    mass = _normal_mass(normal.x)
+    zero_grad = _zero_regions(function, everywhere, dtype, device, derivative=True)
+    zero_output = _zero_regions(function, everywhere, dtype, device, derivative=False)
+    steepest = math.inf if jump else _largest(torch.cat([everywhere.df, near.df, normal.df]))
+    return Properties(
+        activation=label,
+        formula=activation.entry and activation.entry.formula,
+        derivative=activation.entry and activation.entry.derivative,
+        smoothness=smoothness,
+        breaks_at=", ".join(f"{at:.6g} (by {step:.3g})" for at, step in jumps),
+        range_min=min(v for v in outputs if not math.isnan(v)),
+        range_max=max(v for v in outputs if not math.isnan(v)),
+        limit_neg_inf=left,
+        limit_pos_inf=right,
+        value_at_neg2=chosen.f[0].item(),
+        value_at_0=chosen.f[1].item(),
+        value_at_5=chosen.f[2].item(),
+        grad_at_neg2=chosen.df[0].item(),
+        grad_at_0=chosen.df[1].item(),
+        grad_at_5=chosen.df[2].item(),
+        monotone=_monotone(near, eps, [step for _, step in jumps] if jump else []),
+        convex=not jump and _never_falls(near.df, 8 * eps * _largest(near.df)),
+        lipschitz=steepest,
+        max_curvature=_curvature(near, normal, jump or kink),
+        zero_output_share=mass[normal.f == 0].sum().item(),
+        zero_grad_share=mass[normal.df == 0].sum().item(),
+        zero_output_below=_reaching(zero_output, -math.inf),
+        zero_grad_below=_reaching(zero_grad, -math.inf),
+        zero_grad_above=_reaching(zero_grad, math.inf),
+        mean_output=_expectation(mass, normal.f),
+        second_moment=_expectation(mass, normal.f**2),
+        grad_second_moment=_expectation(mass, normal.df**2),
+        dead_units=_dead_units(zero_grad),
+    )
+
+
+# --- where to look -------------------------------------------------------------------------------
+
+
+def _everywhere(dtype: torch.dtype) -> Tensor:
+    """From the dtype's least number to its greatest, dense around 0."""
+    info = torch.finfo(dtype)
+    top, bottom = math.log2(info.max), math.log2(info.smallest_normal)
+    powers = 2.0 ** torch.linspace(bottom, math.floor(top), 8 * int(top - bottom)).double()
+    ends = torch.tensor([info.max, info.smallest_normal * info.eps], dtype=torch.float64)
+    half = torch.cat([powers, ends, torch.linspace(0, 1024, 2**14 + 1).double()])
+    half = half[half <= info.max]
+    return torch.cat([-half, half])
+
+
+def _near() -> Tensor:
+    return torch.linspace(-NEAR, NEAR, NEAR_POINTS + 1, dtype=torch.float64)
+
+
+def _normal_nodes() -> Tensor:
+    """Midpoints of equal cells, so that 0 (a kink of most activations) is between two of them."""
+    cell = 2 * NORMAL_REACH / NORMAL_POINTS
+    return (torch.arange(NORMAL_POINTS, dtype=torch.float64) + 0.5) * cell - NORMAL_REACH
+
+
+def _normal_mass(x: Tensor) -> Tensor:
+    """P(z is nearest to x[i]) for z ~ N(0,1) and ascending x: weights of a quadrature rule."""
+    edges = torch.cat([torch.tensor([-math.inf]), (x[1:] + x[:-1]) / 2, torch.tensor([math.inf])])
+    # Differences of the tail nearest to each cell, since 1 - tiny would lose it.
+    lower, upper = torch.special.ndtr(edges), torch.special.ndtr(-edges)
+    return torch.where(x < 0, lower[1:] - lower[:-1], upper[:-1] - upper[1:])
+
+
+def _expectation(mass: Tensor, values: Tensor) -> float:
+    """The quadrature's sum, without the digits it cannot have (its error is about 1e-9)."""
+    return round((mass * values).sum().item(), 12)
+
+
+# --- what is found -------------------------------------------------------------------------------
+
+
+def _largest(values: Tensor) -> float:
+    finite = values[values.isfinite()].abs()
+    return finite.max().item() if len(finite) else math.inf
+
+
+def _limit(probes: _Probes, side: int) -> float | None:
+    """The limit at side * infinity from f at doubling |x|: a number, an infinity, or None.
+
+    It diverges where the steps from one doubling to the next do not shrink, and converges where
+    they vanish against the value.
+    """
+    x = probes.x * side
+    top = int(math.log2(x.max().item()))
+    doubling = 2.0 ** torch.arange(top - 11, top, dtype=torch.float64)
+    index = torch.searchsorted(x if side > 0 else x.flip(0), doubling)
+    f = (probes.f if side > 0 else probes.f.flip(0))[index]
+    if f[-1].isinf():
+        return f[-1].item()
+    steps = f[1:] - f[:-1]
+    if bool((steps.abs() <= 1e-3 * f[-1].abs() + 1e-6).all()) and not _steady(steps):
+        return 0.0 if f[-1] == 0 else f[-1].item()
+    if _steady(steps):
+        return math.copysign(math.inf, steps[-1].item())
+    return None
+
+
+def _steady(steps: Tensor) -> bool:
+    same = bool((steps > 0).all()) or bool((steps < 0).all())
+    return same and bool(steps[-1].abs() >= 0.5 * steps[0].abs())
+
+
+@dataclass(frozen=True)
+class _End:
+    """One end of intervals: the points, the function and its slope there, each (interval,)."""
+
+    x: Tensor
+    f: Tensor
+    slope: Tensor
+
+    def take(self, which: Tensor | slice) -> "_End":
+        return _End(self.x[which], self.f[which], self.slope[which])
+
+    def where(self, mine: Tensor, other: "_End") -> "_End":
+        """These ends where `mine`, the other's elsewhere."""
+        return _End(
+            torch.where(mine, self.x, other.x),
+            torch.where(mine, self.f, other.f),
+            torch.where(mine, self.slope, other.slope),
+        )
+
+
+_ROUNDINGS = (8, 64, 64)
+"""How many roundings a step of f, f' or f'' may be without being a jump, ..."""
+_NOTABLE = 1 / 8
+"""... unless it is this large, relative to the largest value: 16-bit types round coarsely."""
+
+
+def _smoothness(
+    function: Function, label: str, near: _Probes, dtype: torch.dtype, device: torch.device
+) -> tuple[str, list[tuple[float, float]]]:
+    """The first of f, f', f'' that jumps between neighbouring numbers of the dtype; its jumps."""
+
+    def at(points: Tensor, order: int) -> tuple[Tensor, Tensor | None]:
+        f = differentiate(function, points.to(device, dtype), label, min(order + 1, 2))
+        value, slope = f[order], f[order + 1] if order < 2 else None
+        assert value is not None
+        return value.double(), None if slope is None else slope.double()
+
+    for order, name in enumerate(("discontinuous", "C0", "C1")):
+        if order == 2 and near.d2f is None:
+            break
+        found = _jumps(lambda points, n=order: at(points, n), near.x, dtype, order)  # type: ignore[misc]
+        if found:
+            return name, found
+    return "C2+", []
+
+
+def _jumps(
+    at: Callable[[Tensor], tuple[Tensor, Tensor | None]],
+    x: Tensor,
+    dtype: torch.dtype,
+    order: int,
+) -> list[tuple[float, float]]:
+    """Every (x, step) where a function jumps, by bisecting each interval that a slope cannot explain.
+
+    A jump stays when its interval shrinks to two neighbouring numbers of the dtype; what a slope
+    adds does not. `at` gives the function and its slope (or None), each of shape (point,).
+    """
+    allowed = min(_ROUNDINGS[order] * torch.finfo(dtype).eps, _NOTABLE)
+    f, slope = at(x)
+    scale = _largest(f)
+
+    def unexplained(a: _End, b: _End) -> Tensor:
+        return (b.f - a.f - (b.x - a.x) * (a.slope + b.slope) / 2).abs()
+
+    def is_jump(a: _End, b: _End) -> Tensor:
+        local = a.f.abs() + b.f.abs() + a.x.abs() + b.x.abs() if order == 0 else torch.tensor(scale)
+        return unexplained(a, b) > allowed * local.clamp(min=1e-3)
+
+    def end(points: Tensor, f: Tensor, slope: Tensor | None) -> "_End":
+        return _End(points, f, torch.zeros_like(f) if slope is None else slope)
+
+    ends = end(x, f, slope)
+    a, b = ends.take(slice(None, -1)), ends.take(slice(1, None))
+    suspects = is_jump(a, b)
+    a, b = a.take(suspects), b.take(suspects)
+    for _ in range(80):
+        middle = ((a.x + b.x) / 2).to(dtype).double()
+        if not len(middle) or bool(((middle == a.x) | (middle == b.x)).all()):
+            break
+        m = end(middle, *at(middle))
+        left = unexplained(a, m) >= unexplained(m, b)
+        a, b = a.where(left, m), m.where(left, b)
+        jumps = is_jump(a, b)
+        a, b = a.take(jumps), b.take(jumps)
+    found: list[tuple[float, float]] = []
+    for below, above, step in zip(a.x.tolist(), b.x.tolist(), (b.f - a.f).tolist(), strict=True):
+        place = min(below, above, key=lambda v: len(f"{v:.17g}"))  # 6 rather than 5.99609375
+        if not found or place - found[-1][0] > 1e-3:
+            found.append((place + 0.0, step))
+    return found
+
+
+def _monotone(near: _Probes, eps: float, jumps: list[float]) -> bool:
+    slack = 4 * eps * near.f.abs()[1:]  # rounding makes f waver by an ulp or two
+    steps = near.f[1:] - near.f[:-1]
+    rising = bool((steps >= -slack).all()) and all(step > 0 for step in jumps)
+    falling = bool((steps <= slack).all()) and all(step < 0 for step in jumps)
+    return rising or falling
+
+
+def _never_falls(values: Tensor, slack: float) -> bool:
+    return bool((values >= values.cummax(0).values - slack).all())
+
+
+def _curvature(near: _Probes, normal: _Probes, broken: bool) -> float | None:
+    if broken:
+        return math.inf
+    if near.d2f is None or normal.d2f is None:
+        return None
+    return _largest(torch.cat([near.d2f, normal.d2f]))
+
+
+def _zero_regions(
+    function: Function,
+    probes: _Probes,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    derivative: bool,
+) -> list[tuple[float, float]]:
+    """The intervals of x on which f (or f') is exactly 0, ends found by bisection.
+
+    An interval that reaches the last number of the dtype is given as reaching infinity.
+    """
+    zero = (probes.df if derivative else probes.f) == 0
+    x, regions = probes.x.tolist(), []
+    start = 0
+    for is_zero, run in itertools.groupby(zero.tolist()):
+        stop = start + len(list(run)) - 1
+        if is_zero and stop > start:
+            low, high = -math.inf, math.inf
+            if start > 0:
+                low = zero_edge(
+                    function, x[start], x[start - 1], dtype, device, derivative=derivative
+                )
+            if stop < len(x) - 1:
+                high = zero_edge(
+                    function, x[stop], x[stop + 1], dtype, device, derivative=derivative
+                )
+            regions.append((low + 0.0, high + 0.0))  # no -0
+        start = stop + 1
+    return regions
+
+
+def _reaching(regions: list[tuple[float, float]], end: float) -> float | None:
+    for low, high in regions:
+        if end in (low, high):
+            return high if end < 0 else low
+    return None
+
+
+def _dead_units(regions: list[tuple[float, float]]) -> str:
+    def probability(low: float, high: float) -> float:
+        return math.erf(high / math.sqrt(2)) / 2 - math.erf(low / math.sqrt(2)) / 2
+
+    if not regions:
+        return "no"
+    if any(probability(low, high) > RARE for low, high in regions):
+        return "yes"
+    outer = [region for region in regions if math.inf in region or -math.inf in region]
+    return "only " + " and ".join(_interval(low, high) for low, high in outer or regions[:1])
+
+
+def _interval(low: float, high: float) -> str:
+    if low == -math.inf:
+        return f"below {high:.6g}"
+    if high == math.inf:
+        return f"above {low:.6g}"
+    return f"between {low:.3g} and {high:.3g}"
+
+
+# --- in words ------------------------------------------------------------------------------------
+
+
+def _read(rows: Sequence[Properties], dtype: str) -> str:
+    return " ".join(
+        [
+            _read_sparsity(rows),
+            _read_gradient(rows, dtype),
+            _read_depth(rows),
+            _read_sign(rows),
+            _read_cost(rows),
+        ]
+    )
+
+
+def _names(rows: Sequence[Properties]) -> str:
+    names = [row.activation for row in rows]
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def _read_sparsity(rows: Sequence[Properties]) -> str:
+    sparse = [row for row in rows if row.zero_output_share > RARE]
+    if not sparse:
+        return "Sparsity: for N(0,1) inputs none of them ever gives exactly 0."
+    shares = ", ".join(f"{row.activation} {row.zero_output_share:.3g}" for row in sparse)
+    rest = [row for row in rows if row not in sparse]
+    tail = f"; {_names(rest)} never" if rest else ""
+    return f"Sparsity: the share of N(0,1) inputs whose output is exactly 0: {shares}{tail}."
+
+
+def _read_gradient(rows: Sequence[Properties], dtype: str) -> str:
+    dying = [row for row in rows if row.dead_units == "yes"]
+    far = [row for row in rows if row.dead_units.startswith("only")]
+    never = [row for row in rows if row.dead_units == "no"]
+    parts = []
+    if dying:
+        shares = ", ".join(f"{row.activation} {row.zero_grad_share:.3g}" for row in dying)
+        parts.append(
+            f"inputs in easy reach get exactly no gradient ({shares} of N(0,1)),"
+            " so a unit that stays there stops learning"
+        )
+    if far:
+        where = ", ".join(f"{row.activation} {row.dead_units}" for row in far)
+        parts.append(
+            f"in {dtype} the gradient is exactly 0 for {where}; it is small long before that"
+        )
+    if never:
+        parts.append(f"{_names(never)} always passes some gradient on")
+    return f"Gradient flow: {'; '.join(parts)}."
+
+
+def _read_depth(rows: Sequence[Properties]) -> str:
+    parts = [
+        f"{row.activation} {row.mean_output:.3g} and {row.grad_second_moment:.3g}" for row in rows
+    ]
+    return (
+        f"Depth: mean output and mean squared gradient for N(0,1) inputs: {', '.join(parts)};"
+        " the nearer to 0 the first, the less each layer shifts the next; the smaller the second,"
+        " the faster gradients shrink with depth, unless the initialisation makes up for it."
+    )
+
+
+def _read_sign(rows: Sequence[Properties]) -> str:
+    positive = [row for row in rows if row.range_min >= 0]
+    if not positive:
+        return "Sign: every one of them gives negative outputs too."
+    strict = [row for row in positive if row.value_at_neg2 > 0]
+    if not strict:
+        return f"Sign: {_names(positive)} never gives a negative output, but gives exact zeros."
+    return (
+        f"Sign: outputs of {_names(strict)} are positive for ordinary inputs,"
+        " which suits an output that must be positive, such as a scale or a rate."
+    )
+
+
+_TRANSCENDENTAL = ("exp", "log", "tanh", "sigmoid", "softplus", "Phi", "erf")
+
+
+def _read_cost(rows: Sequence[Properties]) -> str:
+    known = [row for row in rows if row.formula is not None]
+    if not known:
+        return "Cost: measure it; it depends on the machine."
+    heavy = [row for row in known if any(f"{f}(" in str(row.formula) for f in _TRANSCENDENTAL)]
+    light = [row for row in known if row not in heavy]
+    parts = []
+    if light:
+        parts.append(f"{_names(light)} needs comparisons and simple arithmetic")
+    if heavy:
+        parts.append(f"{_names(heavy)} needs exponentials or their like for every element")
+    return f"Cost: {'; '.join(parts)}; what that costs depends on the machine."
