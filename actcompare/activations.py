@@ -173,9 +173,10 @@ CATALOGUE: tuple[Entry, ...] = (
     ),
     Entry(
         "selu", "SELU",
-        "SELU_SCALE*where(x > 0, x, SELU_ALPHA*(exp(x) - 1))",
-        "SELU_SCALE*where(x > 0, 1, SELU_ALPHA*exp(x))",
+        "1.0507009873554805*where(x > 0, x, 1.6732632423543772*(exp(x) - 1))",
+        "1.0507009873554805*where(x > 0, 1, 1.6732632423543772*exp(x))",
         stable="SELU_SCALE*where(x > 0, x, SELU_ALPHA*expm1(x))",
+        stable_derivative="SELU_SCALE*where(x > 0, 1, SELU_ALPHA*exp(x))",
     ),
     Entry("relu6", "ReLU6", "min(max(0, x), 6)", _hard("0", "6")),
     Entry(
@@ -230,7 +231,7 @@ CATALOGUE: tuple[Entry, ...] = (
         (Parameter("lambd", 0.5, at_least=0),),
     ),
     Entry(
-        # torch has no defaults for these two: 1 and 0 are the thresholded ReLU of Konda et al. 2015.
+        # torch has no defaults here: 1 and 0 are the thresholded ReLU of Konda et al. 2015.
         "threshold", "Threshold",
         "where(x > threshold, x, value)",
         "where(x > threshold, 1, 0)",
@@ -337,8 +338,10 @@ def _did_you_mean(name: str) -> str:
         return f": did you mean {by_class[name.lower()]}?"
     close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     if close:
-        return f": did you mean {' or '.join(close)}?"
-    return ": `actcompare list` shows the catalogue; your own is written module:Name or file.py:Name"
+        return f": did you mean {', '.join(close)}?"
+    return (
+        ": `actcompare list` shows the catalogue; your own is written module:Name or file.py:Name"
+    )
 
 
 def _parse_parameters(text: str, spec: str) -> dict[str, Value]:

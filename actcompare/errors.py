@@ -18,3 +18,9 @@ class MissingExtraError(ActcompareError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what}, which is not installed: pip install 'actcompare[{extra}]'")
+
+
+class ReaderGoneError(ActcompareError):
+    """Whoever read our output has stopped reading, as `head` does: nothing is left to do."""
+
+    exit_code = 0

@@ -58,7 +58,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Derivatives:
-    """One activation at the points, each of shape (point,) on the CPU in the dtype computed with."""
+    """One activation at the points: shape (point,), on the CPU, in the dtype computed with."""
 
     label: str
     value: Tensor
@@ -104,14 +104,16 @@ class Evaluation:
         }
         if self.config.error:
             accuracies = [r.accuracy for r in self.results]
-            columns["exact"] = interleave([a and a.exact for a in accuracies])
-            columns["ulp_error"] = interleave([a and a.ulp_error for a in accuracies])
+            columns["exact"] = interleave([a.exact if a else None for a in accuracies])
+            columns["ulp_error"] = interleave([a.ulp_error if a else None for a in accuracies])
         if self.config.order >= 1:
             columns["grad"] = interleave([r.grad for r in self.results])
             if self.config.error:
                 accuracies = [r.grad_accuracy for r in self.results]
-                columns["grad_exact"] = interleave([a and a.exact for a in accuracies])
-                columns["grad_ulp_error"] = interleave([a and a.ulp_error for a in accuracies])
+                columns["grad_exact"] = interleave([a.exact if a else None for a in accuracies])
+                columns["grad_ulp_error"] = interleave(
+                    [a.ulp_error if a else None for a in accuracies]
+                )
         if self.config.order == 2:
             columns["grad2"] = interleave([r.grad2 for r in self.results])
         return columns
@@ -165,9 +167,7 @@ def evaluate(
         results.append(result)
         cautions += _result_cautions(activation, function, points, result, order, where)
     config = EvaluationConfig(tuple(a.label for a in parsed), order, error, dtype, device)
-    return Evaluation(
-        config, describe_environment(where), points, tuple(results), tuple(cautions)
-    )
+    return Evaluation(config, describe_environment(where), points, tuple(results), tuple(cautions))
 
 
 def differentiate(

@@ -132,7 +132,7 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
     function, label = activation.build(dtype, device), activation.label
 
     def at(points: Tensor) -> _Probes:
-        x = points.to(dtype).unique()
+        x = torch.unique(points.to(dtype))
         f, df, d2f = differentiate(function, x.to(device), label, 2)
         assert df is not None
         return _Probes(x.double(), f.double(), df.double(), None if d2f is None else d2f.double())
@@ -151,8 +151,8 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
     steepest = math.inf if jump else _largest(torch.cat([everywhere.df, near.df, normal.df]))
     return Properties(
         activation=label,
-        formula=activation.entry and activation.entry.formula,
-        derivative=activation.entry and activation.entry.derivative,
+        formula=activation.entry.formula if activation.entry else None,
+        derivative=activation.entry.derivative if activation.entry else None,
         smoothness=smoothness,
         breaks_at=", ".join(f"{at:.6g} (by {step:.3g})" for at, step in jumps),
         range_min=min(v for v in outputs if not math.isnan(v)),
@@ -234,7 +234,7 @@ def _limit(probes: _Probes, side: int) -> float | None:
     """
     x = probes.x * side
     top = int(math.log2(x.max().item()))
-    doubling = 2.0 ** torch.arange(top - 11, top, dtype=torch.float64)
+    doubling = 2.0 ** torch.arange(top - 5, top, dtype=torch.float64)
     index = torch.searchsorted(x if side > 0 else x.flip(0), doubling)
     f = (probes.f if side > 0 else probes.f.flip(0))[index]
     if f[-1].isinf():
@@ -304,7 +304,7 @@ def _jumps(
     dtype: torch.dtype,
     order: int,
 ) -> list[tuple[float, float]]:
-    """Every (x, step) where a function jumps, by bisecting each interval that a slope cannot explain.
+    """Every (x, step) where a function jumps, by bisecting what its slope cannot explain.
 
     A jump stays when its interval shrinks to two neighbouring numbers of the dtype; what a slope
     adds does not. `at` gives the function and its slope (or None), each of shape (point,).
@@ -427,7 +427,7 @@ def _interval(low: float, high: float) -> str:
 
 
 def _read(rows: Sequence[Properties], dtype: str) -> str:
-    return " ".join(
+    return "\n".join(
         [
             _read_sparsity(rows),
             _read_gradient(rows, dtype),

@@ -141,7 +141,7 @@ def _compile(text: str) -> CodeType:
     """The formula as code in which every literal is `number("as written")`, so none is rounded."""
 
     class Literals(ast.NodeTransformer):
-        def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802
+        def visit_Constant(self, node: ast.Constant) -> ast.AST:
             written = ast.get_source_segment(text, node)
             call = ast.Call(ast.Name("number", ast.Load()), [ast.Constant(written)], [])
             return ast.copy_location(call, node)

@@ -1,0 +1,184 @@
+"""Which columns people see, under which titles: tidy columns in, grids of finished cells out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from actcompare.activations import Entry
+from actcompare.render import Columns, Grid, cell
+
+MOST_ROWS = 40
+"""A longer evaluation shows its first and last MOST_ROWS / 2 points."""
+DIGITS = {"float32": 7, "float64": 16, "bfloat16": 4, "float16": 5}
+"""Significant digits that a dtype holds, and no more than that."""
+MOST_COLUMNS = 4
+"""More activations than this are compared as rows, not as columns."""
+
+_EVALUATED = {
+    "value": "{}",
+    "exact": "exact",
+    "ulp_error": "ULP",
+    "grad": "{}'",
+    "grad_exact": "exact'",
+    "grad_ulp_error": "ULP'",
+    "grad2": "{}''",
+}
+
+_SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("formula", {"formula": "f(x)", "derivative": "f'(x)"}),
+    (
+        "shape",
+        {
+            "smoothness": "smoothness",
+            "breaks_at": "jumps at",
+            "monotone": "monotone",
+            "convex": "convex",
+            "range_min": "least output",
+            "range_max": "greatest output",
+            "limit_neg_inf": "limit at -inf",
+            "limit_pos_inf": "limit at +inf",
+            "lipschitz": "max |f'|",
+            "max_curvature": "max |f''|",
+        },
+    ),
+    (
+        "at points",
+        {
+            "value_at_neg2": "f(-2)",
+            "value_at_0": "f(0)",
+            "value_at_5": "f(5)",
+            "grad_at_neg2": "f'(-2)",
+            "grad_at_0": "f'(0)",
+            "grad_at_5": "f'(5)",
+        },
+    ),
+    (
+        "for N(0,1) inputs",
+        {
+            "zero_output_share": "P(f = 0)",
+            "zero_grad_share": "P(f' = 0)",
+            "mean_output": "mean f",
+            "second_moment": "mean f^2",
+            "grad_second_moment": "mean f'^2",
+        },
+    ),
+    (
+        "exact zeros",
+        {
+            "zero_output_below": "f = 0 up to x",
+            "zero_grad_below": "f' = 0 up to x",
+            "zero_grad_above": "f' = 0 from x",
+            "dead_units": "dead units",
+        },
+    ),
+)
+
+
+def keep_ends(chunks: Iterable[Columns], records_per_row: int) -> tuple[dict[str, list[Any]], int]:
+    """The first and last records of a stream, enough for a table, and how many rows it had."""
+    half = MOST_ROWS // 2 * records_per_row
+    head: dict[str, list[Any]] = {}
+    tail: dict[str, list[Any]] = {}
+    total = 0
+    for columns in chunks:
+        length = len(next(iter(columns.values())))
+        for name, column in columns.items():
+            kept = head.setdefault(name, [])
+            room = half - len(kept)
+            kept += list(column[:room])
+            # What did not fit in the head may be the tail; only its last records can be.
+            rest = list(column[max(room, length - half) :])
+            tail[name] = (tail.get(name, []) + rest)[-half:]
+        total += length
+    return {name: head[name] + tail[name] for name in head}, total // records_per_row
+
+
+def evaluation_grid(
+    columns: Columns, activations: Sequence[str], dtype: str, total: int | None = None
+) -> Grid:
+    """One row per point: x, then for each activation its value, derivatives and errors.
+
+    `columns` holds the records of every point, or, where `total` points were more, of the first
+    and the last of them.
+    """
+    digits, k = DIGITS[dtype], len(activations)
+    names = [name for name in _EVALUATED if name in columns]
+    titles = ["x"] + [_EVALUATED[name].format(label) for label in activations for name in names]
+    rows = []
+    for start in range(0, len(columns["x"]), k):
+        row = [cell(float(columns["x"][start]), digits)]
+        for i in range(start, start + k):
+            row += [_evaluated_cell(name, columns[name][i], digits) for name in names]
+        rows.append(row)
+    caption = ""
+    if total is not None and total > len(rows):
+        rows.insert(len(rows) // 2, ["..."] * len(titles))
+        caption = (
+            f"The first and last {MOST_ROWS // 2} of {total:,} points;"
+            " --format csv --output FILE writes them all."
+        )
+    return Grid(titles, rows, group=len(names), caption=caption)
+
+
+def _evaluated_cell(name: str, value: Any, digits: int) -> str:
+    if value is None:
+        return "n/a"
+    if name.endswith("ulp_error"):
+        return f"{float(value):.3g}"
+    return cell(float(value), digits + 3 if name.endswith("exact") else digits)
+
+
+def _property_cell(value: object) -> str:
+    return "none" if value is None or value == "" else cell(value, 6)
+
+
+def comparison_grids(columns: Columns) -> list[Grid]:
+    """The comparison table: a column per activation, or for many of them a row per activation."""
+    labels = [str(label) for label in columns["activation"]]
+    if len(labels) <= MOST_COLUMNS:
+        rows = [
+            [title, *(_property_cell(value) for value in columns[name])]
+            for _, section in _SECTIONS
+            for name, title in section.items()
+        ]
+        return [Grid(["", *labels], rows, align="left")]
+    return [
+        Grid(
+            [f"{heading}:", *section.values()],
+            [
+                [label, *(_property_cell(columns[name][i]) for name in section)]
+                for i, label in enumerate(labels)
+            ],
+            align="left",
+        )
+        for heading, section in _SECTIONS
+    ]
+
+
+def catalogue_columns(catalogue: Sequence[Entry]) -> dict[str, list[object]]:
+    """The catalogue as tidy columns, one record per activation."""
+    return {
+        "activation": [entry.spec for entry in catalogue],
+        "torch_class": [f"torch.nn.{entry.torch_class}" for entry in catalogue],
+        "formula": [entry.formula for entry in catalogue],
+        "derivative": [entry.derivative for entry in catalogue],
+        "parameters": [
+            "; ".join(f"{p.name}={_short(p.default)} ({p.bounds})" for p in entry.parameters)
+            for entry in catalogue
+        ],
+    }
+
+
+def _short(default: float | str) -> str:
+    return f"{default:.6g}" if isinstance(default, float) else default
+
+
+def catalogue_grid(columns: Mapping[str, Sequence[Any]]) -> Grid:
+    """The catalogue for people."""
+    names = {
+        "activation": "SPEC",
+        "formula": "formula",
+        "parameters": "parameters: default (bounds)",
+        "torch_class": "class",
+    }
+    rows = [[str(columns[name][i]) for name in names] for i in range(len(columns["activation"]))]
+    return Grid(list(names.values()), rows, align="left")

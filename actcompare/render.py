@@ -1,0 +1,237 @@
+"""Plain columns out as a rich table, CSV, JSON or Markdown. Never sees a tensor.
+
+Columns are a mapping from name to equally long sequences: of records for machines (tidy, full
+precision), of finished cells for people (a Grid).
+"""
+
+import contextlib
+import csv
+import json
+import math
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from actcompare.errors import ActcompareError, ReaderGoneError
+
+Columns = Mapping[str, Any]
+"""Name to a list or array of values, all of one length."""
+
+PROSE_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table for people."""
+
+    titles: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    keys: int = 1
+    """How many leading columns name the row; they stand in every piece of a table split to fit."""
+    group: int = 1
+    """How many of the other columns belong together."""
+    caption: str = ""
+    align: str = "right"
+    """Of the columns that are not keys."""
+
+
+def cell(value: object, digits: int) -> str:
+    """A value as people read it, numbers to that many significant digits."""
+    if value is None:
+        return "n/a"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        whole = value.is_integer() and abs(value) < 1e15
+        return f"{value:.0f}" if whole else f"{value:.{digits}g}"
+    return str(value)
+
+
+# --- for people ----------------------------------------------------------------------------------
+
+
+def write_table(grid: Grid, out: TextIO) -> None:
+    """The grid as a rich table: on a terminal split to fit it, elsewhere plain and whole."""
+    from rich.console import Console
+
+    console = Console(file=out, highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(file=out, highlight=False, markup=False, width=10_000, no_color=True)
+    columns = list(range(grid.keys, len(grid.titles)))
+    while columns:
+        piece = columns[: grid.group]
+        while len(piece) < len(columns):
+            wider = columns[: len(piece) + grid.group]
+            if console.measure(_rich_table(grid, wider)).maximum > console.width:
+                break
+            piece = wider
+        columns = columns[len(piece) :]
+        console.print(_rich_table(grid, piece))
+    if grid.caption:
+        write_prose(grid.caption, out)
+
+
+def _rich_table(grid: Grid, columns: Sequence[int]) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.ROUNDED, header_style="bold")
+    keys = range(grid.keys)
+    shown = [*keys, *columns]
+    for i in shown:
+        justify: Any = grid.align if i >= grid.keys else "left" if grid.align == "left" else "right"
+        table.add_column(Text(grid.titles[i]), justify=justify, overflow="fold")
+    for row in grid.rows:
+        table.add_row(*(Text(row[i]) for i in shown))
+    return table
+
+
+def write_markdown(grid: Grid, out: TextIO) -> None:
+    """The grid as a Markdown table."""
+    mark = "---" if grid.align == "left" else "---:"
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n"
+
+    out.write(line(grid.titles))
+    out.write("|" + "|".join([mark] * len(grid.titles)) + "|\n")
+    out.writelines(line(row) for row in grid.rows)
+    if grid.caption:
+        out.write(f"\n{grid.caption}\n")
+
+
+def write_prose(text: str, out: TextIO) -> None:
+    """Paragraphs, wrapped to the terminal or to a readable width."""
+    import shutil
+
+    width = min(PROSE_WIDTH, shutil.get_terminal_size().columns) if out.isatty() else PROSE_WIDTH
+    for paragraph in text.splitlines():
+        out.write(textwrap.fill(paragraph, width, subsequent_indent="  ") + "\n")
+
+
+# --- for machines --------------------------------------------------------------------------------
+
+
+def write_csv(chunks: Iterable[Columns], out: TextIO) -> None:
+    """Records as CSV with a header, written as they come."""
+    writer = csv.writer(out, lineterminator="\n")
+    for i, columns in enumerate(chunks):
+        if i == 0:
+            writer.writerow(columns)
+        writer.writerows(zip(*map(_csv_fields, columns.values()), strict=True))
+
+
+def _csv_fields(column: Sequence[Any]) -> list[str]:
+    values = _as_list(column)
+    if values and all(type(value) is float for value in values):
+        fields = list(map(repr, values))
+        if not all(map(math.isfinite, values)):
+            fields = [str(_plain(value)) for value in values]
+        return fields
+    return [_csv_field(value) for value in values]
+
+
+def _csv_field(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) and math.isfinite(value) else str(_plain(value))
+
+
+def write_json(
+    head: Mapping[str, Any],
+    chunks: Iterable[Columns],
+    out: TextIO,
+    tail: Callable[[], Mapping[str, Any]],
+) -> None:
+    """One object: the entries of `head`, `rows` written as they come, the entries of `tail()`."""
+    out.write("{\n")
+    for key, value in head.items():
+        out.write(f"{json.dumps(key)}: {_dumps(value)},\n")
+    out.write('"rows": [')
+    separator = "\n"
+    for columns in chunks:
+        names = list(columns)
+        for record in zip(*map(_as_list, columns.values()), strict=True):
+            row = {name: _plain(v) for name, v in zip(names, record, strict=True)}
+            out.write(separator + json.dumps(row, allow_nan=False))
+            separator = ",\n"
+    out.write("\n]")
+    for key, value in tail().items():
+        out.write(f",\n{json.dumps(key)}: {_dumps(value)}")
+    out.write("\n}\n")
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(_plain(value), allow_nan=False)
+
+
+def _plain(value: object) -> object:
+    """JSON has no infinities and no NaN: they become strings."""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "NaN"
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _as_list(column: Sequence[Any]) -> list[Any]:
+    values = column.tolist() if hasattr(column, "tolist") else column
+    return list(values)
+
+
+# --- where to ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def open_output(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that is written whole or not at all.
+
+    Raises:
+        ReaderGoneError: whoever read standard output has closed it.
+        ActcompareError: the file or standard output cannot be written.
+    """
+    if path is None:
+        try:
+            yield sys.stdout
+            sys.stdout.flush()
+        except OSError as error:
+            _abandon_stdout()
+            if isinstance(error, BrokenPipeError):
+                raise ReaderGoneError from error
+            raise ActcompareError(f"cannot write to standard output: {error.strerror}") from error
+        return
+    path = Path(os.path.realpath(path))
+    try:
+        if path.exists() and not path.is_file():  # a device or a pipe: nothing to replace
+            with path.open("w", encoding="utf-8", newline="") as out:
+                yield out
+            return
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with partial.open("x", encoding="utf-8", newline="") as out:
+                yield out
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise ActcompareError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _abandon_stdout() -> None:
+    """Send what is still buffered nowhere, so that the interpreter's last flush cannot fail."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
