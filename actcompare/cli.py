@@ -296,7 +296,9 @@ def _refuse_unknown_option(context: typer.Context, text: str) -> None:
     """Options that nobody knows arrive among the points, since negative numbers must."""
     if text.lower().lstrip("-") in ("inf", "infinity", "nan") and not text.startswith("--"):
         return
-    known = [name for parameter in context.command.params for name in parameter.opts if "--" in name]
+    known = [
+        name for parameter in context.command.params for name in parameter.opts if "--" in name
+    ]
     near = difflib.get_close_matches(text.partition("=")[0], known, n=1)
     hint = f": did you mean {near[0]}?" if near else ""
     raise UsageError(f"no such option {text}{hint}")

