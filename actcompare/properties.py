@@ -345,14 +345,13 @@ def _jumps(
 
 
 def _monotone(near: _Probes, eps: float, jumps: list[float]) -> bool:
-    slack = 4 * eps * near.f.abs()[1:]  # rounding makes f waver by an ulp or two
-    steps = near.f[1:] - near.f[:-1]
-    rising = bool((steps >= -slack).all()) and all(step > 0 for step in jumps)
-    falling = bool((steps <= slack).all()) and all(step < 0 for step in jumps)
+    slack = 4 * eps * torch.maximum(near.f.abs(), near.x.abs())  # rounding makes f waver
+    rising = _never_falls(near.f, slack) and all(step > 0 for step in jumps)
+    falling = _never_falls(-near.f, slack) and all(step < 0 for step in jumps)
     return rising or falling
 
 
-def _never_falls(values: Tensor, slack: float) -> bool:
+def _never_falls(values: Tensor, slack: Tensor | float) -> bool:
     return bool((values >= values.cummax(0).values - slack).all())
 
 

@@ -97,8 +97,9 @@ def test_one_step_away_is_one_ulp(dtype: torch.dtype) -> None:
     relu = parse("relu")
     info = torch.finfo(dtype)
     x = torch.tensor([1.0, 1.5, 3.0, info.smallest_normal / 4], dtype=dtype)
-    step = torch.tensor([info.eps, info.eps, 2 * info.eps, info.smallest_normal * info.eps])
-    compared = ulp_error(relu, x, (x.double() + step.double()).to(dtype))
+    least = info.smallest_normal * info.eps
+    step = torch.tensor([info.eps, info.eps, 2 * info.eps, least], dtype=torch.float64)
+    compared = ulp_error(relu, x, (x.double() + step).to(dtype))
     assert compared is not None
     assert compared[1].tolist() == [1.0] * 4
 
