@@ -183,6 +183,8 @@ def evaluate_command(
     """Value and derivatives at given points, and how exact they are."""
     chunks = _points(context, x or [], range_, file, column, key)
     output_format = _choose_format(output_format, output)
+    aside = sys.stderr if output_format in _MACHINE else sys.stdout
+    _check_plots(plot_file, aside if plot else None)
     from actcompare.activations import parse_all
     from actcompare.evaluation import evaluate
 
@@ -206,7 +208,6 @@ def evaluate_command(
 
             write_curves(curves, points, plot_file)
         if plot:
-            aside = sys.stderr if output_format in _MACHINE else sys.stdout
             _draw_in_terminal(curves, aside)
     if not quiet:
         for message in seen.messages():
@@ -430,11 +431,19 @@ def _write_grid(grid: "Grid", output_format: Format, out: TextIO) -> None:
         render.write_table(grid, out)
 
 
+def _check_plots(plot_file: Path | None, terminal: TextIO | None) -> None:
+    if plot_file or terminal:
+        from actcompare.plots import check_figure, check_terminal
+
+        if plot_file:
+            check_figure(plot_file)
+        if terminal:
+            check_terminal(terminal.encoding)
+
+
 def _draw_in_terminal(curves: render.Columns, out: TextIO) -> None:
     from actcompare.plots import terminal_curves
 
-    if "utf" not in (out.encoding or "").lower():
-        raise ActcompareError("--plot needs a UTF-8 terminal; --plot-file draws to a file")
     colour = out.isatty() and not os.environ.get("NO_COLOR")
     typer.echo(
         "\n" + terminal_curves(curves, shutil.get_terminal_size().columns, colour=colour), file=out

@@ -363,7 +363,7 @@ def _underflow(
         return (
             f"the {name} of {activation.label} at x = {point:.9g} comes out as exactly 0"
             f" by {'underflow' if tiny else 'rounding'}, though it is {_short(exact)};"
-            f" in {dtype} it is 0 from x = {begin:.6g} {'down' if begin < toward else 'up'}"
+            f" in {dtype} it is 0 from about x = {begin:.5g} {'down' if begin < toward else 'up'}"
         )
     return None
 

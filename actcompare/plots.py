@@ -1,6 +1,8 @@
 """Columns -> figure, in the terminal or in a file. Imports no torch."""
 
+import io
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,38 @@ from actcompare.render import Columns
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 _TERMINAL_COLOURS = ("bright_blue", "bright_red", "bright_green", "bright_magenta", "bright_yellow")
+_MARKS = "ox+*#@%&"
 _TITLES = {"value": "f(x)", "grad": "f'(x)", "grad2": "f''(x)"}
+
+
+# Dates would make every file differ.
+_METADATA: dict[str, Any] = {".svg": {"Date": None}, ".png": {}, ".pdf": {"CreationDate": None}}
+
+
+def check_figure(path: Path) -> None:
+    """Check, before anything is computed, that a figure of this name can be drawn.
+
+    Raises:
+        UsageError: the name does not end in .svg, .png or .pdf.
+        MissingExtraError: matplotlib is not installed.
+    """
+    if path.suffix.lower() not in _METADATA:
+        raise UsageError(f"--plot-file {path}: the name must end in .svg, .png or .pdf")
+    if find_spec("matplotlib") is None:
+        raise MissingExtraError("--plot-file draws with matplotlib", "plot")
+
+
+def check_terminal(encoding: str | None) -> None:
+    """Check, before anything is computed, that curves can be drawn in the terminal.
+
+    Raises:
+        ActcompareError: the terminal cannot show Braille.
+        MissingExtraError: plotille is not installed.
+    """
+    if "utf" not in (encoding or "").lower():
+        raise ActcompareError("--plot needs a UTF-8 terminal; --plot-file draws to a file")
+    if find_spec("plotille") is None:
+        raise MissingExtraError("--plot draws with plotille", "plot")
 
 
 def write_curves(curves: Columns, points: Columns, path: Path) -> None:
@@ -25,18 +58,12 @@ def write_curves(curves: Columns, points: Columns, path: Path) -> None:
         path: the file; its ending chooses SVG, PNG or PDF.
 
     Raises:
-        UsageError: another ending.
-        ActcompareError: the file cannot be written, or matplotlib is missing.
+        ActcompareError: the file cannot be written; and what check_figure raises.
     """
-    formats = {".svg": {"Date": None}, ".png": {}, ".pdf": {"CreationDate": None}}
-    metadata = formats.get(path.suffix.lower())
-    if metadata is None:
-        raise UsageError(f"--plot-file {path}: the name must end in .svg, .png or .pdf")
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("--plot-file draws with matplotlib", "plot") from None
+    check_figure(path)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     panels = [name for name in _TITLES if name in curves]
     style: Any = {"font.size": 9, "svg.hashsalt": "actcompare", "svg.fonttype": "none"}
     with mpl.rc_context(style):
@@ -45,10 +72,12 @@ def write_curves(curves: Columns, points: Columns, path: Path) -> None:
             axes = figure.add_subplot(1, len(panels), i + 1)
             _draw(axes, name, curves, points)
         figure.axes[0].legend(frameon=False, fontsize=8)
-        try:
-            figure.savefig(path, dpi=300, metadata=metadata)
-        except OSError as error:
-            raise ActcompareError(f"cannot write {path}: {error.strerror or error}") from error
+        drawn, suffix = io.BytesIO(), path.suffix.lower()
+        figure.savefig(drawn, format=suffix[1:], dpi=300, metadata=_METADATA[suffix])
+    try:
+        path.write_bytes(drawn.getvalue())
+    except OSError as error:
+        raise ActcompareError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _draw(axes: Any, name: str, curves: Columns, points: Columns) -> None:
@@ -66,25 +95,26 @@ def _draw(axes: Any, name: str, curves: Columns, points: Columns) -> None:
 
 
 def terminal_curves(curves: Columns, width: int, *, colour: bool) -> str:
-    """F and f' as text, drawn with Braille dots.
+    """F and f' as text: told apart by colour, or without colours by what they are drawn with."""
+    import plotille
 
-    Raises:
-        MissingExtraError: plotille is not installed.
-    """
-    try:
-        import plotille
-    except ImportError:
-        raise MissingExtraError("--plot draws with plotille", "plot") from None
+    def number(value: float, chars: int, delta: float, left: bool = False) -> str:  # noqa: ARG001
+        text = f"{value + 0.0:.3g}"
+        return text.ljust(chars) if left else text.rjust(chars)
+
     drawn = []
     for name in (name for name in _TITLES if name in curves):
         figure = plotille.Figure()
         figure.width, figure.height = max(20, min(width - 24, 72)), 14
         figure.color_mode, figure.with_colors = "names", colour
         figure.x_label, figure.y_label = "x", _TITLES[name]
+        figure.register_label_formatter(float, number)
         for k, label in enumerate(dict.fromkeys(curves["activation"])):
             x, y = _select(curves, label, name)
-            tint = _TERMINAL_COLOURS[k % len(_TERMINAL_COLOURS)] if colour else None
-            figure.plot(x, y, lc=tint, label=label)
+            if colour:
+                figure.plot(x, y, lc=_TERMINAL_COLOURS[k % len(_TERMINAL_COLOURS)], label=label)
+            else:
+                figure.scatter(x, y, marker=_MARKS[k % len(_MARKS)], label=label)
         drawn.append(figure.show(legend=True))
     return "\n\n".join(drawn) + "\n"
 

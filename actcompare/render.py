@@ -65,12 +65,14 @@ def write_table(grid: Grid, out: TextIO) -> None:
     console = Console(file=out, highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(file=out, highlight=False, markup=False, width=10_000, no_color=True)
+    unbounded = console.options.update(max_width=10_000)
     columns = list(range(grid.keys, len(grid.titles)))
     while columns:
         piece = columns[: grid.group]
         while len(piece) < len(columns):
             wider = columns[: len(piece) + grid.group]
-            if console.measure(_rich_table(grid, wider)).maximum > console.width:
+            natural = console.measure(_rich_table(grid, wider), options=unbounded).maximum
+            if natural > console.width:
                 break
             piece = wider
         columns = columns[len(piece) :]
