@@ -114,7 +114,7 @@ def test_infinite_x_means_the_limit(entry: Entry, dtype: torch.dtype) -> None:
     near = formula_in_float64(expressions(entry)[0][1], parse(entry.spec).parameters, far)
     for limit, value in zip(compared[0].tolist(), near.tolist(), strict=True):
         expected = math.copysign(math.inf, value) if abs(value) > 1e20 else value
-            assert limit == pytest.approx(expected, rel=1e-15)
+        assert limit == pytest.approx(expected, rel=1e-15)
 
 
 def test_nan_and_infinity() -> None:
