@@ -1,8 +1,8 @@
 import math
+import re
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -125,7 +125,7 @@ def test_a_leaf_of_the_users_is_left_alone() -> None:
         (-20, "softplus", {"dtype": "float16"}, "underflow value", r"x = -17\.3.* down"),
         (-100, "softplus", {"dtype": "bfloat16"}, "underflow value", r"x = -93 down"),
         (-9, "gelu", {}, "underflow value", "exactly 0 by rounding, though it is -1.02e-18"),
-        (30, "tanh", {}, "underflow gradient", r"0 from x = 9\.01.* up"),
+        (30, "tanh", {}, "underflow gradient", r"0 from about x = 9\.01.* up"),
         (1e-5, "tanhshrink", {}, "underflow value", "by rounding"),
         (100, "softplus:threshold=1000", {}, "inf value", "is inf at the finite x = 100"),
         (math.inf, "silu", {}, "nan gradient", "is NaN at x = inf"),
@@ -144,7 +144,7 @@ def test_a_leaf_of_the_users_is_left_alone() -> None:
 def test_cautions(x: float, spec: str, options: dict[str, str], kind: str, says: str) -> None:
     cautions = {c.kind: c.message for c in evaluate([x], [spec], **options).cautions}  # type: ignore[arg-type]
     assert kind in cautions
-    assert pd.Series([cautions[kind]]).str.contains(says, regex=True).all(), cautions[kind]
+    assert re.search(says, cautions[kind]), cautions[kind]
 
 
 @pytest.mark.parametrize("spec", SPECS)
