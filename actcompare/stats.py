@@ -1,0 +1,75 @@
+"""Intervals and verdicts: pure functions of numbers, each with its source."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with the ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def median_interval(values: Sequence[float] | npt.NDArray[np.float64]) -> Estimate:
+    """The median with its distribution-free 95 % interval.
+
+    The ends are order statistics: the number of values below the true median is binomial, whatever
+    the distribution. This is what a percentile bootstrap of the median approximates by resampling.
+    Below 6 values no such interval reaches 95 %, and the ends are infinite.
+
+    Source: Hahn and Meeker, Statistical Intervals (1991), section 5.2.
+
+    Args:
+        values: independent observations, shape (observation,), at least one.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    n, k = len(ordered), _rank_below(len(ordered))
+    middle = float((ordered[(n - 1) // 2] + ordered[n // 2]) / 2)
+    if k == 0:
+        return Estimate(middle, -math.inf, math.inf)
+    return Estimate(middle, float(ordered[k - 1]), float(ordered[n - k]))
+
+
+@lru_cache
+def _rank_below(n: int, level: float = 0.95) -> int:
+    """The largest k such that order statistics k and n + 1 - k enclose the median at that level."""
+    tail = (1 - level) / 2
+    if n > 1000:
+        z = NormalDist().inv_cdf(1 - tail)
+        return math.floor((n - z * math.sqrt(n)) / 2)
+    total, k = 0, 0
+    while total + math.comb(n, k) <= tail * 2**n:
+        total += math.comb(n, k)
+        k += 1
+    return k
+
+
+def ratio_interval(log_ratios: npt.NDArray[np.float64]) -> Estimate:
+    """The median ratio with its 95 % interval, from logarithms of paired ratios."""
+    log = median_interval(log_ratios)
+    return Estimate(math.exp(log.value), math.exp(log.low), math.exp(log.high))
+
+
+def ratio_verdict(ratio: Estimate, margin: float) -> str:
+    """Compare a time ratio's whole interval with a margin of practical equivalence.
+
+    Returns:
+        "faster" or "slower" where the interval lies wholly beyond the margin, "same" where it lies
+        wholly within, else "unclear".
+    """
+    if ratio.low > 1 + margin:
+        return "slower"
+    if ratio.high < 1 / (1 + margin):
+        return "faster"
+    if ratio.low >= 1 / (1 + margin) and ratio.high <= 1 + margin:
+        return "same"
+    return "unclear"
