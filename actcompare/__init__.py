@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from actcompare.activations import Activation as Activation
     from actcompare.activations import parse as parse
     from actcompare.errors import ActcompareError as ActcompareError
+    from actcompare.errors import UsageError as UsageError
     from actcompare.evaluation import Evaluation as Evaluation
     from actcompare.evaluation import evaluate as evaluate
     from actcompare.properties import Comparison as Comparison
     from actcompare.properties import compare as compare
+    from actcompare.timing import Timings as Timings
+    from actcompare.timing import time_paired as time_paired
 
 __version__ = "0.1.0"
 
@@ -23,10 +26,13 @@ _HOME = {
     "Activation": "activations",
     "parse": "activations",
     "ActcompareError": "errors",
+    "UsageError": "errors",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
     "Comparison": "properties",
     "compare": "properties",
+    "Timings": "timing",
+    "time_paired": "timing",
 }
 __all__ = ["__version__", *_HOME]
 

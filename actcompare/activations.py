@@ -5,12 +5,13 @@ A SPEC is `relu`, `softplus:beta=2,threshold=30`, or a user's own `package.modul
 The catalogue is rows only; torch is imported when a function is built.
 """
 
+import copy
 import difflib
 import importlib
 import importlib.util
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -251,6 +252,8 @@ class Activation:
     """Its row of the catalogue; None for a user's own function."""
     target: str = ""
     """`module:Name` or `file.py:Name` of a user's own function."""
+    function: Callable[..., Any] | None = None
+    """A user's own function that was given as itself."""
 
     def build(
         self, dtype: "torch.dtype", device: "torch.device"
@@ -262,13 +265,17 @@ class Activation:
         """
         import torch
 
-        if self.entry is None:
-            function = _load_users_own(self.target, self.parameters)
-        else:
-            function = getattr(torch.nn, self.entry.torch_class)(**self.parameters)
-        if isinstance(function, torch.nn.Module):
-            function = function.eval().to(device, dtype)
+        if self.entry is not None:
+            made: torch.nn.Module = getattr(torch.nn, self.entry.torch_class)(**self.parameters)
+            return made.eval().to(device, dtype)
+        function = self.function or _load_users_own(self.target, self.parameters)
+        if isinstance(function, torch.nn.Module):  # the user's own object stays as it is
+            return copy.deepcopy(function).eval().to(device, dtype)
         return function
+
+
+Specs = str | Activation | Callable[..., Any] | Sequence[str | Activation | Callable[..., Any]]
+"""What a function of this package takes as activations: one or several."""
 
 
 def parse(spec: str) -> Activation:
@@ -316,12 +323,19 @@ def _from_catalogue(name: str, given: dict[str, Value], spec: str) -> Activation
     return Activation(_label(name, changed), checked, entry=entry)
 
 
-def parse_all(specs: "tuple[str | Activation, ...] | list[str | Activation]") -> list[Activation]:
-    """Read several SPECs; `all` stands for the whole catalogue."""
+def parse_all(specs: Specs) -> list[Activation]:
+    """Read SPECs; `all` stands for the whole catalogue, and a function or module for itself.
+
+    Raises:
+        UsageError: there are none, or one is bad.
+    """
     activations: list[Activation] = []
-    for spec in specs:
+    for spec in specs if isinstance(specs, Sequence) and not isinstance(specs, str) else [specs]:
         if isinstance(spec, Activation):
             activations.append(spec)
+        elif callable(spec):
+            label = getattr(spec, "__name__", None) or " ".join(str(spec).split())
+            activations.append(Activation(label, {}, function=spec))
         elif spec == "all":
             activations += [parse(entry.spec) for entry in CATALOGUE]
         else:
@@ -334,6 +348,8 @@ def parse_all(specs: "tuple[str | Activation, ...] | list[str | Activation]") ->
 def _did_you_mean(name: str) -> str:
     names = sorted({entry.name for entry in CATALOGUE})
     by_class = {entry.torch_class.lower(): entry.name for entry in CATALOGUE}
+    if name.lower() == "swish":
+        return ": PyTorch calls it silu"
     if name.lower() in by_class:
         return f": did you mean {by_class[name.lower()]}?"
     close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)

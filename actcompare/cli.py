@@ -60,7 +60,8 @@ class _ErrorLines(TyperGroup):
         except ReaderGoneError as error:
             code = error.exit_code
         except typer.TyperException as error:
-            typer.echo(f"error: {error.format_message()}", err=True)
+            if error.format_message():  # empty where the help was shown instead
+                typer.echo(f"error: {error.format_message()}", err=True)
             code = error.exit_code
         except ActcompareError as error:
             if debug:
@@ -110,7 +111,12 @@ Acts = Annotated[
     ),
 ]
 Dtype = Annotated[
-    str, typer.Option(metavar="float32|float64|bfloat16|float16", help="Number format.")
+    str,
+    typer.Option(
+        metavar="float32|float64|bfloat16|float16",
+        autocompletion=lambda: ["float32", "float64", "bfloat16", "float16"],
+        help="Number format.",
+    ),
 ]
 Device = Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Where to compute.")]
 OutputFormat = Annotated[
@@ -202,7 +208,8 @@ def evaluate_command(
         _write_evaluations(first, stream, seen, output_format, out)
     if plot or plot_file:
         curves = evaluate_chunk(seen.plotted_range(), order=max(order, 1)).columns()
-        points = evaluate_chunk(seen.few, order=max(order, 1)).columns()
+        marked = seen.few if len(seen.few) <= seen.MOST_MARKED else [math.nan]
+        points = evaluate_chunk(marked, order=max(order, 1)).columns()
         if plot_file:
             from actcompare.plots import write_curves
 
@@ -302,7 +309,7 @@ def _refuse_unknown_option(context: typer.Context, text: str) -> None:
     ]
     near = difflib.get_close_matches(text.partition("=")[0], known, n=1)
     hint = f": did you mean {near[0]}?" if near else ""
-    raise UsageError(f"no such option {text}{hint}")
+    raise UsageError(f"No such option: {text}{hint}")
 
 
 def _with_progress(chunks: "Iterator[Chunk]", shown: bool) -> "Iterator[Chunk]":
@@ -314,8 +321,10 @@ def _with_progress(chunks: "Iterator[Chunk]", shown: bool) -> "Iterator[Chunk]":
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} points"), TimeElapsedColumn())
+    first = next(chunks)
+    yield first
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None)
+        task = progress.add_task("", total=None, completed=len(first))
         for chunk in chunks:
             yield chunk
             progress.advance(task, len(chunk))
@@ -336,7 +345,7 @@ class _Seen:
         if len(finite):
             self._low = min(self._low, finite.min().item())
             self._high = max(self._high, finite.max().item())
-        room = self.MOST_MARKED - len(self.few)
+        room = self.MOST_MARKED + 1 - len(self.few)
         self.few += evaluation.x[: max(room, 0)].tolist()
         for caution in evaluation.cautions:
             same_kind = self._cautions.setdefault(caution.kind, [])
@@ -356,7 +365,7 @@ class _Seen:
         """A fine grid over the points seen, with some room at both ends."""
         if self._low > self._high:
             raise ActcompareError("nothing to plot: no point is finite")
-        room = 0.15 * (self._high - self._low) or 1.0
+        room = 0.05 * (self._high - self._low) or 1.0
         start, stop = self._low - room, self._high + room
         return [start + (stop - start) * i / 600 for i in range(601)]
 
@@ -389,16 +398,20 @@ def _write_evaluations(
     columns = (evaluation.columns() for evaluation in itertools.chain([first], rest))
     if output_format is Format.csv:
         render.write_csv(columns, out)
-    elif output_format is Format.json:
+        return
+    if output_format is Format.json:
         head = _head("eval", asdict(first.config), first.environment.as_dict())
         render.write_json(head, columns, out, lambda: {"warnings": seen.messages()})
-    else:
-        from actcompare.layouts import evaluation_grid, keep_ends
+        return
+    from actcompare.layouts import evaluation_grid, keep_ends
 
-        labels = first.config.activations
+    labels, dtype = first.config.activations, first.config.dtype
+    if output_format is Format.markdown:
+        for i, chunk in enumerate(columns):
+            render.write_markdown(evaluation_grid(chunk, labels, dtype), out, header=i == 0)
+    else:
         kept, total = keep_ends(columns, len(labels))
-        grid = evaluation_grid(kept, labels, first.config.dtype, total)
-        _write_grid(grid, output_format, out)
+        render.write_table(evaluation_grid(kept, labels, dtype, total), out)
 
 
 def _write(
@@ -418,17 +431,15 @@ def _write(
         else:
             for i, grid in enumerate(grids):
                 out.write("\n" if i else "")
-                _write_grid(grid, output_format, out)
-            if reading:
+                if output_format is Format.markdown:
+                    render.write_markdown(grid, out)
+                else:
+                    render.write_table(grid, out)
+            if reading and output_format is Format.markdown:
+                out.write("\n" + reading.replace("\n", "\n\n") + "\n")
+            elif reading:
                 out.write("\n")
                 render.write_prose(reading, out)
-
-
-def _write_grid(grid: "Grid", output_format: Format, out: TextIO) -> None:
-    if output_format is Format.markdown:
-        render.write_markdown(grid, out)
-    else:
-        render.write_table(grid, out)
 
 
 def _check_plots(plot_file: Path | None, terminal: TextIO | None) -> None:

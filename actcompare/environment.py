@@ -66,17 +66,18 @@ def available_devices() -> list[str]:
     return devices
 
 
-def resolve_dtype(name: str) -> torch.dtype:
-    """The torch dtype of that name.
+def resolve_dtype(name: str | torch.dtype) -> tuple[str, torch.dtype]:
+    """The name of a dtype, and the dtype.
 
     Raises:
         UsageError: it is not one of float32, float64, bfloat16, float16.
     """
+    name = str(name).removeprefix("torch.")
     if name not in DTYPES:
         raise UsageError(
             f"dtype {name!r} is not one of {', '.join(DTYPES)}: activations need floating point"
         )
-    return DTYPES[name]
+    return name, DTYPES[name]
 
 
 def resolve_device(name: str) -> torch.device:

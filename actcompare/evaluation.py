@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from actcompare.activations import Activation, describe, parse_all
+from actcompare.activations import Activation, Specs, describe, parse_all
 from actcompare.environment import (
     Environment,
     describe_environment,
@@ -127,18 +127,18 @@ class Evaluation:
 
 def evaluate(
     x: Points,
-    activations: Sequence[str | Activation] = ("relu", "softplus"),
+    activations: Specs = ("relu", "softplus"),
     *,
     order: int = 1,
     error: bool = False,
-    dtype: str = "float32",
+    dtype: str | torch.dtype = "float32",
     device: str = "cpu",
 ) -> Evaluation:
     """Evaluate activations and their derivatives at points.
 
     Args:
         x: the points, any shape; taken in C order.
-        activations: SPECs such as "softplus:beta=2".
+        activations: SPECs such as "softplus:beta=2", and functions or modules as themselves.
         order: how many derivatives, 0, 1 or 2.
         error: compare values and first derivatives with exact ones.
         dtype: float32, float64, bfloat16 or float16.
@@ -150,13 +150,13 @@ def evaluate(
     """
     if order not in (0, 1, 2):
         raise UsageError(f"order must be 0, 1 or 2, not {order}")
-    where, kind = resolve_device(device), resolve_dtype(dtype)
-    parsed = parse_all(list(activations))
+    where, (dtype, kind) = resolve_device(device), resolve_dtype(dtype)
+    parsed = parse_all(activations)
     given = _as_points(x)
     points = given.to(kind)
     results, cautions = [], _rounding_caution(given, points, dtype)
     for activation in parsed:
-        function = activation.build(kind, where)
+        function = build_elementwise(activation, kind, where)
         value, grad, grad2 = differentiate(function, points.to(where), activation.label, order)
         accuracy = grad_accuracy = None
         if error:
@@ -168,6 +168,26 @@ def evaluate(
         cautions += _result_cautions(activation, function, points, result, order, where)
     config = EvaluationConfig(tuple(a.label for a in parsed), order, error, dtype, device)
     return Evaluation(config, describe_environment(where), points, tuple(results), tuple(cautions))
+
+
+def build_elementwise(activation: Activation, dtype: torch.dtype, device: torch.device) -> Function:
+    """The function, a user's own after a look at whether it is elementwise.
+
+    Raises:
+        ActcompareError: its value at a point depends on the other points, or on chance.
+    """
+    function = activation.build(dtype, device)
+    if activation.entry is None:
+        x = torch.linspace(-3, 3, 64, dtype=dtype, device=device)
+        whole, *_ = differentiate(function, x, activation.label, 0)
+        half, *_ = differentiate(function, x[:32], activation.label, 0)
+        near = 16 * torch.finfo(dtype).eps
+        if not torch.allclose(whole[:32], half, rtol=near, atol=near, equal_nan=True):
+            raise ActcompareError(
+                f"{activation.label} is not elementwise: its value at a point changes with the"
+                " other points, or from call to call"
+            )
+    return function
 
 
 def differentiate(
@@ -247,7 +267,7 @@ def _once_differentiable(grad: Tensor) -> bool:
 def _as_points(x: Points) -> Tensor:
     try:
         if not isinstance(x, Tensor):
-            x = torch.as_tensor(np.ascontiguousarray(x, dtype=np.float64))
+            x = torch.from_numpy(np.array(x, dtype=np.float64))
     except (TypeError, ValueError) as error:
         raise UsageError(f"x must be numbers: {describe(error)}") from None
     if x.is_complex():
@@ -274,7 +294,7 @@ def _rounding_caution(given: Tensor, points: Tensor, dtype: str) -> list[Caution
         return []
     first = int(changed.nonzero()[0])
     was, became = given[first].item(), points[first].item()
-    message = f"x = {was!r} is not a {dtype} number; evaluated at {became!r} instead"
+    message = f"not every x is a {dtype} number, and those are rounded, as {was!r} to {became!r}"
     return [Caution("rounded", "", message)]
 
 
@@ -286,7 +306,7 @@ def _result_cautions(
     order: int,
     device: torch.device,
 ) -> list[Caution]:
-    label, cautions = activation.label, []
+    label, cautions = activation.label, list[Caution]()
 
     def caution(kind: str, message: str) -> None:
         cautions.append(Caution(kind, label, message))
@@ -307,6 +327,8 @@ def _result_cautions(
         lost = _underflow(activation, function, x, y, derivative, device)
         if lost is not None:
             caution(f"underflow {name}", lost)
+    if order > 0 and activation.entry is None and not _has_graph(function, x.to(device)):
+        caution("no graph", f"autograd finds no way through {label}: its gradient counts as 0")
     if result.grad is not None:
         odd = x.isnan() & ~result.grad.isnan()
         if odd.any():
@@ -319,6 +341,10 @@ def _result_cautions(
         if (x.isfinite() & (x.double() * beta > threshold)).any():
             caution("threshold", _threshold_message(label, beta, threshold, x.dtype))
     return cautions
+
+
+def _has_graph(function: Function, x: Tensor) -> bool:
+    return bool(function(x[:1].clone().requires_grad_()).requires_grad)
 
 
 def _first(values: Tensor, mask: Tensor) -> float:
@@ -363,16 +389,24 @@ def _underflow(
         return (
             f"the {name} of {activation.label} at x = {point:.9g} comes out as exactly 0"
             f" by {'underflow' if tiny else 'rounding'}, though it is {_short(exact)};"
-            f" in {dtype} it is 0 from about x = {begin:.5g} {'down' if begin < toward else 'up'}"
+            f" in {dtype} it is 0 {_stretch(point, begin)}"
         )
     return None
 
 
-def _short(exact: object) -> str:
+def _stretch(zero: float, edge: float) -> str:
+    if abs(zero) < abs(edge):
+        return f"between 0 and about x = {edge:.5g}"
+    return f"from about x = {edge:.5g} {'down' if edge < 0 else 'up'}"
+
+
+def _short(exact: Any) -> str:
     if isinstance(exact, float):
         return f"{exact:.3g}"
     import mpmath
 
+    if mpmath.mag(exact) < -33_000:
+        return "nearer to 0 than 1e-9999"
     return str(mpmath.nstr(exact, 3))
 
 

@@ -29,7 +29,7 @@ _SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
         "shape",
         {
             "smoothness": "smoothness",
-            "breaks_at": "jumps at",
+            "jumps": "jumps",
             "monotone": "monotone",
             "convex": "convex",
             "range_min": "least output",
@@ -67,6 +67,7 @@ _SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
             "zero_output_below": "f = 0 up to x",
             "zero_grad_below": "f' = 0 up to x",
             "zero_grad_above": "f' = 0 from x",
+            "nan_grad_beyond": "f' = NaN from |x|",
             "dead_units": "dead units",
         },
     ),

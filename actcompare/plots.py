@@ -67,11 +67,18 @@ def write_curves(curves: Columns, points: Columns, path: Path) -> None:
     panels = [name for name in _TITLES if name in curves]
     style: Any = {"font.size": 9, "svg.hashsalt": "actcompare", "svg.fonttype": "none"}
     with mpl.rc_context(style):
-        figure = Figure(figsize=(3.4 * len(panels), 2.9), layout="constrained")
+        labels = list(dict.fromkeys(curves["activation"]))
+        aside = len(labels) > len(_COLOURS)  # a legend too long to stand among the curves
+        size = (3.4 * len(panels) + 1.8 * aside, max(2.9, 0.17 * len(labels) * aside))
+        figure = Figure(figsize=size, layout="constrained")
         for i, name in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), i + 1)
             _draw(axes, name, curves, points)
-        figure.axes[0].legend(frameon=False, fontsize=8)
+        if aside:
+            lines, names = figure.axes[0].get_legend_handles_labels()
+            figure.legend(lines, names, loc="outside right upper", frameon=False, fontsize=8)
+        else:
+            figure.axes[0].legend(frameon=False, fontsize=8)
         drawn, suffix = io.BytesIO(), path.suffix.lower()
         figure.savefig(drawn, format=suffix[1:], dpi=300, metadata=_METADATA[suffix])
     try:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from actcompare.activations import Activation, parse_all
+from actcompare.activations import Activation, Specs, parse_all
 from actcompare.environment import (
     Environment,
     describe_environment,
     resolve_device,
     resolve_dtype,
 )
-from actcompare.evaluation import Function, differentiate, zero_edge
+from actcompare.evaluation import Function, build_elementwise, differentiate, zero_edge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +41,8 @@ class Properties:
     derivative: str | None
     smoothness: str
     """discontinuous, C0 (continuous, kinks), C1 (f' continuous, f'' jumps) or C2+."""
-    breaks_at: str
-    """Where in [-30, 30] the first discontinuous derivative jumps, and by how much."""
+    jumps: str
+    """Which of f, f', f'' is the first to jump within [-30, 30]; by how much, and where."""
     range_min: float
     range_max: float
     limit_neg_inf: float | None
@@ -73,6 +73,8 @@ class Properties:
     """E f(z) for z ~ N(0,1), by quadrature; as are the next two."""
     second_moment: float
     grad_second_moment: float
+    nan_grad_beyond: float | None
+    """The least |x| at which a finite x has a NaN gradient; None where there is none."""
     dead_units: str
     """Whether a unit can get exactly zero gradient on a whole region: yes, only ..., or no."""
 
@@ -102,9 +104,9 @@ class Comparison:
 
 
 def compare(
-    activations: Sequence[str | Activation] = ("relu", "softplus"),
+    activations: Specs = ("relu", "softplus"),
     *,
-    dtype: str = "float32",
+    dtype: str | torch.dtype = "float32",
     device: str = "cpu",
 ) -> Comparison:
     """Compare activations property by property, by probing each in `dtype` on `device`.
@@ -113,8 +115,8 @@ def compare(
         UsageError: a bad SPEC or dtype.
         ActcompareError: the device is not there, or a function fails on it.
     """
-    where, kind = resolve_device(device), resolve_dtype(dtype)
-    found = tuple(_probe(a, kind, where) for a in parse_all(list(activations)))
+    where, (dtype, kind) = resolve_device(device), resolve_dtype(dtype)
+    found = tuple(_probe(a, kind, where) for a in parse_all(activations))
     return Comparison(dtype, describe_environment(where), found)
 
 
@@ -129,7 +131,7 @@ class _Probes:
 
 
 def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> Properties:
-    function, label = activation.build(dtype, device), activation.label
+    function, label = build_elementwise(activation, dtype, device), activation.label
 
     def at(points: Tensor) -> _Probes:
         x = torch.unique(points.to(dtype))
@@ -148,13 +150,14 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
     mass = _normal_mass(normal.x)
     zero_grad = _zero_regions(function, everywhere, dtype, device, derivative=True)
     zero_output = _zero_regions(function, everywhere, dtype, device, derivative=False)
-    steepest = math.inf if jump else _largest(torch.cat([everywhere.df, near.df, normal.df]))
+    steepest = _largest(torch.cat([everywhere.df, near.df, normal.df]))
+    steepest = math.inf if jump else max([steepest, *(j.beside for j in jumps if kink)])
     return Properties(
         activation=label,
         formula=activation.entry.formula if activation.entry else None,
         derivative=activation.entry.derivative if activation.entry else None,
         smoothness=smoothness,
-        breaks_at=", ".join(f"{at:.6g} (by {step:.3g})" for at, step in jumps),
+        jumps=", ".join(f"{_SYMBOLS[smoothness]} by {j.step:.3g} at {j.x:.6g}" for j in jumps),
         range_min=min(v for v in outputs if not math.isnan(v)),
         range_max=max(v for v in outputs if not math.isnan(v)),
         limit_neg_inf=left,
@@ -165,10 +168,10 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
         grad_at_neg2=chosen.df[0].item(),
         grad_at_0=chosen.df[1].item(),
         grad_at_5=chosen.df[2].item(),
-        monotone=_monotone(near, eps, [step for _, step in jumps] if jump else []),
+        monotone=_monotone(near, eps, [j.step for j in jumps] if jump else []),
         convex=not jump and _never_falls(near.df, 8 * eps * _largest(near.df)),
         lipschitz=steepest,
-        max_curvature=_curvature(near, normal, jump or kink),
+        max_curvature=math.inf if jump or kink else _curvature(near, normal, jumps),
         zero_output_share=mass[normal.f == 0].sum().item(),
         zero_grad_share=mass[normal.df == 0].sum().item(),
         zero_output_below=_reaching(zero_output, -math.inf),
@@ -177,6 +180,7 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
         mean_output=_expectation(mass, normal.f),
         second_moment=_expectation(mass, normal.f**2),
         grad_second_moment=_expectation(mass, normal.df**2),
+        nan_grad_beyond=_nan_beyond(everywhere),
         dead_units=_dead_units(zero_grad),
     )
 
@@ -215,7 +219,7 @@ def _normal_mass(x: Tensor) -> Tensor:
 
 def _expectation(mass: Tensor, values: Tensor) -> float:
     """The quadrature's sum, without the digits it cannot have (its error is about 1e-9)."""
-    return round((mass * values).sum().item(), 12)
+    return round((mass * values).sum().item(), 12) + 0.0
 
 
 # --- what is found -------------------------------------------------------------------------------
@@ -252,6 +256,17 @@ def _steady(steps: Tensor) -> bool:
     return same and bool(steps[-1].abs() >= 0.5 * steps[0].abs())
 
 
+_SYMBOLS = {"discontinuous": "f", "C0": "f'", "C1": "f''", "C2+": ""}
+
+
+@dataclass(frozen=True)
+class _Jump:
+    x: float
+    step: float
+    beside: float
+    """The larger of the absolute values on its two sides."""
+
+
 @dataclass(frozen=True)
 class _End:
     """One end of intervals: the points, the function and its slope there, each (interval,)."""
@@ -280,7 +295,7 @@ _NOTABLE = 1 / 8
 
 def _smoothness(
     function: Function, label: str, near: _Probes, dtype: torch.dtype, device: torch.device
-) -> tuple[str, list[tuple[float, float]]]:
+) -> tuple[str, list[_Jump]]:
     """The first of f, f', f'' that jumps between neighbouring numbers of the dtype; its jumps."""
 
     def at(points: Tensor, order: int) -> tuple[Tensor, Tensor | None]:
@@ -303,8 +318,8 @@ def _jumps(
     x: Tensor,
     dtype: torch.dtype,
     order: int,
-) -> list[tuple[float, float]]:
-    """Every (x, step) where a function jumps, by bisecting what its slope cannot explain.
+) -> list[_Jump]:
+    """Every place where a function jumps, by bisecting what its slope cannot explain.
 
     A jump stays when its interval shrinks to two neighbouring numbers of the dtype; what a slope
     adds does not. `at` gives the function and its slope (or None), each of shape (point,).
@@ -336,11 +351,13 @@ def _jumps(
         a, b = a.where(left, m), m.where(left, b)
         jumps = is_jump(a, b)
         a, b = a.take(jumps), b.take(jumps)
-    found: list[tuple[float, float]] = []
-    for below, above, step in zip(a.x.tolist(), b.x.tolist(), (b.f - a.f).tolist(), strict=True):
+    found: list[_Jump] = []
+    beside = torch.maximum(a.f.abs(), b.f.abs()).tolist()
+    steps = (b.f - a.f).tolist()
+    for below, above, step, size in zip(a.x.tolist(), b.x.tolist(), steps, beside, strict=True):
         place = min(below, above, key=lambda v: len(f"{v:.17g}"))  # 6 rather than 5.99609375
-        if not found or place - found[-1][0] > 1e-3:
-            found.append((place + 0.0, step))
+        if not found or place - found[-1].x > 1e-3:
+            found.append(_Jump(place + 0.0, step, size))
     return found
 
 
@@ -355,12 +372,10 @@ def _never_falls(values: Tensor, slack: Tensor | float) -> bool:
     return bool((values >= values.cummax(0).values - slack).all())
 
 
-def _curvature(near: _Probes, normal: _Probes, broken: bool) -> float | None:
-    if broken:
-        return math.inf
+def _curvature(near: _Probes, normal: _Probes, jumps: "list[_Jump]") -> float | None:
     if near.d2f is None or normal.d2f is None:
         return None
-    return _largest(torch.cat([near.d2f, normal.d2f]))
+    return max([_largest(torch.cat([near.d2f, normal.d2f])), *(j.beside for j in jumps)])
 
 
 def _zero_regions(
@@ -393,6 +408,11 @@ def _zero_regions(
             regions.append((low + 0.0, high + 0.0))  # no -0
         start = stop + 1
     return regions
+
+
+def _nan_beyond(probes: _Probes) -> float | None:
+    broken = probes.x.abs()[probes.df.isnan()]
+    return broken.min().item() if len(broken) else None
 
 
 def _reaching(regions: list[tuple[float, float]], end: float) -> float | None:
@@ -428,6 +448,7 @@ def _interval(low: float, high: float) -> str:
 def _read(rows: Sequence[Properties], dtype: str) -> str:
     return "\n".join(
         [
+            *_read_jumps(rows, dtype),
             _read_sparsity(rows),
             _read_gradient(rows, dtype),
             _read_depth(rows),
@@ -437,18 +458,31 @@ def _read(rows: Sequence[Properties], dtype: str) -> str:
     )
 
 
+def _s(rows: Sequence[Properties], plural: str, singular: str) -> str:
+    return singular if len(rows) == 1 else plural
+
+
 def _names(rows: Sequence[Properties]) -> str:
     names = [row.activation for row in rows]
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
+def _read_jumps(rows: Sequence[Properties], dtype: str) -> list[str]:
+    jumping = [row for row in rows if row.smoothness == "discontinuous"]
+    if not jumping:
+        return []
+    where = "; ".join(f"{row.activation}: {row.jumps}" for row in jumping)
+    return [f"Jumps: in {dtype} these are not continuous, and so not convex: {where}."]
+
+
 def _read_sparsity(rows: Sequence[Properties]) -> str:
     sparse = [row for row in rows if row.zero_output_share > RARE]
     if not sparse:
-        return "Sparsity: for N(0,1) inputs none of them ever gives exactly 0."
+        return "Sparsity: for N(0,1) inputs hardly any output is exactly 0."
     shares = ", ".join(f"{row.activation} {row.zero_output_share:.3g}" for row in sparse)
     rest = [row for row in rows if row not in sparse]
-    tail = f"; {_names(rest)} never" if rest else ""
+    seldom = "never" if all(row.zero_output_share == 0 for row in rest) else "(almost) never"
+    tail = f"; {_names(rest)} {seldom}" if rest else ""
     return f"Sparsity: the share of N(0,1) inputs whose output is exactly 0: {shares}{tail}."
 
 
@@ -469,7 +503,12 @@ def _read_gradient(rows: Sequence[Properties], dtype: str) -> str:
             f"in {dtype} the gradient is exactly 0 for {where}; it is small long before that"
         )
     if never:
-        parts.append(f"{_names(never)} always passes some gradient on")
+        parts.append(f"{_names(never)} {_s(never, 'have', 'has')} no region without gradient")
+    broken = [row for row in rows if row.nan_grad_beyond is not None]
+    parts += [
+        f"{row.activation} has a NaN gradient from about |x| = {row.nan_grad_beyond:.1g}"
+        for row in broken
+    ]
     return f"Gradient flow: {'; '.join(parts)}."
 
 
@@ -490,7 +529,8 @@ def _read_sign(rows: Sequence[Properties]) -> str:
         return "Sign: every one of them gives negative outputs too."
     strict = [row for row in positive if row.value_at_neg2 > 0]
     if not strict:
-        return f"Sign: {_names(positive)} never gives a negative output, but gives exact zeros."
+        gives = _s(positive, "give", "gives")
+        return f"Sign: {_names(positive)} never {gives} a negative output, but {gives} exact zeros."
     return (
         f"Sign: outputs of {_names(strict)} are positive for ordinary inputs,"
         " which suits an output that must be positive, such as a scale or a rate."
@@ -508,7 +548,10 @@ def _read_cost(rows: Sequence[Properties]) -> str:
     light = [row for row in known if row not in heavy]
     parts = []
     if light:
-        parts.append(f"{_names(light)} needs comparisons and simple arithmetic")
+        parts.append(
+            f"{_names(light)} {_s(light, 'need', 'needs')} comparisons and simple arithmetic"
+        )
     if heavy:
-        parts.append(f"{_names(heavy)} needs exponentials or their like for every element")
+        need = _s(heavy, "need", "needs")
+        parts.append(f"{_names(heavy)} {need} exponentials or their like for every element")
     return f"Cost: {'; '.join(parts)}; what that costs depends on the machine."

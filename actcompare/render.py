@@ -67,14 +67,16 @@ def write_table(grid: Grid, out: TextIO) -> None:
         console = Console(file=out, highlight=False, markup=False, width=10_000, no_color=True)
     unbounded = console.options.update(max_width=10_000)
     columns = list(range(grid.keys, len(grid.titles)))
+
+    def fits(some: Sequence[int]) -> bool:
+        natural = console.measure(_rich_table(grid, some), options=unbounded).maximum
+        return natural <= console.width
+
     while columns:
-        piece = columns[: grid.group]
-        while len(piece) < len(columns):
-            wider = columns[: len(piece) + grid.group]
-            natural = console.measure(_rich_table(grid, wider), options=unbounded).maximum
-            if natural > console.width:
-                break
-            piece = wider
+        step = grid.group if fits(columns[: grid.group]) else 1
+        piece = columns[:step]
+        while len(piece) < len(columns) and fits(columns[: len(piece) + step]):
+            piece = columns[: len(piece) + step]
         columns = columns[len(piece) :]
         console.print(_rich_table(grid, piece))
     if grid.caption:
@@ -97,18 +99,17 @@ def _rich_table(grid: Grid, columns: Sequence[int]) -> Any:
     return table
 
 
-def write_markdown(grid: Grid, out: TextIO) -> None:
-    """The grid as a Markdown table."""
+def write_markdown(grid: Grid, out: TextIO, *, header: bool = True) -> None:
+    """The grid as a Markdown table, or without a header as more rows of one."""
     mark = "---" if grid.align == "left" else "---:"
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n"
 
-    out.write(line(grid.titles))
-    out.write("|" + "|".join([mark] * len(grid.titles)) + "|\n")
+    if header:
+        out.write(line(grid.titles))
+        out.write("|" + "|".join([mark] * len(grid.titles)) + "|\n")
     out.writelines(line(row) for row in grid.rows)
-    if grid.caption:
-        out.write(f"\n{grid.caption}\n")
 
 
 def write_prose(text: str, out: TextIO) -> None:

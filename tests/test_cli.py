@@ -89,6 +89,12 @@ def test_sources_agree(run: Run, in_tmp: Path) -> None:
     assert len(records(outputs.pop())) == 26
 
 
+def test_markdown_holds_every_point(run: Run) -> None:
+    text = run("eval", "--range", "0", "100000", "100001", "--format", "markdown").stdout
+    assert len(text.splitlines()) == 100_003
+    assert text.splitlines()[-1] == "| 100000 | 100000 | 1 | 100000 | 1 |"
+
+
 def test_a_long_evaluation_shows_its_ends_and_says_how_to_get_all(run: Run) -> None:
     shown = run("eval", "--range", "0", "100000", "100001").stdout
     assert "The first and last 20 of 100,001 points; --format csv --output FILE" in shown
@@ -192,8 +198,8 @@ def test_version(run: Run) -> None:
         (["eval", "-", "1"], 2, "give it alone"),
         (["eval", "1", "--column", "a"], 2, "go with --file"),
         (["eval", "abc"], 2, "'abc' is not a number"),
-        (["eval", "1", "--ordr", "2"], 2, "no such option --ordr: did you mean --order?"),
-        (["eval", "-x", "2"], 2, "no such option -x"),
+        (["eval", "1", "--ordr", "2"], 2, "No such option: --ordr: did you mean --order?"),
+        (["eval", "-x", "2"], 2, "No such option: -x"),
         (["eval", "1", "--order", "3"], 2, "--order"),
         (["eval", "1", "--act", "sofplus"], 2, "did you mean softplus"),
         (["eval", "1", "--act", "softplus:beta=0"], 2, "beta must be finite and > 0"),

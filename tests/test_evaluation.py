@@ -126,7 +126,8 @@ def test_a_leaf_of_the_users_is_left_alone() -> None:
         (-100, "softplus", {"dtype": "bfloat16"}, "underflow value", r"x = -93 down"),
         (-9, "gelu", {}, "underflow value", "exactly 0 by rounding, though it is -1.02e-18"),
         (30, "tanh", {}, "underflow gradient", r"0 from about x = 9\.01.* up"),
-        (1e-5, "tanhshrink", {}, "underflow value", "by rounding"),
+        (1e-5, "tanhshrink", {}, "underflow value", r"between 0 and about x = 0\.0003"),
+        (-1e20, "gelu:approximate=tanh", {}, "underflow value", "nearer to 0 than 1e-9999"),
         (100, "softplus:threshold=1000", {}, "inf value", "is inf at the finite x = 100"),
         (math.inf, "silu", {}, "nan gradient", "is NaN at x = inf"),
         (-math.inf, "silu", {}, "nan value", "is NaN at x = -inf"),
@@ -135,9 +136,9 @@ def test_a_leaf_of_the_users_is_left_alone() -> None:
         (25, "softplus", {"dtype": "float64"}, "threshold", r"steps by -2.06e-09 and"),
         (2, "softplus:threshold=1", {}, "threshold", r"steps by -0\.313 and the gradient by 0\.26"),
         (11, "softplus:beta=2", {}, "threshold", "beyond x = 10 "),
-        (0.1, "relu", {}, "rounded", r"0\.1 is not a float32 number.*0\.10000000149011612"),
-        (70000, "relu", {"dtype": "float16"}, "rounded", "evaluated at inf"),
-        (16777217, "relu", {}, "rounded", r"evaluated at 16777216\.0"),
+        (0.1, "relu", {}, "rounded", r"as 0\.1 to 0\.10000000149011612"),
+        (70000, "relu", {"dtype": "float16"}, "rounded", "70000.0 to inf"),
+        (16777217, "relu", {}, "rounded", r"to 16777216\.0"),
         (1, "hardsigmoid", {"order": 2}, "no grad2", "no second derivative of hardsigmoid"),
     ],
 )
@@ -165,6 +166,9 @@ def cube(x): return x ** 3
 def flat(x): return torch.ones_like(x)
 def total(x): return x.sum()
 def doubled(x): return x.double()
+def cut(x): return torch.tensor(x.detach().numpy() ** 2)
+def softmax(x): return torch.softmax(x, -1)
+def chance(x): return x * torch.rand_like(x)
 def raises(x): raise ValueError("no such thing")
 def number(x): return 3.0
 class Once(torch.autograd.Function):
@@ -199,10 +203,30 @@ def test_a_constant_has_no_slope() -> None:
 
 
 @pytest.mark.usefixtures("users")
+def test_a_function_without_a_graph_says_so() -> None:
+    evaluation = evaluate([2.0], ["users.py:cut", "users.py:cube"])
+    assert kinds(evaluation) == ["no graph"]
+    assert "no way through users.py:cut" in evaluation.cautions[0].message
+
+
+def test_functions_and_modules_as_themselves() -> None:
+    module = torch.nn.GELU("tanh").train()
+    evaluation = evaluate([1.0, -1.0], [torch.sin, module, "relu"], dtype=torch.float64)
+    assert evaluation.config.activations == ("sin", "GELU(approximate='tanh')", "relu")
+    assert evaluation.config.dtype == "float64"
+    assert evaluation.results[0].value.tolist() == [math.sin(1), math.sin(-1)]
+    assert module.training
+    assert evaluate([1.0], "relu").config.activations == ("relu",)
+    assert evaluate([1.0], torch.sin).config.activations == ("sin",)
+
+
+@pytest.mark.usefixtures("users")
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("total", r"not elementwise: shape \(2,\) in, \(\) out"),
+        ("total", r"not elementwise: shape \(64,\) in, \(\) out"),
+        ("softmax", "not elementwise: its value at a point changes with the other points"),
+        ("chance", "not elementwise: .*or from call to call"),
         ("doubled", "returns torch.float64 for torch.float32"),
         ("raises", "fails on float32 on cpu: ValueError: no such thing"),
         ("number", "returns float, not a tensor"),

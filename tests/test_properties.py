@@ -98,6 +98,10 @@ def test_published_numbers() -> None:
         math.erf(0.5 / math.sqrt(2)), abs=1e-4
     )
     assert one("relu").lipschitz == 1
+    # suprema that are only approached, at a kink of f or f'
+    assert one("hardswish").lipschitz == pytest.approx(1.5, rel=1e-6)
+    assert one("elu").max_curvature == pytest.approx(1, rel=1e-6)
+    assert one("softsign").max_curvature == pytest.approx(2, rel=1e-6)
     assert one("relu").max_curvature == math.inf
     assert one("hardshrink").lipschitz == math.inf
 
@@ -116,8 +120,8 @@ def test_where_softplus_is_zero(dtype: str, value: float, gradient: float | None
 
 
 def test_the_step_at_the_threshold() -> None:
-    assert one("softplus", "float64").breaks_at == "20 (by -2.06e-09)"
-    assert one("softplus:threshold=1").breaks_at == "1 (by -0.313)"
+    assert one("softplus", "float64").jumps == "f by -2.06e-09 at 20"
+    assert one("softplus:threshold=1").jumps == "f by -0.313 at 1"
     assert not one("softplus:threshold=1").monotone
 
 
@@ -155,7 +159,7 @@ def test_a_users_own(in_tmp: Path) -> None:
         one(f"mine.py:{name}") for name in ("step", "wave", "square", "log", "once")
     )
     assert step.formula is None
-    assert (step.smoothness, step.breaks_at) == ("discontinuous", "1.25 (by 0.5)")
+    assert (step.smoothness, step.jumps) == ("discontinuous", "f by 0.5 at 1.25")
     assert (wave.limit_pos_inf, wave.monotone, wave.smoothness) == (None, False, "C2+")
     assert (square.limit_neg_inf, square.convex, square.range_min) == (math.inf, True, 0)
     assert log.limit_pos_inf == math.inf
@@ -168,7 +172,9 @@ def test_the_reading_follows_the_numbers() -> None:
     assert "relu 0.5; softplus never" in both.reading()
     assert "outputs of softplus are positive" in both.reading()
     assert "relu 0.399 and 0.5, softplus 0.806 and 0.293" in both.reading()
-    assert "leaky_relu always passes some gradient on" in compare(["leaky_relu"]).reading()
+    assert "leaky_relu has no region without gradient" in compare(["leaky_relu"]).reading()
+    assert "NaN gradient from about |x| = 2e+19" in compare("gelu:approximate=tanh").reading()
+    assert "softplus: f by -2.06e-09 at 20" in compare("softplus", dtype="float64").reading()
     assert "every one of them gives negative outputs" in compare(["tanh"]).reading()
 
 
