@@ -12,7 +12,7 @@ import importlib.util
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,9 @@ class Parameter:
         return float(value)
 
 
+_TRANSCENDENTAL = ("exp", "log", "tanh", "sigmoid", "softplus", "Phi")
+
+
 @dataclass(frozen=True)
 class Entry:
     """A row of the catalogue.
@@ -88,6 +91,11 @@ class Entry:
     """Parameter values that make this row another function than its plain name."""
     ascending: tuple[str, str] | None = None
     """Two parameters, of which the first must be the smaller."""
+
+    @property
+    def transcendental(self) -> bool:
+        """Whether it needs exponentials or their like, and not only arithmetic and comparisons."""
+        return any(f"{name}(" in self.formula for name in _TRANSCENDENTAL)
 
     @property
     def spec(self) -> str:
@@ -255,6 +263,16 @@ class Activation:
     function: Callable[..., Any] | None = None
     """A user's own function that was given as itself."""
 
+    def loaded(self) -> "Activation":
+        """The same with a user's own function imported and made, once for all that follows.
+
+        Raises:
+            ActcompareError: it cannot be.
+        """
+        if self.entry is not None or self.function is not None:
+            return self
+        return replace(self, function=_load_users_own(self.target, self.parameters))
+
     def build(
         self, dtype: "torch.dtype", device: "torch.device"
     ) -> "Callable[[torch.Tensor], torch.Tensor]":
@@ -268,7 +286,8 @@ class Activation:
         if self.entry is not None:
             made: torch.nn.Module = getattr(torch.nn, self.entry.torch_class)(**self.parameters)
             return made.eval().to(device, dtype)
-        function = self.function or _load_users_own(self.target, self.parameters)
+        function = self.loaded().function
+        assert function is not None
         if isinstance(function, torch.nn.Module):  # the user's own object stays as it is
             return copy.deepcopy(function).eval().to(device, dtype)
         return function
@@ -292,6 +311,8 @@ def parse(spec: str) -> Activation:
         names, given = parts, {}
     if len(names) > 1:
         target = ":".join(names)
+        if any(entry.name == names[0] for entry in CATALOGUE):
+            raise UsageError(f"{spec!r}: parameters are written {names[0]}:name=value")
         if not names[-1] or not names[-2]:
             raise UsageError(f"{spec!r} names nothing: write module:Name or file.py:Name")
         return Activation(_label(target, given), given, target=target)
@@ -383,15 +404,17 @@ def _read_value(text: str) -> Value:
     return text
 
 
-def _label(name: str, parameters: Mapping[str, Value]) -> str:
-    def short(value: Value) -> str:
-        if isinstance(value, float) and value.is_integer() and abs(value) < 1e16:
-            return str(int(value))
-        return str(value)
+def written(value: Value) -> str:
+    """A parameter's value as people write it in a SPEC: 2 rather than 2.0."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e16:
+        return str(int(value))
+    return str(value)
 
+
+def _label(name: str, parameters: Mapping[str, Value]) -> str:
     if not parameters:
         return name
-    return name + ":" + ",".join(f"{key}={short(value)}" for key, value in parameters.items())
+    return name + ":" + ",".join(f"{key}={written(value)}" for key, value in parameters.items())
 
 
 def _load_users_own(target: str, parameters: Mapping[str, Value]) -> Callable[..., Any]:
@@ -408,7 +431,9 @@ def _load_users_own(target: str, parameters: Mapping[str, Value]) -> Callable[..
         hint = f": did you mean {near[0]}?" if near else ""
         raise ActcompareError(f"{module_name} has no {name!r}{hint}") from None
     if not callable(made):
-        raise ActcompareError(f"{target} is a {type(made).__name__}, not a function or a module")
+        raise ActcompareError(
+            f"{target} is neither a function nor a module, but of type {type(made).__name__}"
+        )
     if isinstance(made, type):
         try:
             made = made(**parameters)

@@ -194,7 +194,7 @@ def evaluate_command(
     from actcompare.activations import parse_all
     from actcompare.evaluation import evaluate
 
-    activations = parse_all(list(act))
+    activations = [activation.loaded() for activation in parse_all(act)]
     evaluate_chunk = partial(evaluate, activations=activations, dtype=dtype, device=device)
     evaluate_chunk([0.0], order=0)  # a wrong request fails here, before anything is read
     seen = _Seen()
@@ -214,7 +214,10 @@ def evaluate_command(
             from actcompare.plots import write_curves
 
             write_curves(curves, points, plot_file)
-        if plot:
+        if plot and aside is sys.stdout:
+            with open_output(None) as out:
+                _draw_in_terminal(curves, out)
+        elif plot:
             _draw_in_terminal(curves, aside)
     if not quiet:
         for message in seen.messages():
@@ -233,11 +236,10 @@ def table_command(
     from actcompare.layouts import comparison_grids
     from actcompare.properties import compare
 
-    comparison = compare(list(act), dtype=dtype, device=device)
+    comparison = compare(act, dtype=dtype, device=device)
     columns, reading = comparison.columns(), comparison.reading()
-    config = {"activations": columns["activation"], "dtype": dtype, "device": device}
     _write(
-        _head("table", config, comparison.environment.as_dict()),
+        _head("table", asdict(comparison.config), comparison.environment.as_dict()),
         columns,
         comparison_grids(columns),
         reading,

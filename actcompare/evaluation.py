@@ -154,10 +154,16 @@ def evaluate(
     parsed = parse_all(activations)
     given = _as_points(x)
     points = given.to(kind)
+    try:
+        on_device = points.to(where)
+    except (RuntimeError, TypeError, AssertionError) as refusal:
+        raise ActcompareError(
+            f"{device} cannot take {dtype} numbers: {describe(refusal)}"
+        ) from refusal
     results, cautions = [], _rounding_caution(given, points, dtype)
     for activation in parsed:
         function = build_elementwise(activation, kind, where)
-        value, grad, grad2 = differentiate(function, points.to(where), activation.label, order)
+        value, grad, grad2 = differentiate(function, on_device, activation.label, order)
         accuracy = grad_accuracy = None
         if error:
             accuracy = _accuracy(activation, points, value, derivative=False)
@@ -181,8 +187,9 @@ def build_elementwise(activation: Activation, dtype: torch.dtype, device: torch.
         x = torch.linspace(-3, 3, 64, dtype=dtype, device=device)
         whole, *_ = differentiate(function, x, activation.label, 0)
         half, *_ = differentiate(function, x[:32], activation.label, 0)
-        near = 16 * torch.finfo(dtype).eps
-        if not torch.allclose(whole[:32], half, rtol=near, atol=near, equal_nan=True):
+        turned, *_ = differentiate(function, x.flip(0), activation.label, 0)
+        near, again = 16 * torch.finfo(dtype).eps, torch.cat([turned.flip(0), half])
+        if not torch.allclose(torch.cat([whole, whole[:32]]), again, near, near, equal_nan=True):
             raise ActcompareError(
                 f"{activation.label} is not elementwise: its value at a point changes with the"
                 " other points, or from call to call"
@@ -267,7 +274,10 @@ def _once_differentiable(grad: Tensor) -> bool:
 def _as_points(x: Points) -> Tensor:
     try:
         if not isinstance(x, Tensor):
-            x = torch.from_numpy(np.array(x, dtype=np.float64))
+            array = np.asarray(x)
+            if array.size and array.dtype.kind not in "fiub":
+                raise TypeError(f"not {array.dtype}")
+            x = torch.from_numpy(np.array(array, dtype=np.float64))
     except (TypeError, ValueError) as error:
         raise UsageError(f"x must be numbers: {describe(error)}") from None
     if x.is_complex():
@@ -382,9 +392,7 @@ def _underflow(
         exact = exact_at(activation, point, derivative=derivative)
         if exact == 0:
             continue
-        # Follow the zeros towards 1 (or -1), where no catalogue function underflows.
-        toward = math.copysign(1.0, point)
-        begin = zero_edge(function, point, toward, x.dtype, device, derivative=derivative)
+        begin = _edge_of_zeros(function, point, x.dtype, device, derivative)
         tiny = abs(exact) < torch.finfo(x.dtype).smallest_normal
         return (
             f"the {name} of {activation.label} at x = {point:.9g} comes out as exactly 0"
@@ -394,7 +402,23 @@ def _underflow(
     return None
 
 
+def _edge_of_zeros(
+    function: Function, zero: float, dtype: torch.dtype, device: torch.device, derivative: bool
+) -> float:
+    """Where exact zeros around a point end, on the way to the nearest of some other points."""
+    sign = math.copysign(1.0, zero)
+    others = sign * torch.tensor([1, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4, 0, 3, 10, 30, 100])
+    value, grad, _ = differentiate(function, others.to(device, dtype), "it", int(derivative))
+    nonzero = others[(grad if derivative and grad is not None else value) != 0]
+    if not len(nonzero):
+        return zero
+    nearest = nonzero[(nonzero - zero).abs().argmin()].item()
+    return zero_edge(function, zero, nearest, dtype, device, derivative=derivative)
+
+
 def _stretch(zero: float, edge: float) -> str:
+    if zero == edge:
+        return "there and around"
     if abs(zero) < abs(edge):
         return f"between 0 and about x = {edge:.5g}"
     return f"from about x = {edge:.5g} {'down' if edge < 0 else 'up'}"

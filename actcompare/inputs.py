@@ -3,6 +3,7 @@
 import csv
 import itertools
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +28,7 @@ def read_number(text: str) -> float:
     Raises:
         ValueError: it is not one, or it is beyond float64.
     """
-    value = float(text)
+    value = float(text.replace("_", "?"))  # 1_000 is Python's, not a number in a file
     if math.isinf(value) and "inf" not in text.lower():
         raise ValueError(f"{text!r} is beyond float64; write inf if you mean it")
     return value
@@ -54,12 +55,14 @@ def from_range(start: float, stop: float, count: int) -> Iterator[Chunk]:
     """
     if not (math.isfinite(start) and math.isfinite(stop)):
         raise UsageError("--range needs a finite START and STOP")
+    if math.isinf(max(abs(start), abs(stop)) * count):
+        raise UsageError("--range is too wide for float64")
     if count < 2:
         raise UsageError(f"--range needs a COUNT of at least 2, for both ends; not {count}")
     for first in range(0, count, CHUNK):
         i = np.arange(first, min(first + CHUNK, count), dtype=np.float64)
-        # Weights rather than steps: both ends are exact, and so is the middle of -1 .. 1.
-        yield start * ((count - 1 - i) / (count - 1)) + stop * (i / (count - 1))
+        # One rounding where the products are exact, as for whole numbers: 0 100 101 stays whole.
+        yield (start * (count - 1 - i) + stop * i) / (count - 1)
 
 
 def from_text(lines: Iterable[str], name: str) -> Iterator[Chunk]:
@@ -200,7 +203,7 @@ def _read_parquet(path: Path, column: str | None) -> Iterator[Chunk]:
                 if len(series):
                     found = True
                     yield series.to_numpy(dtype=np.float64, na_value=np.nan)
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, ValueError) as error:
         raise ActcompareError(f"{path} is not a Parquet file, or is damaged") from error
     if not found:
         raise ActcompareError(f"{path} has no rows")
@@ -220,12 +223,12 @@ def _read_npz(path: Path, key: str | None) -> Iterator[Chunk]:
                 raise ActcompareError(f"{path} has no array {chosen!r}, but {_listed(names)}")
             with archive.open(archive.namelist()[names.index(chosen)]) as stream:
                 yield from _read_npy(stream, f"{path}, array {chosen!r}")
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise ActcompareError(f"{path} is not an .npz file, or is damaged: {error}") from error
 
 
 def _read_npy(stream: IO[bytes], name: str) -> Iterator[Chunk]:
-    """An array of any shape, in C order, without ever holding the whole of it.
+    """An array of any shape, in C order; one saved in C order is never held whole.
 
     Objects are refused by their dtype, before a byte of them is read: nothing is unpickled.
     """
@@ -237,7 +240,7 @@ def _read_npy(stream: IO[bytes], name: str) -> Iterator[Chunk]:
             else np.lib.format.read_array_header_2_0
         )
         shape, fortran_order, dtype = read_header(stream)
-    except ValueError as error:
+    except (ValueError, EOFError, SyntaxError, tokenize.TokenError) as error:
         raise ActcompareError(f"{name} is not an .npy array, or is damaged") from error
     if dtype.hasobject:
         raise ActcompareError(
@@ -245,11 +248,16 @@ def _read_npy(stream: IO[bytes], name: str) -> Iterator[Chunk]:
         )
     if dtype.kind not in "fiub":
         raise ActcompareError(f"{name} holds {dtype}, not real numbers")
-    if fortran_order and len(shape) > 1:
-        raise ActcompareError(f"{name} is in Fortran order: save numpy.ascontiguousarray of it")
     count = math.prod(shape)
     if count == 0:
         raise ActcompareError(f"{name} is an empty array, of shape {shape}")
+    if fortran_order and len(shape) > 1:  # C order runs across the file: it has to be held whole
+        whole = np.frombuffer(stream.read(), dtype)
+        if len(whole) != count:
+            raise ActcompareError(f"{name} is cut short: {count} numbers announced, fewer there")
+        in_c_order = whole.reshape(shape[::-1]).T.reshape(-1).astype(np.float64)
+        yield from np.array_split(in_c_order, math.ceil(count / CHUNK))
+        return
     for first in range(0, count, CHUNK):
         wanted = min(CHUNK, count - first) * dtype.itemsize
         data = stream.read(wanted)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from actcompare.activations import Entry
+from actcompare.activations import Entry, written
 from actcompare.render import Columns, Grid, cell
 
 MOST_ROWS = 40
@@ -163,14 +163,10 @@ def catalogue_columns(catalogue: Sequence[Entry]) -> dict[str, list[object]]:
         "formula": [entry.formula for entry in catalogue],
         "derivative": [entry.derivative for entry in catalogue],
         "parameters": [
-            "; ".join(f"{p.name}={_short(p.default)} ({p.bounds})" for p in entry.parameters)
+            "; ".join(f"{p.name}={written(p.default)} ({p.bounds})" for p in entry.parameters)
             for entry in catalogue
         ],
     }
-
-
-def _short(default: float | str) -> str:
-    return f"{default:.6g}" if isinstance(default, float) else default
 
 
 def catalogue_grid(columns: Mapping[str, Sequence[Any]]) -> Grid:

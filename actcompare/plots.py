@@ -32,6 +32,8 @@ def check_figure(path: Path) -> None:
     """
     if path.suffix.lower() not in _METADATA:
         raise UsageError(f"--plot-file {path}: the name must end in .svg, .png or .pdf")
+    if not path.parent.is_dir():
+        raise ActcompareError(f"cannot write {path}: there is no folder {path.parent}")
     if find_spec("matplotlib") is None:
         raise MissingExtraError("--plot-file draws with matplotlib", "plot")
 

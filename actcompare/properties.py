@@ -2,27 +2,28 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from actcompare.activations import Activation, Specs, parse_all
+from actcompare.activations import Activation, Specs, parse, parse_all
 from actcompare.environment import (
     Environment,
     describe_environment,
     resolve_device,
     resolve_dtype,
 )
+from actcompare.errors import ActcompareError
 from actcompare.evaluation import Function, build_elementwise, differentiate, zero_edge
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NEAR = 30.0
-"""Where the shape of an activation shows: jumps and kinks are looked for in [-NEAR, NEAR]."""
+"""Where the shape of an activation shows: [-NEAR, NEAR] is looked at most densely."""
 NEAR_POINTS = 2**15
 NORMAL_REACH = 9.0
 """P(|z| > 9) is 2e-19 for a standard normal z."""
@@ -42,7 +43,7 @@ class Properties:
     smoothness: str
     """discontinuous, C0 (continuous, kinks), C1 (f' continuous, f'' jumps) or C2+."""
     jumps: str
-    """Which of f, f', f'' is the first to jump within [-30, 30]; by how much, and where."""
+    """Which of f, f', f'' is the first to jump; by how much, and where."""
     range_min: float
     range_max: float
     limit_neg_inf: float | None
@@ -80,10 +81,19 @@ class Properties:
 
 
 @dataclass(frozen=True)
+class ComparisonConfig:
+    """What was asked for."""
+
+    activations: tuple[str, ...]
+    dtype: str
+    device: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Properties of several activations."""
 
-    dtype: str
+    config: ComparisonConfig
     environment: Environment
     properties: tuple[Properties, ...]
 
@@ -100,7 +110,7 @@ class Comparison:
 
     def reading(self) -> str:
         """What the numbers mean for choosing, in words drawn from them."""
-        return _read(self.properties, self.dtype)
+        return _read(self.properties, self.config.dtype)
 
 
 def compare(
@@ -117,7 +127,8 @@ def compare(
     """
     where, (dtype, kind) = resolve_device(device), resolve_dtype(dtype)
     found = tuple(_probe(a, kind, where) for a in parse_all(activations))
-    return Comparison(dtype, describe_environment(where), found)
+    config = ComparisonConfig(tuple(p.activation for p in found), dtype, device)
+    return Comparison(config, describe_environment(where), found)
 
 
 @dataclass(frozen=True)
@@ -140,26 +151,34 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
         return _Probes(x.double(), f.double(), df.double(), None if d2f is None else d2f.double())
 
     eps = torch.finfo(dtype).eps
-    everywhere, near, normal = at(_everywhere(dtype)), at(_near()), at(_normal_nodes())
+    everywhere, normal = at(_everywhere(dtype)), at(_normal_nodes())
+    near = at(_near(dtype, activation.parameters))
     chosen = at(torch.tensor([-2.0, 0.0, 5.0], dtype=torch.float64))
     smoothness, jumps = _smoothness(function, label, near, dtype, device)
     jump, kink = smoothness == "discontinuous", smoothness == "C0"
     left, right = _limit(everywhere, -1), _limit(everywhere, 1)
-    extremes = [everywhere.f.min(), near.f.min(), everywhere.f.max(), near.f.max()]
-    outputs = [v.item() + 0.0 for v in extremes] + [v for v in (left, right) if v is not None]
+    outputs = torch.cat([everywhere.f, near.f])
+    outputs = outputs[~outputs.isnan()]
+    if not len(outputs):
+        raise ActcompareError(f"{label} is NaN everywhere")
+    ends = [v for v in (left, right) if v is not None]
     mass = _normal_mass(normal.x)
     zero_grad = _zero_regions(function, everywhere, dtype, device, derivative=True)
     zero_output = _zero_regions(function, everywhere, dtype, device, derivative=False)
     steepest = _largest(torch.cat([everywhere.df, near.df, normal.df]))
-    steepest = math.inf if jump else max([steepest, *(j.beside for j in jumps if kink)])
+    growing = [_limit(everywhere, side, everywhere.df) for side in (-1, 1)]
+    if jump or any(v is not None and math.isinf(v) for v in growing):
+        steepest = math.inf
+    else:
+        steepest = max([steepest, *(j.beside for j in jumps if kink)])
     return Properties(
         activation=label,
         formula=activation.entry.formula if activation.entry else None,
         derivative=activation.entry.derivative if activation.entry else None,
         smoothness=smoothness,
         jumps=", ".join(f"{_SYMBOLS[smoothness]} by {j.step:.3g} at {j.x:.6g}" for j in jumps),
-        range_min=min(v for v in outputs if not math.isnan(v)),
-        range_max=max(v for v in outputs if not math.isnan(v)),
+        range_min=min([outputs.min().item() + 0.0, *ends]),
+        range_max=max([outputs.max().item() + 0.0, *ends]),
         limit_neg_inf=left,
         limit_pos_inf=right,
         value_at_neg2=chosen.f[0].item(),
@@ -199,8 +218,16 @@ def _everywhere(dtype: torch.dtype) -> Tensor:
     return torch.cat([-half, half])
 
 
-def _near() -> Tensor:
-    return torch.linspace(-NEAR, NEAR, NEAR_POINTS + 1, dtype=torch.float64)
+def _near(dtype: torch.dtype, parameters: Mapping[str, Any]) -> Tensor:
+    """[-NEAR, NEAR] densely, [-1024, 1024] less so, and around whatever the parameters name."""
+    dense = torch.linspace(-NEAR, NEAR, NEAR_POINTS + 1, dtype=torch.float64)
+    wide = _everywhere(dtype)
+    numbers = [abs(float(v)) for v in parameters.values() if isinstance(v, int | float)]
+    named = numbers + [a / b for a in numbers for b in numbers if b]
+    around = torch.tensor([0.999, 1.001, 0.5, 1.5], dtype=torch.float64)
+    near = torch.cat([v * around for v in named]) if named else around
+    near = near[near < torch.finfo(dtype).max / 4]
+    return torch.cat([dense, wide[wide.abs() <= 1024], near, -near])
 
 
 def _normal_nodes() -> Tensor:
@@ -230,8 +257,10 @@ def _largest(values: Tensor) -> float:
     return finite.max().item() if len(finite) else math.inf
 
 
-def _limit(probes: _Probes, side: int) -> float | None:
-    """The limit at side * infinity from f at doubling |x|: a number, an infinity, or None.
+def _limit(probes: _Probes, side: int, values: Tensor | None = None) -> float | None:
+    """The limit at side * infinity from f (or other values) at doubling |x|.
+
+    A number, an infinity, or None.
 
     It diverges where the steps from one doubling to the next do not shrink, and converges where
     they vanish against the value.
@@ -240,7 +269,8 @@ def _limit(probes: _Probes, side: int) -> float | None:
     top = int(math.log2(x.max().item()))
     doubling = 2.0 ** torch.arange(top - 5, top, dtype=torch.float64)
     index = torch.searchsorted(x if side > 0 else x.flip(0), doubling)
-    f = (probes.f if side > 0 else probes.f.flip(0))[index]
+    values = probes.f if values is None else values
+    f = (values if side > 0 else values.flip(0))[index]
     if f[-1].isinf():
         return f[-1].item()
     steps = f[1:] - f[:-1]
@@ -499,9 +529,7 @@ def _read_gradient(rows: Sequence[Properties], dtype: str) -> str:
         )
     if far:
         where = ", ".join(f"{row.activation} {row.dead_units}" for row in far)
-        parts.append(
-            f"in {dtype} the gradient is exactly 0 for {where}; it is small long before that"
-        )
+        parts.append(f"in {dtype} the gradient is exactly 0 for {where}, and tiny next to there")
     if never:
         parts.append(f"{_names(never)} {_s(never, 'have', 'has')} no region without gradient")
     broken = [row for row in rows if row.nan_grad_beyond is not None]
@@ -527,7 +555,7 @@ def _read_sign(rows: Sequence[Properties]) -> str:
     positive = [row for row in rows if row.range_min >= 0]
     if not positive:
         return "Sign: every one of them gives negative outputs too."
-    strict = [row for row in positive if row.value_at_neg2 > 0]
+    strict = [row for row in positive if min(row.value_at_neg2, row.value_at_0) > 0]
     if not strict:
         gives = _s(positive, "give", "gives")
         return f"Sign: {_names(positive)} never {gives} a negative output, but {gives} exact zeros."
@@ -537,14 +565,16 @@ def _read_sign(rows: Sequence[Properties]) -> str:
     )
 
 
-_TRANSCENDENTAL = ("exp", "log", "tanh", "sigmoid", "softplus", "Phi", "erf")
+def _is_transcendental(label: str) -> bool:
+    entry = parse(label).entry
+    return entry is not None and entry.transcendental
 
 
 def _read_cost(rows: Sequence[Properties]) -> str:
     known = [row for row in rows if row.formula is not None]
     if not known:
         return "Cost: measure it; it depends on the machine."
-    heavy = [row for row in known if any(f"{f}(" in str(row.formula) for f in _TRANSCENDENTAL)]
+    heavy = [row for row in known if _is_transcendental(row.activation)]
     light = [row for row in known if row not in heavy]
     parts = []
     if light:

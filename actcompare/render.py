@@ -5,6 +5,7 @@ precision), of finished cells for people (a Grid).
 """
 
 import contextlib
+import io
 import json
 import math
 import os
@@ -15,8 +16,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
-
-import numpy as np
 
 from actcompare.errors import ActcompareError, ReaderGoneError
 
@@ -78,7 +77,9 @@ def write_table(grid: Grid, out: TextIO) -> None:
         while len(piece) < len(columns) and fits(columns[: len(piece) + step]):
             piece = columns[: len(piece) + step]
         columns = columns[len(piece) :]
-        console.print(_rich_table(grid, piece))
+        with console.capture() as drawn:  # rich would exit on a closed pipe
+            console.print(_rich_table(grid, piece))
+        out.write(drawn.get())
     if grid.caption:
         write_prose(grid.caption, out)
 
@@ -88,7 +89,7 @@ def _rich_table(grid: Grid, columns: Sequence[int]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.ROUNDED, header_style="bold")
+    table = Table(box=box.ROUNDED, header_style="bold cyan")
     keys = range(grid.keys)
     shown = [*keys, *columns]
     for i in shown:
@@ -135,9 +136,13 @@ def write_csv(chunks: Iterable[Columns], out: TextIO) -> None:
 
 
 def _csv_fields(column: Any) -> list[str]:
-    if isinstance(column, np.ndarray) and column.dtype.kind == "f" and np.isfinite(column).all():
-        return list(map(repr, column.tolist()))
-    return [_quoted(v) if type(v) is str else _csv_field(v) for v in _as_list(column)]
+    values = _as_list(column)
+    kinds = set(map(type, values))
+    if kinds == {float} and all(map(math.isfinite, values)):
+        return list(map(repr, values))
+    if kinds == {str}:
+        return list(map(_quoted, values))
+    return list(map(_csv_field, values))
 
 
 def _csv_field(value: object) -> str:
@@ -217,6 +222,8 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
     """
     if path is None:
         try:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(errors="backslashreplace")
             yield sys.stdout
             sys.stdout.flush()
         except OSError as error:

@@ -252,6 +252,12 @@ def test_a_closed_pipe_ends_quietly() -> None:
     assert "rror" not in done.stderr
 
 
+def test_a_reader_that_is_gone_before_the_table_comes() -> None:
+    script = f"{' '.join(ACTCOMPARE)} table --act all | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk() -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
@@ -280,7 +286,8 @@ def test_nothing_heavy_is_loaded_where_nothing_is_computed(arguments: list[str])
 import sys
 from actcompare.cli import app
 app({arguments!r}, standalone_mode=False)
-print({{"torch", "pandas", "matplotlib", "mpmath"}} & set(sys.modules), file=sys.stderr)
+heavy = {{"torch", "pandas", "numpy", "matplotlib", "mpmath"}}
+print(heavy & set(sys.modules), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "set()\n"

@@ -5,6 +5,7 @@ import pytest
 
 from actcompare.activations import CATALOGUE
 from actcompare.environment import DTYPES
+from actcompare.errors import ActcompareError
 from actcompare.properties import Properties, compare
 
 EVERY_DTYPE = pytest.mark.parametrize("dtype", list(DTYPES))
@@ -92,7 +93,7 @@ def test_published_numbers() -> None:
     # max |tanh''| = 4 / (3 sqrt 3), max |sigmoid''| = 1 / (6 sqrt 3)
     assert one("tanh").max_curvature == pytest.approx(4 / (3 * math.sqrt(3)), rel=1e-5)
     assert one("sigmoid").max_curvature == pytest.approx(1 / (6 * math.sqrt(3)), rel=1e-5)
-    # E tanh-GELU and GELU second moments agree to 1e-4; GELU's mean is 1 / (2 sqrt pi)
+    # GELU's mean is 1 / (2 sqrt pi)
     assert one("gelu").mean_output == pytest.approx(1 / (2 * math.sqrt(math.pi)), rel=1e-6)
     assert one("hardshrink").zero_output_share == pytest.approx(
         math.erf(0.5 / math.sqrt(2)), abs=1e-4
@@ -125,6 +126,21 @@ def test_the_step_at_the_threshold() -> None:
     assert not one("softplus:threshold=1").monotone
 
 
+@pytest.mark.parametrize(
+    ("spec", "smoothness", "jumps"),
+    [
+        ("hardtanh:min_val=-50,max_val=50", "C0", "f' by 1 at -50, f' by -1 at 50"),
+        ("hardtanh:min_val=1e-4,max_val=5e-4", "C0", "f' by 1 at 0.0001, f' by -1 at 0.0005"),
+        ("threshold:threshold=40", "discontinuous", "f by 40 at 40"),
+        ("softplus:beta=0.5", "discontinuous", "f by -4.12e-09 at 40"),
+        ("softshrink:lambd=2000", "C0", "f' by -1 at -2000, f' by 1 at 2000"),
+    ],
+)
+def test_jumps_far_out_and_close_together(spec: str, smoothness: str, jumps: str) -> None:
+    row = one(spec, "float64")
+    assert (row.smoothness, row.jumps) == (smoothness, jumps)
+
+
 def test_dead_units_in_words() -> None:
     assert [one(spec).dead_units for spec in ("relu", "leaky_relu")] == ["yes", "no"]
     assert one("tanh").dead_units == "only below -9.01084 and above 9.01084"
@@ -138,6 +154,9 @@ def step(x): return torch.where(x > 1.25, x + 0.5, x)
 def wave(x): return torch.sin(x)
 def square(x): return x * x
 def log(x): return torch.log1p(x * x)
+def asin(x): return torch.asin(x)
+def root(x): return torch.sqrt(x)
+def nowhere(x): return x * float("nan")
 class Once(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
@@ -162,7 +181,14 @@ def test_a_users_own(in_tmp: Path) -> None:
     assert (step.smoothness, step.jumps) == ("discontinuous", "f by 0.5 at 1.25")
     assert (wave.limit_pos_inf, wave.monotone, wave.smoothness) == (None, False, "C2+")
     assert (square.limit_neg_inf, square.convex, square.range_min) == (math.inf, True, 0)
+    assert square.lipschitz == math.inf
+    assert "but gives exact zeros" in compare("mine.py:square").reading()
     assert log.limit_pos_inf == math.inf
+    asin, root = one("mine.py:asin"), one("mine.py:root")
+    assert (asin.range_min, asin.range_max) == pytest.approx((-math.pi / 2, math.pi / 2), abs=1e-3)
+    assert root.range_min == 0
+    with pytest.raises(ActcompareError, match="NaN everywhere"):
+        one("mine.py:nowhere")
     assert once.max_curvature is None
     assert once.lipschitz == pytest.approx(0.25)
 

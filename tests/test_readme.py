@@ -35,9 +35,11 @@ def test_commands(command: str, shown: str) -> None:
 
 
 def test_the_python_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"```python\n((?:.*\n)*?)```", TEXT)
-    exec(code, {})
+    evaluating, timing = re.findall(r"```python\n((?:.*\n)*?)```", TEXT)
+    exec(evaluating, {})
     assert "0.126928" in capsys.readouterr().out
+    exec(timing, {})
+    assert "Estimate(value=" in capsys.readouterr().out
 
 
 def test_every_command_and_option_named_is_there() -> None:
