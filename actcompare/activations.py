@@ -57,15 +57,14 @@ class Parameter:
             if value not in self.choices:
                 raise UsageError(f"{label}: {self.name} must be {self.bounds}, not {value!r}")
             return str(value)
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        if good and isinstance(value, int | float):
-            good = math.isfinite(value)
-            good &= self.above is None or value > self.above
-            good &= self.at_least is None or value >= self.at_least
+        number = math.nan if isinstance(value, str | bool) else float(value)
+        good = math.isfinite(number)
+        good &= self.above is None or number > self.above
+        good &= self.at_least is None or number >= self.at_least
         if not good:
             wanted = "a finite number" if self.bounds == "finite" else f"finite and {self.bounds}"
             raise UsageError(f"{label}: {self.name} must be {wanted}, not {value}")
-        return float(value)
+        return number
 
 
 _TRANSCENDENTAL = ("exp", "log", "tanh", "sigmoid", "softplus", "Phi")
@@ -396,12 +395,11 @@ def _parse_parameters(text: str, spec: str) -> dict[str, Value]:
 def _read_value(text: str) -> Value:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(number) if number.is_integer() and abs(number) < 1e16 else number
 
 
 def written(value: Value) -> str:
@@ -437,7 +435,7 @@ def _load_users_own(target: str, parameters: Mapping[str, Value]) -> Callable[..
     if isinstance(made, type):
         try:
             made = made(**parameters)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ActcompareError(f"{target} cannot be made: {describe(error)}") from error
         if not callable(made):
             raise ActcompareError(f"{target} makes objects that cannot be called")
@@ -480,7 +478,7 @@ def _import_users_own(module_name: str, target: str) -> object:
                 " (a file is written path/to/file.py:Name)"
             ) from None
         raise ActcompareError(f"{module_name} cannot be imported: {describe(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ActcompareError(f"{module_name} cannot be imported: {describe(error)}") from error
 
 

@@ -1,5 +1,6 @@
 """The command line: declarations, short bodies, and the only place that exits."""
 
+import contextlib
 import difflib
 import itertools
 import math
@@ -9,7 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -68,6 +68,11 @@ class _ErrorLines(TyperGroup):
                 raise
             typer.echo(f"error: {error}", err=True)
             code = error.exit_code
+        except OSError as error:
+            if debug:
+                raise
+            typer.echo(f"error: {error.strerror or error}", err=True)
+            code = 1
         except MemoryError:
             typer.echo("error: not enough memory for this; try fewer points at a time", err=True)
             code = 1
@@ -194,8 +199,13 @@ def evaluate_command(
     from actcompare.activations import parse_all
     from actcompare.evaluation import evaluate
 
-    activations = [activation.loaded() for activation in parse_all(act)]
-    evaluate_chunk = partial(evaluate, activations=activations, dtype=dtype, device=device)
+    with _prints_aside():
+        activations = [activation.loaded() for activation in parse_all(act)]
+
+    def evaluate_chunk(points: Any, **options: Any) -> "Evaluation":
+        with _prints_aside():
+            return evaluate(points, activations, dtype=dtype, device=device, **options)
+
     evaluate_chunk([0.0], order=0)  # a wrong request fails here, before anything is read
     seen = _Seen()
     shown = not (quiet or (output is None and output_format in _MACHINE and sys.stdout.isatty()))
@@ -236,7 +246,8 @@ def table_command(
     from actcompare.layouts import comparison_grids
     from actcompare.properties import compare
 
-    comparison = compare(act, dtype=dtype, device=device)
+    with _prints_aside():
+        comparison = compare(act, dtype=dtype, device=device)
     columns, reading = comparison.columns(), comparison.reading()
     _write(
         _head("table", asdict(comparison.config), comparison.environment.as_dict()),
@@ -265,6 +276,11 @@ def list_command(output_format: OutputFormat = None, output: Output = None) -> N
     columns = catalogue_columns(CATALOGUE)
     head = _head("list", {}, environment)
     _write(head, columns, [catalogue_grid(columns)], "", output_format, output)
+
+
+def _prints_aside() -> contextlib.AbstractContextManager[object]:
+    """While a user's own code runs: what it prints is talk, and goes to stderr."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 # --- points in -----------------------------------------------------------------------------------
@@ -359,7 +375,8 @@ class _Seen:
         """One message per kind of caution, naming the other activations it holds for."""
         messages = []
         for first, *others in self._cautions.values():
-            also = f" (also: {', '.join(other.label for other in others)})" if others else ""
+            labels = ", ".join(other.label for other in others)
+            also = f" (the same, at points of their own: {labels})" if others else ""
             messages.append(first.message + also)
         return messages
 

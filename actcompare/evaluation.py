@@ -210,7 +210,7 @@ def differentiate(
     leaf = x.detach().clone().requires_grad_(order > 0)
     try:
         y = function(leaf)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ActcompareError(
             f"{label} fails on {str(x.dtype).removeprefix('torch.')} on {x.device}:"
             f" {describe(error)}"
@@ -393,7 +393,8 @@ def _underflow(
         if exact == 0:
             continue
         begin = _edge_of_zeros(function, point, x.dtype, device, derivative)
-        tiny = abs(exact) < torch.finfo(x.dtype).smallest_normal
+        at_edge = exact_at(activation, begin, derivative=derivative)
+        tiny = abs(at_edge) < torch.finfo(x.dtype).smallest_normal
         return (
             f"the {name} of {activation.label} at x = {point:.9g} comes out as exactly 0"
             f" by {'underflow' if tiny else 'rounding'}, though it is {_short(exact)};"

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import lzma
 import math
 import tokenize
 import zipfile
@@ -75,7 +76,9 @@ def from_text(lines: Iterable[str], name: str) -> Iterator[Chunk]:
     found = False
     for line_number, line in _decoded(enumerate(lines, 1), name):
         place = f"{name}, line {line_number}"
-        values += [_number_in_file(text, place) for text in line.replace(",", " ").split()]
+        values += [
+            _number_in_file(text, place) for text in line.lstrip("\ufeff").replace(",", " ").split()
+        ]
         if len(values) >= CHUNK:
             found = True
             yield np.array(values)
@@ -223,7 +226,7 @@ def _read_npz(path: Path, key: str | None) -> Iterator[Chunk]:
                 raise ActcompareError(f"{path} has no array {chosen!r}, but {_listed(names)}")
             with archive.open(archive.namelist()[names.index(chosen)]) as stream:
                 yield from _read_npy(stream, f"{path}, array {chosen!r}")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
         raise ActcompareError(f"{path} is not an .npz file, or is damaged: {error}") from error
 
 
@@ -249,7 +252,7 @@ def _read_npy(stream: IO[bytes], name: str) -> Iterator[Chunk]:
     if dtype.kind not in "fiub":
         raise ActcompareError(f"{name} holds {dtype}, not real numbers")
     count = math.prod(shape)
-    if count == 0:
+    if count <= 0:
         raise ActcompareError(f"{name} is an empty array, of shape {shape}")
     if fortran_order and len(shape) > 1:  # C order runs across the file: it has to be held whole
         whole = np.frombuffer(stream.read(), dtype)

@@ -151,13 +151,15 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
         return _Probes(x.double(), f.double(), df.double(), None if d2f is None else d2f.double())
 
     eps = torch.finfo(dtype).eps
-    everywhere, normal = at(_everywhere(dtype)), at(_normal_nodes())
-    near = at(_near(dtype, activation.parameters))
+    everywhere, near = at(_everywhere(dtype)), at(_near(dtype, activation.parameters))
     chosen = at(torch.tensor([-2.0, 0.0, 5.0], dtype=torch.float64))
     smoothness, jumps = _smoothness(function, label, near, dtype, device)
     jump, kink = smoothness == "discontinuous", smoothness == "C0"
+    # With nodes on both sides of a jump, no cell of the quadrature holds two branches.
+    sides = torch.tensor([x for j in jumps for x in (j.below, j.above)], dtype=torch.float64)
+    normal = at(torch.cat([_normal_nodes(), sides]))
     left, right = _limit(everywhere, -1), _limit(everywhere, 1)
-    outputs = torch.cat([everywhere.f, near.f])
+    outputs = torch.cat([everywhere.f, near.f, normal.f])
     outputs = outputs[~outputs.isnan()]
     if not len(outputs):
         raise ActcompareError(f"{label} is NaN everywhere")
@@ -191,8 +193,8 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
         convex=not jump and _never_falls(near.df, 8 * eps * _largest(near.df)),
         lipschitz=steepest,
         max_curvature=math.inf if jump or kink else _curvature(near, normal, jumps),
-        zero_output_share=mass[normal.f == 0].sum().item(),
-        zero_grad_share=mass[normal.df == 0].sum().item(),
+        zero_output_share=sum(_normal_probability(*region) for region in zero_output),
+        zero_grad_share=sum(_normal_probability(*region) for region in zero_grad),
         zero_output_below=_reaching(zero_output, -math.inf),
         zero_grad_below=_reaching(zero_grad, -math.inf),
         zero_grad_above=_reaching(zero_grad, math.inf),
@@ -292,6 +294,9 @@ _SYMBOLS = {"discontinuous": "f", "C0": "f'", "C1": "f''", "C2+": ""}
 @dataclass(frozen=True)
 class _Jump:
     x: float
+    below: float
+    """The neighbouring numbers that it lies between."""
+    above: float
     step: float
     beside: float
     """The larger of the absolute values on its two sides."""
@@ -354,7 +359,7 @@ def _jumps(
     A jump stays when its interval shrinks to two neighbouring numbers of the dtype; what a slope
     adds does not. `at` gives the function and its slope (or None), each of shape (point,).
     """
-    allowed = min(_ROUNDINGS[order] * torch.finfo(dtype).eps, _NOTABLE)
+    allowed = _ROUNDINGS[order] * torch.finfo(dtype).eps
     f, slope = at(x)
     scale = _largest(f)
 
@@ -362,8 +367,12 @@ def _jumps(
         return (b.f - a.f - (b.x - a.x) * (a.slope + b.slope) / 2).abs()
 
     def is_jump(a: _End, b: _End) -> Tensor:
-        local = a.f.abs() + b.f.abs() + a.x.abs() + b.x.abs() if order == 0 else torch.tensor(scale)
-        return unexplained(a, b) > allowed * local.clamp(min=1e-3)
+        if order == 0:
+            local = a.f.abs() + b.f.abs() + a.x.abs() + b.x.abs()
+            return unexplained(a, b) > min(allowed, _NOTABLE) * local.clamp(min=1e-3)
+        # A derivative is the less exact the larger x is, whose rounding it has to bear.
+        slack = (allowed * b.x.abs().clamp(min=1)).clamp(max=_NOTABLE)
+        return unexplained(a, b) > slack * scale
 
     def end(points: Tensor, f: Tensor, slope: Tensor | None) -> "_End":
         return _End(points, f, torch.zeros_like(f) if slope is None else slope)
@@ -386,8 +395,8 @@ def _jumps(
     steps = (b.f - a.f).tolist()
     for below, above, step, size in zip(a.x.tolist(), b.x.tolist(), steps, beside, strict=True):
         place = min(below, above, key=lambda v: len(f"{v:.17g}"))  # 6 rather than 5.99609375
-        if not found or place - found[-1].x > 1e-3:
-            found.append(_Jump(place + 0.0, step, size))
+        if not found or place != found[-1].x:
+            found.append(_Jump(place + 0.0, below, above, step, size))
     return found
 
 
@@ -452,13 +461,17 @@ def _reaching(regions: list[tuple[float, float]], end: float) -> float | None:
     return None
 
 
-def _dead_units(regions: list[tuple[float, float]]) -> str:
-    def probability(low: float, high: float) -> float:
-        return math.erf(high / math.sqrt(2)) / 2 - math.erf(low / math.sqrt(2)) / 2
+def _normal_probability(low: float, high: float) -> float:
+    """P(low < z < high) for z ~ N(0,1), from the tail nearer to the interval."""
+    if low > 0:
+        low, high = -high, -low
+    return (math.erfc(-high / math.sqrt(2)) - math.erfc(-low / math.sqrt(2))) / 2
 
+
+def _dead_units(regions: list[tuple[float, float]]) -> str:
     if not regions:
         return "no"
-    if any(probability(low, high) > RARE for low, high in regions):
+    if any(_normal_probability(low, high) > RARE for low, high in regions):
         return "yes"
     outer = [region for region in regions if math.inf in region or -math.inf in region]
     return "only " + " and ".join(_interval(low, high) for low, high in outer or regions[:1])
@@ -555,7 +568,11 @@ def _read_sign(rows: Sequence[Properties]) -> str:
     positive = [row for row in rows if row.range_min >= 0]
     if not positive:
         return "Sign: every one of them gives negative outputs too."
-    strict = [row for row in positive if min(row.value_at_neg2, row.value_at_0) > 0]
+    strict = [
+        row
+        for row in positive
+        if min(row.value_at_neg2, row.value_at_0) > 0 and row.zero_output_share < 1e-9
+    ]
     if not strict:
         gives = _s(positive, "give", "gives")
         return f"Sign: {_names(positive)} never {gives} a negative output, but {gives} exact zeros."

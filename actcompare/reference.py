@@ -23,7 +23,7 @@ _SELU_SCALE = "1.0507009873554804934193349852946"
 _SELU_ALPHA = "1.6732632423543772848170429916717"
 
 # A finite stand-in for infinite x: beyond every dtype of 32 bits or fewer, and its cube is finite.
-_BEYOND = 1e40
+_BEYOND = 1e60
 
 
 def ulp_error(
@@ -99,7 +99,8 @@ def _expression(activation: Activation, derivative: bool) -> str:
 
 def _in_float64(text: str, parameters: Mapping[str, Any], x: Tensor) -> Tensor:
     exact = formula_in_float64(text, parameters, x.clamp(-_BEYOND, _BEYOND))
-    exact = torch.where(x.isinf() & (exact.abs() > 1e20), exact.sign() * math.inf, exact)
+    exact = torch.where(x.isinf() & (exact.abs() > 1e39), exact.sign() * math.inf, exact)
+    exact = torch.where(x.isinf() & (exact.abs() < 1e-39), 0.0, exact)
     return torch.where(x.isnan(), math.nan, exact)
 
 

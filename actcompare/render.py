@@ -220,7 +220,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         ReaderGoneError: whoever read standard output has closed it.
         ActcompareError: the file or standard output cannot be written.
     """
-    if path is None:
+    if path is None or str(path) == "-":
         try:
             if isinstance(sys.stdout, io.TextIOWrapper):
                 sys.stdout.reconfigure(errors="backslashreplace")
@@ -232,12 +232,12 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
                 raise ReaderGoneError from error
             raise ActcompareError(f"cannot write to standard output: {error.strerror}") from error
         return
-    path = Path(os.path.realpath(path))
     try:
         if path.exists() and not path.is_file():  # a device or a pipe: nothing to replace
             with path.open("w", encoding="utf-8", newline="") as out:
                 yield out
             return
+        path = Path(os.path.realpath(path))
         partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             with partial.open("x", encoding="utf-8", newline="") as out:

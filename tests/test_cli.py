@@ -68,7 +68,7 @@ def test_warnings_come_once_per_kind_on_stderr(run: Run) -> None:
     lines = result.stderr.splitlines()
     assert all(line.startswith("warning: ") for line in lines)
     assert len(lines) == 3  # rounding, underflow of values, underflow of gradients
-    assert all(line.endswith("(also: mish)") for line in lines[1:])
+    assert all(line.endswith("(the same, at points of their own: mish)") for line in lines[1:])
     assert run("eval", "-200", "--quiet").stderr == ""
 
 
@@ -140,6 +140,17 @@ def test_plots(run: Run, in_tmp: Path) -> None:
     assert json.loads(aside.stdout)["command"] == "eval"
     assert "f(x)" in aside.stderr
     assert "no point is finite" in run("eval", "nan", "--plot").stderr
+
+
+def test_what_a_users_function_prints_is_talk(run: Run, in_tmp: Path) -> None:
+    (in_tmp / "loud.py").write_text("def f(x):\n    print('hear me')\n    return x\n")
+    result = run("eval", "1", "--act", "loud.py:f", "--format", "json")
+    assert json.loads(result.stdout)["rows"][0]["value"] == 1
+    assert "hear me" in result.stderr
+
+
+def test_output_dash_is_standard_output(run: Run) -> None:
+    assert run("eval", "1", "--output", "-").stdout == run("eval", "1").stdout
 
 
 def test_table(run: Run) -> None:
