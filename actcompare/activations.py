@@ -7,16 +7,13 @@ The catalogue is rows only; torch is imported when a function is built.
 
 import copy
 import difflib
-import importlib
-import importlib.util
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actcompare.errors import ActcompareError, UsageError
+from actcompare.errors import UsageError
+from actcompare.users import load_users_own
 
 if TYPE_CHECKING:
     import torch
@@ -270,7 +267,7 @@ class Activation:
         """
         if self.entry is not None or self.function is not None:
             return self
-        return replace(self, function=_load_users_own(self.target, self.parameters))
+        return replace(self, function=load_users_own(self.target, self.parameters))
 
     def build(
         self, dtype: "torch.dtype", device: "torch.device"
@@ -413,76 +410,3 @@ def _label(name: str, parameters: Mapping[str, Value]) -> str:
     if not parameters:
         return name
     return name + ":" + ",".join(f"{key}={written(value)}" for key, value in parameters.items())
-
-
-def _load_users_own(target: str, parameters: Mapping[str, Value]) -> Callable[..., Any]:
-    """Import `module:Name` or `file.py:Name` and make a function of one tensor of it.
-
-    A class is instantiated with the parameters; to a plain function they are passed on each call.
-    """
-    module_name, _, name = target.rpartition(":")
-    module = _import_users_own(module_name, target)
-    try:
-        made = getattr(module, name)
-    except AttributeError:
-        near = difflib.get_close_matches(name, dir(module), n=1)
-        hint = f": did you mean {near[0]}?" if near else ""
-        raise ActcompareError(f"{module_name} has no {name!r}{hint}") from None
-    if not callable(made):
-        raise ActcompareError(
-            f"{target} is neither a function nor a module, but of type {type(made).__name__}"
-        )
-    if isinstance(made, type):
-        try:
-            made = made(**parameters)
-        except (Exception, SystemExit) as error:
-            raise ActcompareError(f"{target} cannot be made: {describe(error)}") from error
-        if not callable(made):
-            raise ActcompareError(f"{target} makes objects that cannot be called")
-        return made  # type: ignore[no-any-return]
-    if not parameters:
-        return made  # type: ignore[no-any-return]
-    return lambda x: made(x, **parameters)
-
-
-def _import_users_own(module_name: str, target: str) -> object:
-    try:
-        if module_name.endswith(".py"):
-            path = Path(module_name).resolve()
-            if not path.is_file():
-                raise ActcompareError(f"{module_name} does not exist")
-            # One module per file however often it is named, so that its classes stay the same.
-            name = f"_actcompare_user_{path.stem}_{abs(hash(path)):x}"
-            if name in sys.modules:
-                return sys.modules[name]
-            spec = importlib.util.spec_from_file_location(name, path)
-            if spec is None or spec.loader is None:
-                raise ActcompareError(f"{module_name} is not a Python file")
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[name] = module
-            try:
-                spec.loader.exec_module(module)
-            except BaseException:
-                del sys.modules[name]
-                raise
-            return module
-        if "" not in sys.path and str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
-        return importlib.import_module(module_name)
-    except ActcompareError:
-        raise
-    except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise ActcompareError(
-                f"{target}: no module named {error.name!r} here or on the Python path"
-                " (a file is written path/to/file.py:Name)"
-            ) from None
-        raise ActcompareError(f"{module_name} cannot be imported: {describe(error)}") from error
-    except (Exception, SystemExit) as error:
-        raise ActcompareError(f"{module_name} cannot be imported: {describe(error)}") from error
-
-
-def describe(error: BaseException) -> str:
-    """An exception on one line: its type and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

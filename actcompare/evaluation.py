@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from actcompare.activations import Activation, Specs, describe, parse_all
+from actcompare.activations import Activation, Specs, parse_all
 from actcompare.environment import (
     Environment,
     describe_environment,
@@ -19,6 +19,7 @@ from actcompare.environment import (
 )
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.reference import exact_at, ulp_error
+from actcompare.users import describe
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,14 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from actcompare.activations import Activation, Specs, parse, parse_all
+from actcompare.activations import Activation, Specs, parse_all
 from actcompare.environment import (
     Environment,
     describe_environment,
@@ -18,6 +18,8 @@ from actcompare.environment import (
 )
 from actcompare.errors import ActcompareError
 from actcompare.evaluation import Function, build_elementwise, differentiate, zero_edge
+from actcompare.reading import RARE, read_comparison
+from actcompare.smoothness import SYMBOLS, Jump, find_jumps, largest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +30,6 @@ NEAR_POINTS = 2**15
 NORMAL_REACH = 9.0
 """P(|z| > 9) is 2e-19 for a standard normal z."""
 NORMAL_POINTS = 2**18
-RARE = 1e-3
-"""A region that N(0,1) inputs hit less often than this is out of their reach."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Comparison:
 
     def reading(self) -> str:
         """What the numbers mean for choosing, in words drawn from them."""
-        return _read(self.properties, self.config.dtype)
+        return read_comparison(self.properties, self.config.dtype)
 
 
 def compare(
@@ -153,7 +153,7 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
     eps = torch.finfo(dtype).eps
     everywhere, near = at(_everywhere(dtype)), at(_near(dtype, activation.parameters))
     chosen = at(torch.tensor([-2.0, 0.0, 5.0], dtype=torch.float64))
-    smoothness, jumps = _smoothness(function, label, near, dtype, device)
+    smoothness, jumps = find_jumps(function, label, near.x, dtype, device)
     jump, kink = smoothness == "discontinuous", smoothness == "C0"
     # With nodes on both sides of a jump, no cell of the quadrature holds two branches.
     sides = torch.tensor([x for j in jumps for x in (j.below, j.above)], dtype=torch.float64)
@@ -167,7 +167,7 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
     mass = _normal_mass(normal.x)
     zero_grad = _zero_regions(function, everywhere, dtype, device, derivative=True)
     zero_output = _zero_regions(function, everywhere, dtype, device, derivative=False)
-    steepest = _largest(torch.cat([everywhere.df, near.df, normal.df]))
+    steepest = largest(torch.cat([everywhere.df, near.df, normal.df]))
     growing = [_limit(everywhere, side, everywhere.df) for side in (-1, 1)]
     if jump or any(v is not None and math.isinf(v) for v in growing):
         steepest = math.inf
@@ -178,7 +178,7 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
         formula=activation.entry.formula if activation.entry else None,
         derivative=activation.entry.derivative if activation.entry else None,
         smoothness=smoothness,
-        jumps=", ".join(f"{_SYMBOLS[smoothness]} by {j.step:.3g} at {j.x:.6g}" for j in jumps),
+        jumps=", ".join(f"{SYMBOLS[smoothness]} by {j.step:.3g} at {j.x:.6g}" for j in jumps),
         range_min=min([outputs.min().item() + 0.0, *ends]),
         range_max=max([outputs.max().item() + 0.0, *ends]),
         limit_neg_inf=left,
@@ -190,7 +190,7 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
         grad_at_0=chosen.df[1].item(),
         grad_at_5=chosen.df[2].item(),
         monotone=_monotone(near, eps, [j.step for j in jumps] if jump else []),
-        convex=not jump and _never_falls(near.df, 8 * eps * _largest(near.df)),
+        convex=not jump and _never_falls(near.df, 8 * eps * largest(near.df)),
         lipschitz=steepest,
         max_curvature=math.inf if jump or kink else _curvature(near, normal, jumps),
         zero_output_share=sum(_normal_probability(*region) for region in zero_output),
@@ -254,11 +254,6 @@ def _expectation(mass: Tensor, values: Tensor) -> float:
 # --- what is found -------------------------------------------------------------------------------
 
 
-def _largest(values: Tensor) -> float:
-    finite = values[values.isfinite()].abs()
-    return finite.max().item() if len(finite) else math.inf
-
-
 def _limit(probes: _Probes, side: int, values: Tensor | None = None) -> float | None:
     """The limit at side * infinity from f (or other values) at doubling |x|.
 
@@ -288,118 +283,6 @@ def _steady(steps: Tensor) -> bool:
     return same and bool(steps[-1].abs() >= 0.5 * steps[0].abs())
 
 
-_SYMBOLS = {"discontinuous": "f", "C0": "f'", "C1": "f''", "C2+": ""}
-
-
-@dataclass(frozen=True)
-class _Jump:
-    x: float
-    below: float
-    """The neighbouring numbers that it lies between."""
-    above: float
-    step: float
-    beside: float
-    """The larger of the absolute values on its two sides."""
-
-
-@dataclass(frozen=True)
-class _End:
-    """One end of intervals: the points, the function and its slope there, each (interval,)."""
-
-    x: Tensor
-    f: Tensor
-    slope: Tensor
-
-    def take(self, which: Tensor | slice) -> "_End":
-        return _End(self.x[which], self.f[which], self.slope[which])
-
-    def where(self, mine: Tensor, other: "_End") -> "_End":
-        """These ends where `mine`, the other's elsewhere."""
-        return _End(
-            torch.where(mine, self.x, other.x),
-            torch.where(mine, self.f, other.f),
-            torch.where(mine, self.slope, other.slope),
-        )
-
-
-_ROUNDINGS = (8, 64, 64)
-"""How many roundings a step of f, f' or f'' may be without being a jump, ..."""
-_NOTABLE = 1 / 8
-"""... unless it is this large, relative to the largest value: 16-bit types round coarsely."""
-
-
-def _smoothness(
-    function: Function, label: str, near: _Probes, dtype: torch.dtype, device: torch.device
-) -> tuple[str, list[_Jump]]:
-    """The first of f, f', f'' that jumps between neighbouring numbers of the dtype; its jumps."""
-
-    def at(points: Tensor, order: int) -> tuple[Tensor, Tensor | None]:
-        f = differentiate(function, points.to(device, dtype), label, min(order + 1, 2))
-        value, slope = f[order], f[order + 1] if order < 2 else None
-        assert value is not None
-        return value.double(), None if slope is None else slope.double()
-
-    for order, name in enumerate(("discontinuous", "C0", "C1")):
-        if order == 2 and near.d2f is None:
-            break
-        found = _jumps(lambda points, n=order: at(points, n), near.x, dtype, order)  # type: ignore[misc]
-        if found:
-            return name, found
-    return "C2+", []
-
-
-def _jumps(
-    at: Callable[[Tensor], tuple[Tensor, Tensor | None]],
-    x: Tensor,
-    dtype: torch.dtype,
-    order: int,
-) -> list[_Jump]:
-    """Every place where a function jumps, by bisecting what its slope cannot explain.
-
-    A jump stays when its interval shrinks to two neighbouring numbers of the dtype; what a slope
-    adds does not. `at` gives the function and its slope (or None), each of shape (point,).
-    """
-    allowed = _ROUNDINGS[order] * torch.finfo(dtype).eps
-    f, slope = at(x)
-    scale = _largest(f)
-
-    def unexplained(a: _End, b: _End) -> Tensor:
-        return (b.f - a.f - (b.x - a.x) * (a.slope + b.slope) / 2).abs()
-
-    def is_jump(a: _End, b: _End) -> Tensor:
-        if order == 0:
-            local = a.f.abs() + b.f.abs() + a.x.abs() + b.x.abs()
-            return unexplained(a, b) > min(allowed, _NOTABLE) * local.clamp(min=1e-3)
-        # A derivative is the less exact the larger x is, whose rounding it has to bear.
-        slack = (allowed * b.x.abs().clamp(min=1)).clamp(max=_NOTABLE)
-        return unexplained(a, b) > slack * scale
-
-    def end(points: Tensor, f: Tensor, slope: Tensor | None) -> "_End":
-        return _End(points, f, torch.zeros_like(f) if slope is None else slope)
-
-    ends = end(x, f, slope)
-    a, b = ends.take(slice(None, -1)), ends.take(slice(1, None))
-    suspects = is_jump(a, b)
-    a, b = a.take(suspects), b.take(suspects)
-    for _ in range(80):
-        middle = ((a.x + b.x) / 2).to(dtype).double()
-        if not len(middle) or bool(((middle == a.x) | (middle == b.x)).all()):
-            break
-        m = end(middle, *at(middle))
-        left = unexplained(a, m) >= unexplained(m, b)
-        a, b = a.where(left, m), m.where(left, b)
-        jumps = is_jump(a, b)
-        a, b = a.take(jumps), b.take(jumps)
-    found: list[_Jump] = []
-    beside = torch.maximum(a.f.abs(), b.f.abs()).tolist()
-    steps = (b.f - a.f).tolist()
-    for below, above, step, size in zip(a.x.tolist(), b.x.tolist(), steps, beside, strict=True):
-        place = min(below, above, key=lambda v: len(f"{v:.17g}"))  # 6 rather than 5.99609375
-        if not found or place != found[-1].x:
-            found.append(_Jump(place + 0.0, below, above, step, size))
-    return found
-
-
 def _monotone(near: _Probes, eps: float, jumps: list[float]) -> bool:
     slack = 4 * eps * torch.maximum(near.f.abs(), near.x.abs())  # rounding makes f waver
     rising = _never_falls(near.f, slack) and all(step > 0 for step in jumps)
@@ -411,10 +294,10 @@ def _never_falls(values: Tensor, slack: Tensor | float) -> bool:
     return bool((values >= values.cummax(0).values - slack).all())
 
 
-def _curvature(near: _Probes, normal: _Probes, jumps: "list[_Jump]") -> float | None:
+def _curvature(near: _Probes, normal: _Probes, jumps: list[Jump]) -> float | None:
     if near.d2f is None or normal.d2f is None:
         return None
-    return max([_largest(torch.cat([near.d2f, normal.d2f])), *(j.beside for j in jumps)])
+    return max([largest(torch.cat([near.d2f, normal.d2f])), *(j.beside for j in jumps)])
 
 
 def _zero_regions(
@@ -483,122 +366,3 @@ def _interval(low: float, high: float) -> str:
     if high == math.inf:
         return f"above {low:.6g}"
     return f"between {low:.3g} and {high:.3g}"
-
-
-# --- in words ------------------------------------------------------------------------------------
-
-
-def _read(rows: Sequence[Properties], dtype: str) -> str:
-    return "\n".join(
-        [
-            *_read_jumps(rows, dtype),
-            _read_sparsity(rows),
-            _read_gradient(rows, dtype),
-            _read_depth(rows),
-            _read_sign(rows),
-            _read_cost(rows),
-        ]
-    )
-
-
-def _s(rows: Sequence[Properties], plural: str, singular: str) -> str:
-    return singular if len(rows) == 1 else plural
-
-
-def _names(rows: Sequence[Properties]) -> str:
-    names = [row.activation for row in rows]
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
-
-
-def _read_jumps(rows: Sequence[Properties], dtype: str) -> list[str]:
-    jumping = [row for row in rows if row.smoothness == "discontinuous"]
-    if not jumping:
-        return []
-    where = "; ".join(f"{row.activation}: {row.jumps}" for row in jumping)
-    return [f"Jumps: in {dtype} these are not continuous, and so not convex: {where}."]
-
-
-def _read_sparsity(rows: Sequence[Properties]) -> str:
-    sparse = [row for row in rows if row.zero_output_share > RARE]
-    if not sparse:
-        return "Sparsity: for N(0,1) inputs hardly any output is exactly 0."
-    shares = ", ".join(f"{row.activation} {row.zero_output_share:.3g}" for row in sparse)
-    rest = [row for row in rows if row not in sparse]
-    seldom = "never" if all(row.zero_output_share == 0 for row in rest) else "(almost) never"
-    tail = f"; {_names(rest)} {seldom}" if rest else ""
-    return f"Sparsity: the share of N(0,1) inputs whose output is exactly 0: {shares}{tail}."
-
-
-def _read_gradient(rows: Sequence[Properties], dtype: str) -> str:
-    dying = [row for row in rows if row.dead_units == "yes"]
-    far = [row for row in rows if row.dead_units.startswith("only")]
-    never = [row for row in rows if row.dead_units == "no"]
-    parts = []
-    if dying:
-        shares = ", ".join(f"{row.activation} {row.zero_grad_share:.3g}" for row in dying)
-        parts.append(
-            f"inputs in easy reach get exactly no gradient ({shares} of N(0,1)),"
-            " so a unit that stays there stops learning"
-        )
-    if far:
-        where = ", ".join(f"{row.activation} {row.dead_units}" for row in far)
-        parts.append(f"in {dtype} the gradient is exactly 0 for {where}, and tiny next to there")
-    if never:
-        parts.append(f"{_names(never)} {_s(never, 'have', 'has')} no region without gradient")
-    broken = [row for row in rows if row.nan_grad_beyond is not None]
-    parts += [
-        f"{row.activation} has a NaN gradient from about |x| = {row.nan_grad_beyond:.1g}"
-        for row in broken
-    ]
-    return f"Gradient flow: {'; '.join(parts)}."
-
-
-def _read_depth(rows: Sequence[Properties]) -> str:
-    parts = [
-        f"{row.activation} {row.mean_output:.3g} and {row.grad_second_moment:.3g}" for row in rows
-    ]
-    return (
-        f"Depth: mean output and mean squared gradient for N(0,1) inputs: {', '.join(parts)};"
-        " the nearer to 0 the first, the less each layer shifts the next; the smaller the second,"
-        " the faster gradients shrink with depth, unless the initialisation makes up for it."
-    )
-
-
-def _read_sign(rows: Sequence[Properties]) -> str:
-    positive = [row for row in rows if row.range_min >= 0]
-    if not positive:
-        return "Sign: every one of them gives negative outputs too."
-    strict = [
-        row
-        for row in positive
-        if min(row.value_at_neg2, row.value_at_0) > 0 and row.zero_output_share < 1e-9
-    ]
-    if not strict:
-        gives = _s(positive, "give", "gives")
-        return f"Sign: {_names(positive)} never {gives} a negative output, but {gives} exact zeros."
-    return (
-        f"Sign: outputs of {_names(strict)} are positive for ordinary inputs,"
-        " which suits an output that must be positive, such as a scale or a rate."
-    )
-
-
-def _is_transcendental(label: str) -> bool:
-    entry = parse(label).entry
-    return entry is not None and entry.transcendental
-
-
-def _read_cost(rows: Sequence[Properties]) -> str:
-    known = [row for row in rows if row.formula is not None]
-    if not known:
-        return "Cost: measure it; it depends on the machine."
-    heavy = [row for row in known if _is_transcendental(row.activation)]
-    light = [row for row in known if row not in heavy]
-    parts = []
-    if light:
-        parts.append(
-            f"{_names(light)} {_s(light, 'need', 'needs')} comparisons and simple arithmetic"
-        )
-    if heavy:
-        need = _s(heavy, "need", "needs")
-        parts.append(f"{_names(heavy)} {need} exponentials or their like for every element")
-    return f"Cost: {'; '.join(parts)}; what that costs depends on the machine."

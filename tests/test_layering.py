@@ -41,7 +41,9 @@ def test_errors_import_nothing_of_ours() -> None:
     assert not imports("errors") & set(MODULES)
 
 
-@pytest.mark.parametrize("module", ["__init__", "__main__", "cli", "activations", "errors"])
+@pytest.mark.parametrize(
+    "module", ["__init__", "__main__", "cli", "activations", "users", "errors"]
+)
 def test_help_loads_nothing_heavy(module: str) -> None:
     assert not imports(module, top_only=True) & {"torch", "pandas", "mpmath", "matplotlib"}
 
