@@ -21,7 +21,8 @@ from actcompare.errors import ActcompareError, ReaderGoneError, UsageError
 from actcompare.render import open_output
 
 if TYPE_CHECKING:
-    from actcompare.evaluation import Caution, Evaluation
+    from actcompare.cautions import Caution
+    from actcompare.evaluation import Evaluation
     from actcompare.inputs import Chunk
     from actcompare.render import Grid
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from actcompare.activations import Activation, Specs, parse_all
+from actcompare.derivatives import Function, build_elementwise, differentiate, zero_edge
 from actcompare.environment import (
     Environment,
     describe_environment,
@@ -17,7 +18,6 @@ from actcompare.environment import (
     resolve_dtype,
 )
 from actcompare.errors import ActcompareError
-from actcompare.evaluation import Function, build_elementwise, differentiate, zero_edge
 from actcompare.reading import RARE, read_comparison
 from actcompare.smoothness import SYMBOLS, Jump, find_jumps, largest
 
@@ -41,7 +41,8 @@ class Properties:
     """None for a user's own function, and so is the derivative."""
     derivative: str | None
     smoothness: str
-    """discontinuous, C0 (continuous, kinks), C1 (f' continuous, f'' jumps) or C2+."""
+    """discontinuous, C0 (continuous, kinks), C1 (f' continuous, f'' jumps) or C2+;
+    C1+ where f' is continuous and torch has no f''."""
     jumps: str
     """Which of f, f', f'' is the first to jump; by how much, and where."""
     range_min: float

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from actcompare.evaluation import Function, differentiate
+from actcompare.derivatives import Function, differentiate
 
-SYMBOLS = {"discontinuous": "f", "C0": "f'", "C1": "f''", "C2+": ""}
+SYMBOLS = {"discontinuous": "f", "C0": "f'", "C1": "f''", "C1+": "", "C2+": ""}
 """What is the first to jump."""
 
 
@@ -58,18 +58,19 @@ def find_jumps(
     """How smooth a function is in a dtype, judged over ascending points.
 
     Returns:
-        discontinuous, C0, C1 or C2+, and the jumps of the first of f, f', f'' that jumps between
-        neighbouring numbers.
+        discontinuous, C0, C1, C2+ or (without a second derivative) C1+; and the jumps of the first
+        of f, f', f'' that jumps between neighbouring numbers.
     """
 
     def at(points: Tensor, order: int) -> tuple[Tensor, Tensor | None]:
         f = differentiate(function, points.to(device, dtype), label, min(order + 1, 2))
         value, slope = f[order], f[order + 1] if order < 2 else None
-        if value is None:  # no second derivative: nothing to see
-            value = torch.zeros_like(points)
+        assert value is not None
         return value.double(), None if slope is None else slope.double()
 
     for order, name in enumerate(("discontinuous", "C0", "C1")):
+        if order == 2 and differentiate(function, x[:1].to(device, dtype), label, 2)[2] is None:
+            return "C1+", []
         found = _jumps(lambda points, n=order: at(points, n), x, dtype, order)  # type: ignore[misc]
         if found:
             return name, found

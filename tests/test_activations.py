@@ -8,8 +8,8 @@ import torch
 from torch.nn.modules import activation as torch_activation
 
 from actcompare.activations import CATALOGUE, Entry, parse, parse_all
+from actcompare.derivatives import differentiate
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.evaluation import differentiate
 from actcompare.reference import formula_in_float64
 
 CPU = torch.device("cpu")

@@ -45,7 +45,7 @@ def test_errors_import_nothing_of_ours() -> None:
     "module", ["__init__", "__main__", "cli", "activations", "users", "errors"]
 )
 def test_help_loads_nothing_heavy(module: str) -> None:
-    assert not imports(module, top_only=True) & {"torch", "pandas", "mpmath", "matplotlib"}
+    assert not imports(module, top_only=True) & {"torch", "pandas", "numpy", "mpmath", "matplotlib"}
 
 
 def test_only_the_command_line_exits() -> None:

@@ -194,6 +194,7 @@ def test_a_users_own(in_tmp: Path) -> None:
     with pytest.raises(ActcompareError, match="NaN everywhere"):
         one("mine.py:nowhere")
     assert once.max_curvature is None
+    assert once.smoothness == "C1+"
     assert once.lipschitz == pytest.approx(0.25)
 
 
