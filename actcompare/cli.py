@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -40,6 +41,11 @@ _MACHINE = (Format.csv, Format.json)
 _BY_SUFFIX = {".csv": Format.csv, ".json": Format.json, ".md": Format.markdown}
 
 
+def _stop(*_: object) -> None:
+    """End by way of every clean-up, so that SIGTERM too leaves no half-written file."""
+    sys.exit(128 + signal.SIGTERM)
+
+
 class _ErrorLines(TyperGroup):
     """Turns every failure into one line on stderr and the right exit code."""
 
@@ -53,6 +59,8 @@ class _ErrorLines(TyperGroup):
         **extra: Any,
     ) -> Any:
         debug = os.environ.get("ACTCOMPARE_DEBUG") == "1"
+        with contextlib.suppress(ValueError):  # only the main thread may say what a signal does
+            signal.signal(signal.SIGTERM, _stop)
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
             code = code if isinstance(code, int) else 0
@@ -336,15 +344,17 @@ def _with_progress(chunks: "Iterator[Chunk]", shown: bool) -> "Iterator[Chunk]":
     if not (shown and sys.stderr.isatty()):
         yield from chunks
         return
+    yield (first := next(chunks))
+    second = next(chunks, None)
+    if second is None:
+        return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} points"), TimeElapsedColumn())
-    first = next(chunks)
-    yield first
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=None, completed=len(first))
-        for chunk in chunks:
+        for chunk in itertools.chain([second], chunks):
             yield chunk
             progress.advance(task, len(chunk))
 

@@ -279,15 +279,18 @@ def test_a_full_disk() -> None:
     assert done.stderr == "error: cannot write to standard output: No space left on device\n"
 
 
-def test_an_interrupt(in_tmp: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "code", "says"), [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGTERM, 143, "")]
+)
+def test_an_interrupt(in_tmp: Path, sent: signal.Signals, code: int, says: str) -> None:
     arguments = ["eval", "--range", "0", "1", "1000000000", "--output", "out.csv"]
     process = subprocess.Popen([*ACTCOMPARE, *arguments], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list(in_tmp.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (130, "interrupted\n")
+    assert (process.returncode, stderr) == (code, says)
     assert not list(in_tmp.iterdir())
 
 
