@@ -125,7 +125,7 @@ def _evaluated_cell(name: str, value: Any, digits: int) -> str:
         return "n/a"
     if name.endswith("ulp_error"):
         return f"{float(value):.3g}"
-    return cell(float(value), digits + 3 if name.endswith("exact") else digits)
+    return cell(float(value), min(digits + 3, 17) if name.endswith("exact") else digits)
 
 
 def _property_cell(value: object) -> str:

@@ -149,6 +149,12 @@ def test_what_a_users_function_prints_is_talk(run: Run, in_tmp: Path) -> None:
     assert "hear me" in result.stderr
 
 
+def test_no_digits_are_shown_that_float64_does_not_hold(run: Run) -> None:
+    text = run("eval", "-2", "--act", "softplus", "--error", "--dtype", "float64").stdout
+    assert "0.12692801104297249 " in text
+    assert "0.126928011042972493" not in text
+
+
 def test_output_dash_is_standard_output(run: Run) -> None:
     assert run("eval", "1", "--output", "-").stdout == run("eval", "1").stdout
 
