@@ -1,0 +1,72 @@
+"""Every failure as one line on stderr and the right exit code."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from actcompare.errors import ActcompareError, ReaderGoneError
+
+
+def _stop(*_: object) -> None:
+    """End by way of every clean-up, so that SIGTERM too leaves no half-written file."""
+    sys.exit(128 + signal.SIGTERM)
+
+
+class ErrorLines(TyperGroup):
+    """Turns every failure into one line on stderr and the right exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and exit with its code."""
+        debug = os.environ.get("ACTCOMPARE_DEBUG") == "1"
+        with contextlib.suppress(ValueError):  # only the main thread may say what a signal does
+            signal.signal(signal.SIGTERM, _stop)
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            code = code if isinstance(code, int) else 0
+            if code == 130:
+                typer.echo("interrupted", err=True)
+        except ReaderGoneError as error:
+            code = error.exit_code
+        except typer.TyperException as error:
+            if error.format_message():  # empty where the help was shown instead
+                typer.echo(f"error: {error.format_message()}", err=True)
+            code = error.exit_code
+        except ActcompareError as error:
+            if debug:
+                raise
+            typer.echo(f"error: {error}", err=True)
+            code = error.exit_code
+        except OSError as error:
+            if debug:
+                raise
+            typer.echo(f"error: {error.strerror or error}", err=True)
+            code = 1
+        except MemoryError:
+            typer.echo("error: not enough memory for this; try fewer points at a time", err=True)
+            code = 1
+        except Exception as error:
+            if debug:
+                raise
+            typer.echo(
+                f"error: {type(error).__name__}: {error}; this is a defect of actcompare"
+                " (ACTCOMPARE_DEBUG=1 shows where)",
+                err=True,
+            )
+            code = 1
+        if standalone_mode:
+            sys.exit(code)
+        return code

@@ -1,0 +1,68 @@
+"""Options that commands share: one name, one meaning."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """How results are written."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    markdown = "markdown"
+
+
+MACHINE = (Format.csv, Format.json)
+_BY_SUFFIX = {".csv": Format.csv, ".json": Format.json, ".md": Format.markdown}
+
+
+def _complete_spec(incomplete: str) -> list[str]:
+    from actcompare.activations import CATALOGUE
+
+    return [entry.spec for entry in CATALOGUE if entry.spec.startswith(incomplete)]
+
+
+Acts = Annotated[
+    list[str],
+    typer.Option(
+        "--act",
+        metavar="SPEC",
+        autocompletion=_complete_spec,
+        help="An activation: relu, softplus:beta=2, your own as module:Name or file.py:Name"
+        " (importing it runs its code), or all. Repeatable; the first is the baseline.",
+    ),
+]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        metavar="float32|float64|bfloat16|float16",
+        autocompletion=lambda: ["float32", "float64", "bfloat16", "float16"],
+        help="Number format.",
+    ),
+]
+Device = Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Where to compute.")]
+OutputFormat = Annotated[
+    Format | None,
+    typer.Option("--format", help="How to write the result.  [default: table, or as FILE ends]"),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write to FILE, whole or not at all, instead of stdout."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no warnings on stderr.")]
+Plot = Annotated[bool, typer.Option("--plot", help="Draw the result in the terminal.")]
+PlotFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Draw the result: .svg, .png or .pdf.")
+]
+BOTH = ["relu", "softplus"]
+
+
+def choose_format(given: Format | None, output: Path | None) -> Format:
+    """The format asked for, or what the ending of the file says."""
+    if given is not None:
+        return given
+    return _BY_SUFFIX.get(output.suffix.lower(), Format.table) if output else Format.table
