@@ -16,7 +16,7 @@ from itertools import repeat
 import numpy as np
 import numpy.typing as npt
 
-from actcompare.errors import UsageError
+from actcompare.errors import ActcompareError, UsageError
 from actcompare.stats import Estimate, median_interval, ratio_interval, ratio_verdict
 
 Work = Callable[[], object]
@@ -52,6 +52,8 @@ class Timings:
     """Calls per block of each candidate."""
     stopped_by: str
     """precision, noise (it has stopped falling) or time."""
+    dropped: int = 0
+    """Rounds that do not count, since the device's clock was held down in them."""
 
     def ratio(self, candidate: int) -> Estimate:
         """Its time over the baseline's, as the median over rounds with a 95 % interval.
@@ -98,6 +100,8 @@ def time_paired(
     timer: Timer = cpu_timer,
     now: Callable[[], float] = time.perf_counter,
     progress: Callable[[Estimate], None] | None = None,
+    throttled: Callable[[], bool] | None = None,
+    most_calls: int | None = None,
 ) -> Timings:
     """Time callables against the first of them.
 
@@ -110,9 +114,12 @@ def time_paired(
         timer: what measures a block of calls.
         now: the clock of the time limit.
         progress: told the first ratio's interval now and then.
+        throttled: asked after each round whether the clock is held down; if so it does not count.
+        most_calls: the most calls of a block.
 
     Raises:
         UsageError: no candidates, or a time limit or precision that is not above 0.
+        ActcompareError: every round was throttled.
     """
     if not candidates:
         raise UsageError("nothing to time")
@@ -124,15 +131,24 @@ def time_paired(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        calls = _calibrate(work[:-1], timer, begin + time_limit / 4, now)
+        calls = _calibrate(work[:-1], timer, begin + time_limit / 4, now, most_calls)
         calls.append(calls[0])
-        return _run(labels, work, calls, begin + time_limit, precision, seed, timer, now, progress)
+        until = begin + time_limit
+        return _run(
+            labels, work, calls, until, precision, seed, timer, now, progress, throttled
+        )
     finally:
         if collecting:
             gc.enable()
 
 
-def _calibrate(work: list[Work], timer: Timer, until: float, now: Callable[[], float]) -> list[int]:
+def _calibrate(
+    work: list[Work],
+    timer: Timer,
+    until: float,
+    now: Callable[[], float],
+    most_calls: int | None,
+) -> list[int]:
     """Calls per block: doubled until the clock's own cost is lost in the block."""
 
     def nothing() -> None:
@@ -145,6 +161,8 @@ def _calibrate(work: list[Work], timer: Timer, until: float, now: Callable[[], f
         n = 1
         # The least of three, since one slow call, of a thread that had to wait, says nothing.
         while min(timer(one, n) for _ in range(3)) < wanted and now() < until:
+            if most_calls is not None and 2 * n > most_calls:
+                break
             n *= 2
         calls.append(n)
     return calls
@@ -160,23 +178,27 @@ def _run(
     timer: Timer,
     now: Callable[[], float],
     progress: Callable[[Estimate], None] | None,
+    throttled: Callable[[], bool] | None,
 ) -> Timings:
     rng = random.Random(seed)
     columns = list(range(len(work)))
     seconds: list[list[float]] = []
     orders: list[list[int]] = []
     widths: dict[int, float] = {}
-    stopped_by, look_at = "time", FEWEST_ROUNDS
-    while not seconds or now() < until:
+    stopped_by, look_at, dropped = "time", FEWEST_ROUNDS, 0
+    while not (seconds or dropped) or now() < until:
         rng.shuffle(columns)
         row = [0.0] * len(work)
         for i in columns:
             row[i] = timer(work[i], calls[i]) / calls[i]
+        if throttled is not None and throttled():
+            dropped += 1
+            continue
         seconds.append(row)
         orders.append(columns.copy())
         if len(seconds) < look_at:
             continue
-        timings = _timings(labels, seconds, orders, calls, "time")
+        timings = _timings(labels, seconds, orders, calls, "time", dropped)
         widths[len(seconds)] = _widest(timings)
         if progress is not None:
             progress(timings.ratio(min(1, len(labels) - 1)))
@@ -189,7 +211,12 @@ def _run(
             stopped_by = "noise"
             break
         look_at = math.ceil(len(seconds) * 1.25)
-    return _timings(labels, seconds, orders, calls, stopped_by)
+    if not seconds:
+        raise ActcompareError(
+            f"the clock was held down (heat or power) in each of {dropped} rounds;"
+            " let the device cool, or give it more power"
+        )
+    return _timings(labels, seconds, orders, calls, stopped_by, dropped)
 
 
 def _timings(
@@ -198,6 +225,7 @@ def _timings(
     orders: list[list[int]],
     calls: list[int],
     stopped_by: str,
+    dropped: int,
 ) -> Timings:
     return Timings(
         labels,
@@ -205,6 +233,7 @@ def _timings(
         np.array(orders, dtype=np.int64),
         tuple(calls[:-1]),
         stopped_by,
+        dropped,
     )
 
 

@@ -1,0 +1,294 @@
+"""What one call of a measurement does: an activation's pass over tensors of a stated kind."""
+
+import itertools
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from actcompare.activations import Activation
+from actcompare.derivatives import Function, build_elementwise
+from actcompare.environment import DTYPES
+from actcompare.errors import ActcompareError
+from actcompare.memory import in_bytes, last_level_cache, peak_allocation
+from actcompare.nets import SimpleNet
+from actcompare.timing import Work
+
+STEP_INPUTS, STEP_OUTPUTS, STEP_BATCH = 64, 10, 128
+"""The SimpleNet of `--pass step`: the size of the handwritten digits, in ordinary batches."""
+MOST_BUFFERS = 65536
+"""More tensors than this, and their bookkeeping would be what misses the cache."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of conditions, under which activations are compared."""
+
+    device: str
+    dtype: str
+    shape: tuple[int, ...]
+    """Of the activation's input."""
+    pass_: str
+    """forward, backward, both, or step: a training step of SimpleNet."""
+    mode: str
+    """eager or compiled."""
+    cache: str
+    """hot, or cold: buffers in turn, twice as many as the last level cache holds."""
+    memory: str
+    """warm, or fresh (see `actcompare.memory.allocator`)."""
+    layout: str
+    """contiguous, or strided: every second element of a larger tensor."""
+    input: str
+    """normal: N(0,1); uniform: U(-1,1); tail: where exp(x) is subnormal."""
+
+    @property
+    def size(self) -> int:
+        """Elements of the activation's input."""
+        return math.prod(self.shape)
+
+    @property
+    def kind(self) -> torch.dtype:
+        """The dtype itself."""
+        return DTYPES[self.dtype]
+
+    @property
+    def where(self) -> torch.device:
+        """The device itself."""
+        return torch.device(self.device)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the activation's input."""
+        return self.size * self.kind.itemsize
+
+    @property
+    def needs_grad(self) -> bool:
+        """Whether a backward pass is part of it."""
+        return self.pass_ != "forward"
+
+    def buffers(self) -> int:
+        """How many tensors take turns as the input."""
+        if self.cache == "hot" or self.pass_ == "step":
+            return 1
+        return max(2, math.ceil(2 * last_level_cache(self.where) / self.nbytes))
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """The tensors of a case, that every candidate works on."""
+
+    x: list[Tensor]
+    grad: list[Tensor]
+    """The gradient that a backward pass begins with."""
+    copies: list[Tensor]
+    """What the copy writes to."""
+    kept: list[object]
+    """Results that stay until their turn comes again, so that the next are written elsewhere."""
+
+
+def make_buffers(case: Case, seed: int) -> Buffers:
+    """Tensors of a case: the same seed, the same numbers."""
+    x = _input(case, seed)
+    size = case.buffers()
+    inputs = [x, *(_like(x) for _ in range(size - 1))]
+    for leaf in inputs:
+        leaf.requires_grad_(case.needs_grad)
+    generator = torch.Generator().manual_seed(seed + 1)
+    grad = [
+        torch.randn(case.shape, generator=generator).to(case.where, case.kind)
+        for _ in range(size if case.needs_grad else 0)
+    ]
+    copies = [torch.zeros(case.shape, dtype=case.kind, device=case.where) for _ in range(size)]
+    return Buffers(inputs, grad, copies, [None] * size)
+
+
+def _input(case: Case, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    if case.input == "normal":
+        x = torch.randn(case.shape, generator=generator)
+    elif case.input == "uniform":
+        x = torch.rand(case.shape, generator=generator).mul_(2).sub_(1)
+    else:
+        limits = torch.finfo(case.kind)
+        low, high = math.log(limits.smallest_normal * limits.eps), math.log(limits.tiny)
+        x = torch.rand(case.shape, generator=generator).mul_(high - low).add_(low)
+    x = x.to(case.where, case.kind)
+    if case.layout == "strided":
+        wide = torch.zeros((*case.shape[:-1], 2 * case.shape[-1]), dtype=x.dtype, device=x.device)
+        x = wide[..., ::2].copy_(x)
+    return x.detach()
+
+
+def _like(x: Tensor) -> Tensor:
+    """The same numbers elsewhere in memory, as far apart as these are."""
+    if x.is_contiguous():
+        return x.clone()
+    wide = torch.zeros((*x.shape[:-1], 2 * x.shape[-1]), dtype=x.dtype, device=x.device)
+    return wide[..., ::2].copy_(x)
+
+
+def build_function(activation: Activation, case: Case) -> Function:
+    """The activation, compiled if the case says so.
+
+    Raises:
+        ActcompareError: it fails, or is not elementwise.
+    """
+    function = build_elementwise(activation, case.kind, case.where)
+    if case.mode == "eager" or case.pass_ == "step":  # of a step the whole net is compiled
+        return function
+    compiled: Function = torch.compile(function, dynamic=False)
+    return compiled
+
+
+def make_work(function: Function, case: Case, buffers: Buffers, seed: int) -> Work:
+    """A callable that does the pass once, on the next of the buffers."""
+    if case.pass_ == "step":
+        return _training_step(function, case, seed)
+    grad_of = torch.autograd.grad
+    x, grad, kept = buffers.x, buffers.grad, buffers.kept
+    if len(x) == 1:
+        (x0,) = x
+        if case.pass_ == "forward":
+            return partial(function, x0)
+        (g0,) = grad
+        if case.pass_ == "backward":
+            return partial(grad_of, function(x0), x0, g0, retain_graph=True)
+        return lambda: grad_of(function(x0), x0, g0)
+    turn = itertools.cycle(range(len(x)))
+    y = [function(x) for x in x] if case.pass_ == "backward" else []
+
+    def work() -> None:
+        i = next(turn)
+        if case.pass_ == "forward":
+            kept[i] = function(x[i])
+        elif case.pass_ == "backward":
+            kept[i] = grad_of(y[i], x[i], grad[i], retain_graph=True)
+        else:
+            kept[i] = grad_of(function(x[i]), x[i], grad[i])
+
+    return work
+
+
+def make_copy(case: Case, buffers: Buffers) -> Work:
+    """`copy_` of the input under the case's conditions: what moving the bytes costs."""
+    x, copies = [x.detach() for x in buffers.x], buffers.copies
+    if case.memory == "fresh":
+        return lambda: torch.empty_like(copies[0]).copy_(x[0])
+    if len(x) == 1:
+        return partial(copies[0].copy_, x[0])
+    turn = itertools.cycle(range(len(x)))
+
+    def copy() -> None:
+        i = next(turn)
+        copies[i].copy_(x[i])
+
+    return copy
+
+
+def _training_step(function: Function, case: Case, seed: int) -> Work:
+    """Forward, cross-entropy, backward and SGD, at a learning rate of 0: every step the same."""
+    generator = torch.Generator().manual_seed(seed)
+    batch, hidden = case.shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net: nn.Module = SimpleNet(STEP_INPUTS, hidden, STEP_OUTPUTS, function)
+    net = net.to(case.where, case.kind)
+    x = torch.randn(batch, STEP_INPUTS, generator=generator).to(case.where, case.kind)
+    target = torch.randint(STEP_OUTPUTS, (batch,), generator=generator).to(case.where)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    forward = torch.compile(net, dynamic=False) if case.mode == "compiled" else net
+
+    def step() -> None:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(forward(x), target).backward()
+        optimizer.step()
+
+    return step
+
+
+def traffic(function: Function, case: Case, buffers: Buffers) -> int | None:
+    """Bytes that the pass must read and write; None for a training step.
+
+    Forward reads the input and writes the output; backward reads the gradient and what was saved,
+    and writes a gradient.
+    """
+    if case.pass_ == "step":
+        return None
+    if case.pass_ == "forward":
+        return 2 * case.nbytes
+    saved: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        saved[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        function(buffers.x[0])
+    backward = 2 * case.nbytes + sum(saved.values())
+    return backward if case.pass_ == "backward" else backward + 2 * case.nbytes
+
+
+def subnormal_share(function: Function, case: Case, buffers: Buffers) -> float:
+    """The share of results, or for a backward pass of gradients, that are subnormal numbers."""
+    if case.pass_ == "step":
+        return 0.0
+    x = buffers.x[0].detach().flatten()[:65536].clone().requires_grad_(case.needs_grad)
+    out = function(x)
+    results = [out.detach()]
+    if case.needs_grad:
+        results += torch.autograd.grad(out, x, torch.ones_like(out))
+    tiny = torch.finfo(case.kind).tiny
+    shares = [((r != 0) & (r.abs() < tiny)).double().mean().item() for r in results]
+    return max(shares)
+
+
+def check_memory(case: Case, activations: list[Activation], free: int) -> None:
+    """Check, before anything of its size is made, that a case fits into the memory that is free.
+
+    What a function itself takes is measured on a small tensor.
+
+    Raises:
+        ActcompareError: it does not; the size that would fit is named.
+    """
+    buffers = case.buffers()
+    if buffers > MOST_BUFFERS:
+        least = math.ceil(2 * last_level_cache(case.where) / MOST_BUFFERS / case.kind.itemsize)
+        raise ActcompareError(
+            f"a cold cache at {case.size:,} elements takes {buffers:,} tensors in turn;"
+            f" at least {least:,} elements can be measured cold here"
+        )
+    item = case.kind.itemsize
+    if case.pass_ == "step":
+        weights = 2 * (STEP_INPUTS + STEP_OUTPUTS) * case.shape[-1] * item * len(activations)
+        need, unit, amount = weights + 6 * case.nbytes, "hidden", case.shape[-1]
+    else:
+        strided = 2 if case.layout == "strided" else 1
+        of_buffers = buffers * item * (strided + 1 + case.needs_grad + (case.cache == "cold"))
+        peaks = [_bytes_per_element(a, case) for a in activations]
+        graphs = buffers * sum(peaks) if case.pass_ == "backward" else 0
+        per_element = of_buffers + graphs + max(peaks, default=0) + 4 * strided
+        need, unit, amount = int(per_element * case.size), "size", case.size
+    if need > 0.9 * free:
+        fits = int(amount * 0.9 * free / need)
+        raise ActcompareError(
+            f"{unit} {amount:,} needs about {in_bytes(need)} on {case.device}, where"
+            f" {in_bytes(free)} are free: {unit} {fits:,} would fit"
+        )
+
+
+def _bytes_per_element(activation: Activation, case: Case) -> float:
+    """What one call takes beyond its input, per element; that of softplus where it cannot tell."""
+    small = replace(case, shape=(4096,), mode="eager", cache="hot", layout="contiguous")
+    try:
+        buffers = make_buffers(small, 0)
+        work = make_work(build_function(activation, small), small, buffers, 0)
+        with torch.set_grad_enabled(case.needs_grad):
+            work()
+            peak = peak_allocation(work, case.where)
+    except Exception:  # whatever is wrong with the function is told when it is its turn
+        peak = None
+    extra = case.kind.itemsize if case.pass_ == "backward" else 0
+    return (peak / 4096 if peak else 2 * case.kind.itemsize) + extra
+
