@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from actcompare.activations import CATALOGUE as CATALOGUE
     from actcompare.activations import Activation as Activation
     from actcompare.activations import parse as parse
+    from actcompare.benchmark import bench as bench
+    from actcompare.costs import Benchmark as Benchmark
     from actcompare.errors import ActcompareError as ActcompareError
     from actcompare.errors import UsageError as UsageError
     from actcompare.evaluation import Evaluation as Evaluation
     from actcompare.evaluation import evaluate as evaluate
+    from actcompare.nets import SimpleNet as SimpleNet
     from actcompare.properties import Comparison as Comparison
     from actcompare.properties import compare as compare
     from actcompare.timing import Timings as Timings
@@ -25,12 +28,15 @@ _HOME = {
     "CATALOGUE": "activations",
     "Activation": "activations",
     "parse": "activations",
+    "Benchmark": "costs",
+    "bench": "benchmark",
     "ActcompareError": "errors",
     "UsageError": "errors",
     "Evaluation": "evaluation",
     "evaluate": "evaluation",
     "Comparison": "properties",
     "compare": "properties",
+    "SimpleNet": "nets",
     "Timings": "timing",
     "time_paired": "timing",
 }

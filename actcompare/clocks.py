@@ -29,16 +29,16 @@ def _cuda_timer(device: torch.device) -> Timer:
 
     def timer(work: Work, calls: int) -> float:
         with torch.cuda.device(device):
-            begin = torch.cuda.Event(enable_timing=True)
-            end = torch.cuda.Event(enable_timing=True)
+            begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             torch.cuda.synchronize(device)
-            torch.cuda._sleep(_HELD_CYCLES_PER_CALL * max(calls, 1))
+            torch.cuda._sleep(_HELD_CYCLES_PER_CALL * max(calls, 1))  # type: ignore[no-untyped-call]
             begin.record()
             for _ in repeat(None, calls):
                 work()
             end.record()
             end.synchronize()
-            return begin.elapsed_time(end) / 1e3
+            return float(begin.elapsed_time(end)) / 1e3
 
     return timer
 
@@ -59,7 +59,7 @@ def captured(work: Work, calls: int, device: torch.device) -> Work:
         RuntimeError: the work cannot be captured.
     """
     with torch.cuda.device(device):
-        aside = torch.cuda.Stream()
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):  # what a first call sets up must not be captured
             for _ in range(3):
@@ -78,7 +78,7 @@ def can_see_clocks() -> bool:
 
 
 def throttle_check(device: torch.device) -> Callable[[], bool] | None:
-    """What tells whether a GPU's clock is held down by heat or power right now, where that is known.
+    """What tells whether heat or power hold a GPU's clock down right now; None if nothing can.
 
     Source: NVML's clocks event reasons.
     """

@@ -1,5 +1,6 @@
 """What machine, library versions and device a result came from; and which device was asked for."""
 
+import contextlib
 import os
 import platform
 from dataclasses import asdict, dataclass
@@ -54,6 +55,29 @@ def describe_environment(device: torch.device) -> Environment:
         device=str(device),
         device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
     )
+
+
+def load_cautions(threads: int) -> list[str]:
+    """What about this machine disturbs a measurement of time right now, each with its cure."""
+    cautions, cores = [], _usable_cores()
+    if threads > cores:
+        cautions.append(
+            f"{threads} threads on {cores} cores wait for each other: --threads {cores}"
+        )
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if busy > max(0.5, cores - threads + 0.5):
+        cautions.append(
+            f"other work keeps {busy:.1f} of {cores} cores busy: intervals will be wider; wait for"
+            " it, or leave it cores with --threads"
+        )
+    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    with contextlib.suppress(OSError):
+        if (name := governor.read_text(encoding="ascii").strip()) == "powersave":
+            cautions.append(
+                f"the CPU's governor is {name}, which varies its clock: cpupower frequency-set -g"
+                " performance"
+            )
+    return cautions
 
 
 def available_devices() -> list[str]:

@@ -24,3 +24,7 @@ class ReaderGoneError(ActcompareError):
     """Whoever read our output has stopped reading, as `head` does: nothing is left to do."""
 
     exit_code = 0
+
+
+class Terminated(BaseException):
+    """Told to end by SIGTERM: ends by way of every clean-up, as an interrupt does."""

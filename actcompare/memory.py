@@ -1,4 +1,4 @@
-"""Memory as a condition of a measurement: how it is reused, how much is free, how much a call takes."""
+"""Memory as a condition of a measurement: how it is reused, how much is free, what a call takes."""
 
 import contextlib
 import ctypes
@@ -137,14 +137,3 @@ def peak_allocation(work: Callable[[], object], device: torch.device) -> int | N
         held += event.nbytes()
         peak = max(peak, held)
     return peak
-
-
-def in_bytes(count: float) -> str:
-    """A number of bytes as people read it."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if count < 1024:
-            break
-        count /= 1024
-    else:
-        unit = "PiB"
-    return f"{count:.3g} {unit}"

@@ -1,7 +1,7 @@
 """Columns -> figure, in the terminal or in a file. Imports no torch."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -62,25 +62,32 @@ def write_curves(curves: Columns, points: Columns, path: Path) -> None:
     Raises:
         ActcompareError: the file cannot be written; and what check_figure raises.
     """
-    check_figure(path)
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     panels = [name for name in _TITLES if name in curves]
-    style: Any = {"font.size": 9, "svg.hashsalt": "actcompare", "svg.fonttype": "none"}
-    with mpl.rc_context(style):
-        labels = list(dict.fromkeys(curves["activation"]))
-        aside = len(labels) > len(_COLOURS)  # a legend too long to stand among the curves
-        size = (3.4 * len(panels) + 1.8 * aside, max(2.9, 0.17 * len(labels) * aside))
-        figure = Figure(figsize=size, layout="constrained")
+    labels = list(dict.fromkeys(curves["activation"]))
+    aside = len(labels) > len(_COLOURS)  # a legend too long to stand among the curves
+
+    def draw(figure: Any) -> None:
         for i, name in enumerate(panels):
-            axes = figure.add_subplot(1, len(panels), i + 1)
-            _draw(axes, name, curves, points)
+            _draw(figure.add_subplot(1, len(panels), i + 1), name, curves, points)
         if aside:
             lines, names = figure.axes[0].get_legend_handles_labels()
             figure.legend(lines, names, loc="outside right upper", frameon=False, fontsize=8)
         else:
             figure.axes[0].legend(frameon=False, fontsize=8)
+
+    size = (3.4 * len(panels) + 1.8 * aside, max(2.9, 0.17 * len(labels) * aside))
+    _write_figure(path, size, draw)
+
+
+def _write_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
+    check_figure(path)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    style: Any = {"font.size": 9, "svg.hashsalt": "actcompare", "svg.fonttype": "none"}
+    with mpl.rc_context(style):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
         drawn, suffix = io.BytesIO(), path.suffix.lower()
         figure.savefig(drawn, format=suffix[1:], dpi=300, metadata=_METADATA[suffix])
     try:
@@ -105,26 +112,129 @@ def _draw(axes: Any, name: str, curves: Columns, points: Columns) -> None:
 
 def terminal_curves(curves: Columns, width: int, *, colour: bool) -> str:
     """F and f' as text: told apart by colour, or without colours by what they are drawn with."""
+    drawn = []
+    for name in (name for name in _TITLES if name in curves):
+        figure = _terminal_figure(width, colour, "x", _TITLES[name])
+        for k, label in enumerate(dict.fromkeys(curves["activation"])):
+            _terminal_line(figure, *_select(curves, label, name), label, k, colour)
+        drawn.append(figure.show(legend=True))
+    return "\n\n".join(drawn) + "\n"
+
+
+def _terminal_figure(width: int, colour: bool, x: str, y: str, *, log: bool = False) -> Any:
     import plotille
 
     def number(value: float, chars: int, delta: float, left: bool = False) -> str:  # noqa: ARG001
-        text = f"{value + 0.0:.3g}"
+        text = f"{10**value:.2g}" if log else f"{value + 0.0:.3g}"
         return text.ljust(chars) if left else text.rjust(chars)
 
+    figure = plotille.Figure()
+    figure.width, figure.height = max(20, min(width - 24, 72)), 14
+    figure.color_mode, figure.with_colors = "names", colour
+    figure.x_label, figure.y_label = x, y
+    figure.register_label_formatter(float, number)
+    return figure
+
+
+def _terminal_line(figure: Any, x: Any, y: Any, label: str, k: int, colour: bool) -> None:
+    if colour:
+        figure.plot(x, y, lc=_TERMINAL_COLOURS[k % len(_TERMINAL_COLOURS)], label=label)
+    else:
+        figure.scatter(x, y, marker=_MARKS[k % len(_MARKS)], label=label)
+
+
+# --- bench ---------------------------------------------------------------------------------------
+
+_PANEL = ("device", "dtype", "pass", "mode", "cache", "memory", "layout", "input")
+
+
+def write_costs(columns: Columns, path: Path) -> None:
+    """Write time (with what `copy_` would take) and ratio over size, a row of panels per condition.
+
+    Bars are quartiles of the time, and 95 % intervals of the ratio.
+
+    Args:
+        columns: tidy columns of a benchmark.
+        path: the file; its ending chooses SVG, PNG or PDF.
+
+    Raises:
+        ActcompareError: the file cannot be written, or nothing was measured; and what check_figure
+            raises.
+    """
+    panels = _cost_panels(columns)
+    if not panels:
+        raise ActcompareError("nothing was measured that could be drawn")
+
+    def draw(figure: Any) -> None:
+        for i, (title, curves) in enumerate(panels.items()):
+            time = figure.add_subplot(len(panels), 2, 2 * i + 1)
+            ratio = figure.add_subplot(len(panels), 2, 2 * i + 2, sharex=time)
+            for k, (label, c) in enumerate(curves.items()):
+                style: Any = {
+                    "color": _COLOURS[k % len(_COLOURS)],
+                    "linestyle": _DASHES[k % len(_DASHES)],
+                    "linewidth": 1.2,
+                    "marker": "o",
+                    "markersize": 3,
+                    "capsize": 2,
+                }
+                if label == "copy_":
+                    time.plot(c["size"], c["median_s"], color="0.6", linewidth=4, label="copy_")
+                    continue
+                middle, low, high = (c[name] for name in ("median_s", "q1_s", "q3_s"))
+                time.errorbar(
+                    c["size"], middle, (middle - low, high - middle), label=label, **style
+                )
+                middle, low, high = (c[name] for name in ("ratio", "ratio_low", "ratio_high"))
+                bars = np.maximum((middle - low, high - middle), 0)
+                ratio.errorbar(c["size"], middle, bars, label=label, **style)
+            for axes, name in ((time, "seconds a call"), (ratio, "ratio")):
+                axes.set(xscale="log", yscale="log", xlabel="elements", ylabel=name)
+                axes.set_title(title, fontsize=9)
+                axes.spines[["top", "right"]].set_visible(False)
+            time.legend(frameon=False, fontsize=8)
+
+    _write_figure(path, (7.2, 2.9 * len(panels)), draw)
+
+
+def _cost_panels(columns: Columns) -> dict[str, dict[str, dict[str, Any]]]:
+    """For each set of conditions, each label's arrays over size; `copy_` among them, first."""
+    names = ("size", "median_s", "q1_s", "q3_s", "ratio", "ratio_low", "ratio_high")
+    varied = [name for name in _PANEL if len(set(columns[name])) > 1] or ["pass"]
+    panels: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for i, label in enumerate(columns["activation"]):
+        if columns["median_s"][i] is None:
+            continue
+        panel = panels.setdefault(" ".join(str(columns[name][i]) for name in varied), {})
+        share = columns["copy_share"][i]
+        if share is not None and columns["verdict"][i] == "baseline":
+            copy = panel.setdefault("copy_", {"size": [], "median_s": []})
+            copy["size"].append(columns["size"][i])
+            copy["median_s"].append(columns["median_s"][i] * share)
+        curve = panel.setdefault(label, {name: [] for name in names})
+        for name in names:
+            curve[name].append(columns[name][i])
+    return {
+        title: {label: _by_size(curve) for label, curve in panel.items()}
+        for title, panel in panels.items()
+    }
+
+
+def _by_size(curve: dict[str, list[float]]) -> dict[str, Any]:
+    order = np.argsort(curve["size"], kind="stable")
+    return {name: np.asarray(values, dtype=np.float64)[order] for name, values in curve.items()}
+
+
+def terminal_costs(columns: Columns, width: int, *, colour: bool) -> str:
+    """Time and ratio over size as text, both axes logarithmic."""
     drawn = []
-    for name in (name for name in _TITLES if name in curves):
-        figure = plotille.Figure()
-        figure.width, figure.height = max(20, min(width - 24, 72)), 14
-        figure.color_mode, figure.with_colors = "names", colour
-        figure.x_label, figure.y_label = "x", _TITLES[name]
-        figure.register_label_formatter(float, number)
-        for k, label in enumerate(dict.fromkeys(curves["activation"])):
-            x, y = _select(curves, label, name)
-            if colour:
-                figure.plot(x, y, lc=_TERMINAL_COLOURS[k % len(_TERMINAL_COLOURS)], label=label)
-            else:
-                figure.scatter(x, y, marker=_MARKS[k % len(_MARKS)], label=label)
-        drawn.append(figure.show(legend=True))
+    for title, curves in _cost_panels(columns).items():
+        for name, of in (("median_s", "seconds a call"), ("ratio", "ratio")):
+            shown = {label: c for label, c in curves.items() if name in c}
+            figure = _terminal_figure(width, colour, "elements", of, log=True)
+            for k, (label, c) in enumerate(shown.items()):
+                _terminal_line(figure, np.log10(c["size"]), np.log10(c[name]), label, k, colour)
+            drawn.append(f"{title}: {of}\n{figure.show(legend=True)}")
     return "\n\n".join(drawn) + "\n"
 
 

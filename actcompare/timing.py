@@ -134,9 +134,7 @@ def time_paired(
         calls = _calibrate(work[:-1], timer, begin + time_limit / 4, now, most_calls)
         calls.append(calls[0])
         until = begin + time_limit
-        return _run(
-            labels, work, calls, until, precision, seed, timer, now, progress, throttled
-        )
+        return _run(labels, work, calls, until, precision, seed, timer, now, progress, throttled)
     finally:
         if collecting:
             gc.enable()

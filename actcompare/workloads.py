@@ -12,9 +12,10 @@ from actcompare.activations import Activation
 from actcompare.derivatives import Function, build_elementwise
 from actcompare.environment import DTYPES
 from actcompare.errors import ActcompareError
-from actcompare.memory import in_bytes, last_level_cache, peak_allocation
+from actcompare.memory import last_level_cache, peak_allocation
 from actcompare.nets import SimpleNet
 from actcompare.timing import Work
+from actcompare.units import in_bytes
 
 STEP_INPUTS, STEP_OUTPUTS, STEP_BATCH = 64, 10, 128
 """The SimpleNet of `--pass step`: the size of the handwritten digits, in ordinary batches."""
@@ -202,7 +203,7 @@ def _training_step(function: Function, case: Case, seed: int) -> Work:
 
     def step() -> None:
         optimizer.zero_grad()
-        nn.functional.cross_entropy(forward(x), target).backward()
+        nn.functional.cross_entropy(forward(x), target).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return step
@@ -291,4 +292,3 @@ def _bytes_per_element(activation: Activation, case: Case) -> float:
         peak = None
     extra = case.kind.itemsize if case.pass_ == "backward" else 0
     return (peak / 4096 if peak else 2 * case.kind.itemsize) + extra
-

@@ -43,7 +43,7 @@ def test_errors_import_nothing_of_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["__init__", "__main__", *COMMAND_LINE, "activations", "users", "errors"]
+    "module", ["__init__", "__main__", *COMMAND_LINE, "activations", "users", "errors", "units"]
 )
 def test_help_loads_nothing_heavy(module: str) -> None:
     assert not imports(module, top_only=True) & {"torch", "pandas", "numpy", "mpmath", "matplotlib"}

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from actcompare import __version__
+from actcompare.cli.benching import bench_command
 from actcompare.cli.evaluating import evaluate_command
 from actcompare.cli.failures import ErrorLines
 from actcompare.cli.tables import list_command, table_command
@@ -45,4 +46,5 @@ def _root(
 
 app.command("eval", context_settings={"ignore_unknown_options": True})(evaluate_command)
 app.command("table")(table_command)
+app.command("bench")(bench_command)
 app.command("list")(list_command)

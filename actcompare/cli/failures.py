@@ -10,12 +10,11 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from actcompare.errors import ActcompareError, ReaderGoneError
+from actcompare.errors import ActcompareError, ReaderGoneError, Terminated
 
 
 def _stop(*_: object) -> None:
-    """End by way of every clean-up, so that SIGTERM too leaves no half-written file."""
-    sys.exit(128 + signal.SIGTERM)
+    raise Terminated
 
 
 class ErrorLines(TyperGroup):
@@ -39,6 +38,8 @@ class ErrorLines(TyperGroup):
             code = code if isinstance(code, int) else 0
             if code == 130:
                 typer.echo("interrupted", err=True)
+        except Terminated:
+            code = 128 + signal.SIGTERM
         except ReaderGoneError as error:
             code = error.exit_code
         except typer.TyperException as error:

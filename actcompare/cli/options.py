@@ -58,6 +58,13 @@ Plot = Annotated[bool, typer.Option("--plot", help="Draw the result in the termi
 PlotFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Draw the result: .svg, .png or .pdf.")
 ]
+FailOn = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="Exit with 3 if a row meets COLUMN OP NUMBER, such as 'slower>3%'. Repeatable.",
+    ),
+]
 BOTH = ["relu", "softplus"]
 
 

@@ -1,12 +1,14 @@
 """Results out: any command's columns in the format that was asked for."""
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import TextIO
 
 from actcompare import __version__, render
 from actcompare.cli.options import Format
+from actcompare.errors import ActcompareError
 from actcompare.render import Grid, open_output
 
 
@@ -63,3 +65,17 @@ def check_plots(plot_file: Path | None, terminal: TextIO | None) -> None:
             check_figure(plot_file)
         if terminal:
             check_terminal(terminal.encoding)
+
+
+def check_writable(path: Path) -> None:
+    """Check, before anything is computed, that a file can be written there.
+
+    Raises:
+        ActcompareError: it cannot.
+    """
+    if path.is_dir():
+        raise ActcompareError(f"cannot write {path}: it is a folder")
+    if not path.parent.is_dir():
+        raise ActcompareError(f"cannot write {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise ActcompareError(f"cannot write {path}: no permission to write in {path.parent}")

@@ -1,0 +1,126 @@
+"""In words: what dominates the time of each case, and what would change it.
+
+Each sentence comes from a number that was measured: time on a single element, share of the speed of
+`copy_`, new pages, subnormal results, the same work on an ordinary input.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from actcompare.units import in_bytes
+
+if TYPE_CHECKING:
+    from actcompare.costs import Benchmark, Cost, Measurement
+    from actcompare.workloads import Case
+
+DOMINATES = 0.5
+"""What takes at least this share of the time dominates it."""
+DISTORTS = 1.5
+"""An input that takes this many times an ordinary one's time dominates, too."""
+LAUNCH_BOUND = 1.1
+"""Calls that take this many times what they take in a captured graph wait for their launch."""
+PAGE = 4096
+
+_CURES = {
+    "overhead": "Where the call itself dominates, fewer and larger calls help: larger batches, or"
+    " compiling the whole model; another activation changes little.",
+    "launch": "Where launching dominates, a CUDA graph or compiling the whole model helps; another"
+    " activation changes little.",
+    "subnormal": "Where subnormal numbers dominate, torch.set_flush_denormal(True) makes them 0.",
+    "strides": "Where strides dominate, .contiguous() pays if the result is used more than once.",
+    "pages": "Where new pages dominate, reusing memory helps; --memory warm shows how much.",
+    "traffic": "Where moving bytes dominates, fewer bytes help: a narrower dtype, or fusing with"
+    " the layers around it by compiling; a cheaper formula changes little.",
+    "arithmetic": "Where arithmetic dominates, a cheaper activation helps; --threads and"
+    " --mode compiled show what they would do.",
+}
+
+
+def describe_benchmark(benchmark: "Benchmark") -> str:
+    """One paragraph per case, and before them what the figures rest on."""
+    measured = [m for m in benchmark.measurements if m.timings is not None]
+    varied = varied_axes(m.case for m in measured)
+    lines = [_noise(measured, varied, benchmark.config.margin)] if measured else []
+    kinds: dict[str, None] = {}
+    for m in measured:
+        found = [_what_dominates(m, cost) for cost in m.costs if not cost.error]
+        kinds |= dict.fromkeys(kind for kind, _ in found)
+        lines.append(f"{name_case(m.case, varied)}: {'; '.join(words for _, words in found)}.")
+    lines += [cure for kind, cure in _CURES.items() if kind in kinds]
+    dropped = sum(m.timings.dropped for m in measured if m.timings)
+    if dropped:
+        lines.append(f"Dropped: {dropped} rounds in which the GPU's clock was held down.")
+    return "\n".join(lines)
+
+
+def varied_axes(cases: "Iterable[Case]") -> list[str]:
+    """The axes on which cases differ, the size always among them."""
+    cases = list(cases)
+    names = ["device", "dtype", "pass_", "mode", "cache", "memory", "layout", "input", "shape"]
+    return [n for n in names if n == "shape" or len({getattr(c, n) for c in cases}) > 1]
+
+
+def name_case(case: "Case", varied: list[str]) -> str:
+    """A case by what tells it from the others."""
+    words = [getattr(case, name) for name in varied if name != "shape"]
+    if case.pass_ == "step":
+        return " ".join([*words, f"hidden {case.shape[-1]:,}"])
+    if len(case.shape) == 1:
+        return " ".join([*words, f"{case.size:,}"])
+    return " ".join([*words, "x".join(map(str, case.shape))])
+
+
+def _noise(measured: "list[Measurement]", varied: list[str], margin: float) -> str:
+    floors = {name_case(m.case, varied): m.timings.noise_floor() for m in measured if m.timings}
+    worst = max(floors, key=lambda name: floors[name])
+    text = (
+        "Noise floor (the baseline against itself in the same rounds):"
+        f" {_percent(min(floors.values()))} to {_percent(floors[worst])}, the most at {worst}."
+        if len(floors) > 1
+        else f"Noise floor (the baseline against itself in the same rounds):"
+        f" {_percent(floors[worst])}."
+    )
+    text += f" No difference below it, or below {_percent(margin)}, is called one."
+    if floors[worst] > margin:
+        text += " A longer --time-limit, an idle machine or --threads 1 lowers it."
+    return text
+
+
+def _what_dominates(m: "Measurement", cost: "Cost") -> tuple[str, str]:
+    """The kind of bottleneck, and its evidence in words."""
+    column, name = m.column(cost), cost.activation
+    assert m.timings is not None
+    assert column is not None
+    _, median, _ = m.timings.per_call(column)
+    if cost.over_plain is not None and cost.over_plain >= DISTORTS:
+        times = f"{name} takes {cost.over_plain:.3g} times what it takes on"
+        if cost.subnormal_share > 0:
+            part = _percent(cost.subnormal_share)
+            return "subnormal", f"{times} N(0,1) input, {part} of its results being subnormal"
+        return "strides", f"{times} contiguous N(0,1) input"
+    if cost.graph_s is not None and median > LAUNCH_BOUND * cost.graph_s:
+        ratio = median / cost.graph_s
+        return "launch", f"{name} is launch-bound, {ratio:.3g} times its time in a captured graph"
+    if cost.one_element_s is not None and cost.one_element_s >= DOMINATES * median:
+        part = _percent(min(1.0, cost.one_element_s / median))
+        return "overhead", f"{part} of {name}'s time is the call itself, as on one element"
+    new = cost.page_faults * PAGE
+    pages_count = cost.peak_bytes and new >= DOMINATES * cost.peak_bytes
+    if pages_count and m.new_pages and m.new_pages >= DISTORTS:
+        return "pages", (
+            f"{name} is given {in_bytes(new)} of new pages a call, and into new pages copy_ takes"
+            f" {m.new_pages:.3g} times as long"
+        )
+    share = m.row(cost, 0.0)["copy_share"]
+    if share is None:  # a training step moves more than the activation's bytes
+        return "", f"{name} {1 / median:,.0f} steps a second"
+    if share >= DOMINATES:
+        return "traffic", f"{name} moves bytes at {_percent(share)} of copy_'s speed"
+    return "arithmetic", f"{name} is busy with arithmetic, at {_percent(share)} of copy_'s speed"
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    if percent == float("inf"):
+        return "any %"
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"

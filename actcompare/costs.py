@@ -1,0 +1,174 @@
+"""What was measured of each activation in each case, and the records made of it."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from actcompare.environment import Environment
+from actcompare.stats import Estimate
+from actcompare.timing import Timings
+from actcompare.workloads import Case
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COPY = "copy_"
+"""The candidate beside the activations that only moves the bytes."""
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """What was asked for."""
+
+    activations: tuple[str, ...]
+    cases: tuple[Case, ...]
+    threads: int
+    seed: int
+    time_limit: float
+    """Seconds for each case."""
+    precision: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What else is known of one activation in one case."""
+
+    activation: str
+    error: str = ""
+    """Why it could not be measured, or empty."""
+    traffic_bytes: int | None = None
+    """Bytes a call must read and write."""
+    peak_bytes: int | None = None
+    """Bytes a call holds at most beyond its input."""
+    compile_s: float | None = None
+    """Seconds of the first call of a compiled function."""
+    one_element_s: float | None = None
+    """Seconds per call on a single element."""
+    page_faults: float = 0.0
+    """New pages per call."""
+    subnormal_share: float = 0.0
+    """Share of results (or gradients) that are subnormal."""
+    over_plain: float | None = None
+    """Time over that of the same on a contiguous, N(0,1) input; None where this is one."""
+    graph_s: float | None = None
+    """Seconds per call within a captured CUDA graph."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One case: the rounds, and what else was seen."""
+
+    case: Case
+    costs: tuple[Cost, ...]
+    """One for each activation, in order, the failed ones included."""
+    timings: Timings | None
+    """Of the activations that did not fail, then of `copy_`; None where the first one failed."""
+    new_pages: float | None = None
+    """Time of a copy into new pages over that into touched ones, where memory is fresh."""
+
+    def column(self, cost: Cost) -> int | None:
+        """Where an activation stands in the timings; None if it was not measured."""
+        if self.timings is None or cost.error:
+            return None
+        return [c for c in self.costs if not c.error].index(cost)
+
+    def copy_bytes_per_s(self) -> float | None:
+        """What `copy_` read and wrote per second."""
+        if self.timings is None or COPY not in self.timings.labels:
+            return None
+        _, median, _ = self.timings.per_call(self.timings.labels.index(COPY))
+        return 2 * self.case.nbytes / median
+
+    def row(self, cost: Cost, margin: float) -> dict[str, Any]:
+        """The tidy record of one activation."""
+        case, timings, column = self.case, self.timings, self.column(cost)
+        record: dict[str, Any] = {
+            "activation": cost.activation,
+            "device": case.device,
+            "dtype": case.dtype,
+            "size": case.size,
+            "shape": "x".join(map(str, case.shape)),
+            "pass": case.pass_,
+            "mode": case.mode,
+            "cache": case.cache,
+            "memory": case.memory,
+            "layout": case.layout,
+            "input": case.input,
+        }
+        if timings is None or column is None:
+            return record | dict.fromkeys(_MEASURED) | {"verdict": "failed"}
+        q1, median, q3 = timings.per_call(column)
+        ratio = timings.ratio(column) if column else Estimate(1.0, 1.0, 1.0)
+        speed, copy_speed = _over(cost.traffic_bytes, median), self.copy_bytes_per_s()
+        return record | {
+            "median_s": median,
+            "q1_s": q1,
+            "q3_s": q3,
+            "ratio": ratio.value,
+            "ratio_low": ratio.low,
+            "ratio_high": ratio.high,
+            "verdict": timings.verdict(column, margin) if column else "baseline",
+            "noise_floor": timings.noise_floor(),
+            "bytes_per_s": speed,
+            "copy_share": _over(speed, copy_speed),
+            "peak_bytes": cost.peak_bytes,
+            "compile_s": cost.compile_s,
+            "rounds": len(timings.seconds),
+            "stopped_by": timings.stopped_by,
+        }
+
+
+_MEASURED = (
+    "median_s",
+    "q1_s",
+    "q3_s",
+    "ratio",
+    "ratio_low",
+    "ratio_high",
+    "verdict",
+    "noise_floor",
+    "bytes_per_s",
+    "copy_share",
+    "peak_bytes",
+    "compile_s",
+    "rounds",
+    "stopped_by",
+)
+NUMBERS = ("size", *(name for name in _MEASURED if name not in ("verdict", "stopped_by")))
+"""The columns that a gate can be set on."""
+
+
+def _over(a: float | None, b: float | None) -> float | None:
+    return None if a is None or not b else a / b
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Cases that were measured, with every round."""
+
+    config: BenchConfig
+    environment: Environment
+    measurements: tuple[Measurement, ...] = field(repr=False)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Tidy columns: one record per case and activation."""
+        rows = [m.row(cost, self.config.margin) for m in self.measurements for cost in m.costs]
+        return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+    def frame(self) -> "pd.DataFrame":
+        """The tidy records as a DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns())
+
+    def reading(self) -> str:
+        """In words: what dominates each case and what would change it, from what was measured."""
+        from actcompare.bottlenecks import describe_benchmark
+
+        return describe_benchmark(self)
+
+    def failures(self) -> list[str]:
+        """What could not be measured, and why, each once."""
+        return list(
+            dict.fromkeys(cost.error for m in self.measurements for cost in m.costs if cost.error)
+        )
