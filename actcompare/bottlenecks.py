@@ -4,6 +4,7 @@ Each sentence comes from a number that was measured: time on a single element, s
 `copy_`, new pages, subnormal results, the same work on an ordinary input.
 """
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ _CURES = {
     "pages": "Where new pages dominate, reusing memory helps; --memory warm shows how much.",
     "traffic": "Where moving bytes dominates, fewer bytes help: a narrower dtype, or fusing with"
     " the layers around it by compiling; a cheaper formula changes little.",
+    "rest": "Where the activation is the lesser part of a step (linear layers, loss, optimizer and"
+    " calls are the rest), another one changes that part only.",
     "arithmetic": "Where arithmetic dominates, a cheaper activation helps; --threads and"
     " --mode compiled show what they would do.",
 }
@@ -73,17 +76,17 @@ def name_case(case: "Case", varied: list[str]) -> str:
 def _noise(measured: "list[Measurement]", varied: list[str], margin: float) -> str:
     floors = {name_case(m.case, varied): m.timings.noise_floor() for m in measured if m.timings}
     worst = max(floors, key=lambda name: floors[name])
-    text = (
-        "Noise floor (the baseline against itself in the same rounds):"
-        f" {_percent(min(floors.values()))} to {_percent(floors[worst])}, the most at {worst}."
-        if len(floors) > 1
-        else f"Noise floor (the baseline against itself in the same rounds):"
-        f" {_percent(floors[worst])}."
-    )
-    text += f" No difference below it, or below {_percent(margin)}, is called one."
+    text = f"Noise floor, the baseline against itself in the same rounds: {_floor(floors[worst])}"
+    if len(floors) > 1:
+        text += f" at {worst}, elsewhere down to {_floor(min(floors.values()))}"
+    text += f". No difference below it, or below {_percent(margin)}, is called one."
     if floors[worst] > margin:
         text += " A longer --time-limit, an idle machine or --threads 1 lowers it."
     return text
+
+
+def _floor(share: float) -> str:
+    return "unknown after so few rounds" if math.isinf(share) else _percent(share)
 
 
 def _what_dominates(m: "Measurement", cost: "Cost") -> tuple[str, str]:
@@ -111,9 +114,11 @@ def _what_dominates(m: "Measurement", cost: "Cost") -> tuple[str, str]:
             f"{name} is given {in_bytes(new)} of new pages a call, and into new pages copy_ takes"
             f" {m.new_pages:.3g} times as long"
         )
-    share = m.row(cost, 0.0)["copy_share"]
-    if share is None:  # a training step moves more than the activation's bytes
-        return "", f"{name} {1 / median:,.0f} steps a second"
+    share = m.row(cost, 0.0)["copy_share"] or 0.0
+    if cost.alone_s is not None:
+        part = f"{name} itself is {_percent(min(1.0, cost.alone_s / median))} of"
+        kind = "rest" if cost.alone_s < DOMINATES * median else "arithmetic"
+        return kind, f"{part} {1 / median:,.0f} steps a second"
     if share >= DOMINATES:
         return "traffic", f"{name} moves bytes at {_percent(share)} of copy_'s speed"
     return "arithmetic", f"{name} is busy with arithmetic, at {_percent(share)} of copy_'s speed"
@@ -121,6 +126,4 @@ def _what_dominates(m: "Measurement", cost: "Cost") -> tuple[str, str]:
 
 def _percent(share: float) -> str:
     percent = 100 * share
-    if percent == float("inf"):
-        return "any %"
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"

@@ -1,5 +1,6 @@
 """The same cases measured twice: new over old, with the machine's own change beside it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +146,6 @@ def _change(m: Measurement, cost: Cost, earlier: Measurement, now: int, before: 
             m.timings.seconds[:, m.timings.labels.index(COPY)],
             earlier.timings.seconds[:, earlier.timings.labels.index(COPY)],
         )
-        floor = max(floor, machine.value - 1, 1 / machine.value - 1)
+        floor = max(floor, machine.high - 1, 1 / machine.low - 1 if machine.low else math.inf)
     ratio = unpaired_ratio_interval(m.timings.seconds[:, now], earlier.timings.seconds[:, before])
     return Change(m, cost, earlier.timings.per_call(before)[1], ratio, machine, floor)

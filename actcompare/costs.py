@@ -44,6 +44,8 @@ class Cost:
     """Seconds of the first call of a compiled function."""
     one_element_s: float | None = None
     """Seconds per call on a single element."""
+    alone_s: float | None = None
+    """Seconds per call of the activation's own two passes, where a training step is timed."""
     page_faults: float = 0.0
     """New pages per call."""
     subnormal_share: float = 0.0

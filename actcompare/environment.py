@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import time
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -64,7 +65,7 @@ def load_cautions(threads: int) -> list[str]:
         cautions.append(
             f"{threads} threads on {cores} cores wait for each other: --threads {cores}"
         )
-    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    busy = _busy_cores()
     if busy > max(0.5, cores - threads + 0.5):
         cautions.append(
             f"other work keeps {busy:.1f} of {cores} cores busy: intervals will be wider; wait for"
@@ -140,6 +141,24 @@ def _require_cuda(name: str, index: int) -> None:
     if index >= found:
         last = f"cuda:0 to cuda:{found - 1}" if found > 1 else "cuda:0"
         raise ActcompareError(f"device {name}: this machine has {last}")
+
+
+def _busy_cores(seconds: float = 0.1) -> float:
+    """How many cores other work uses while this process sleeps; 0 where the kernel does not say."""
+
+    def ticks() -> tuple[int, int]:
+        fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
+        idle, waiting = fields[3:5]
+        return sum(map(int, fields)), int(idle) + int(waiting)
+
+    try:
+        total, idle = ticks()
+        time.sleep(seconds)
+        total_later, idle_later = ticks()
+    except (OSError, ValueError):
+        return 0.0
+    share = 1 - (idle_later - idle) / max(1, total_later - total)
+    return share * (os.cpu_count() or 1)
 
 
 def _usable_cores() -> int:

@@ -1,5 +1,6 @@
 """Which columns people see, under which titles: tidy columns in, grids of finished cells out."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -217,7 +218,7 @@ def cost_grid(columns: Columns, environment: Mapping[str, object]) -> Grid:
         "compile": [_seconds(v) for v in columns["compile_s"]],
     }
     shown |= {name: cells for name, cells in optional.items() if set(cells) != {"n/a"}}
-    same = [str(columns[name][0]) for name in AXES if name not in varied]
+    same = [_condition(name, columns[name][0]) for name in AXES if name not in varied]
     threads = environment["threads"]
     caption = ", ".join([*same, f"{threads} thread{'s' if threads != 1 else ''}"])
     return Grid(
@@ -226,6 +227,10 @@ def cost_grid(columns: Columns, environment: Mapping[str, object]) -> Grid:
         keys=len(varied) + 1,
         caption=f"{caption}; {environment['device_name']}; torch {environment['torch']}.",
     )
+
+
+def _condition(name: str, value: object) -> str:
+    return f"{value} {name}" if name in ("cache", "memory", "layout", "input") else str(value)
 
 
 def row_name(columns: Columns, i: int) -> str:
@@ -249,6 +254,8 @@ def _ratio_cell(columns: Columns, i: int) -> str:
         return "n/a"
     if low == high == 1:
         return "1"
+    if math.isinf(high):
+        return f"{ratio:.2f} (too few rounds)"
     digits = 3 if 0.95 < ratio < 1.05 else 2  # so that 0.998 does not read as 1
     if ratio >= 100:
         digits = 0
@@ -266,18 +273,24 @@ def _seconds(value: float | None) -> str:
     if value is None:
         return "n/a"
     unit, scale = _scale(value)
-    return f"{value / scale:.3g} {unit}"
+    return f"{_short(value / scale)} {unit}"
 
 
 def _seconds_between(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return "n/a"
-    unit, scale = _scale(low)
-    return f"{low / scale:.3g} to {high / scale:.3g} {unit}"
+    unit, scale = _scale(high)
+    return f"{_short(low / scale)} to {_short(high / scale)} {unit}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
 
 
 def _percent(share: float | None, digits: int) -> str:
-    return "n/a" if share is None else f"{100 * share:.{digits}f} %"
+    if share is None:
+        return "n/a"
+    return "unknown" if math.isinf(share) else f"{100 * share:.{digits}f} %"
 
 
 def _bytes_per_s(value: float | None) -> str:

@@ -111,7 +111,7 @@ def _try_out(activation: Activation, case: Case, buffers: Buffers, seed: int) ->
             f"{activation.label} changes its input in place, so that the others would be timed on"
             " something else"
         )
-    eager = case.mode == "eager" and case.pass_ != "step"
+    step = case.pass_ == "step"
     plain = build_function(activation, replace(case, mode="eager"))
     peak = peak_allocation(work, case.where)
     timer(work, 4)  # until memory that is kept has been handed out
@@ -122,10 +122,11 @@ def _try_out(activation: Activation, case: Case, buffers: Buffers, seed: int) ->
         traffic_bytes=traffic(function, case, buffers),
         peak_bytes=peak,
         compile_s=first if case.mode == "compiled" else None,
-        one_element_s=_on_one_element(function, case, seed) if eager else None,
+        one_element_s=None if step else _on_one_element(function, case, seed),
+        alone_s=_alone(plain, case, seed) if step else None,
         page_faults=(page_faults() - faults) / 4,
         subnormal_share=subnormal_share(plain, case, buffers),
-        over_plain=_over_plain(function, work, case, seed) if eager else None,
+        over_plain=None if step else _over_plain(function, work, case, seed),
     )
     return work, cost
 
@@ -135,6 +136,14 @@ def _on_one_element(function: Function, case: Case, seed: int) -> float:
     work, timer = make_work(function, small, make_buffers(small, seed), seed), timer_for(case.where)
     timer(work, 10)
     return min(timer(work, 100) for _ in range(5)) / 100
+
+
+def _alone(function: Function, case: Case, seed: int) -> float:
+    """What the activation itself takes of a training step: its forward and backward pass."""
+    both = replace(case, pass_="both", mode="eager")
+    work, timer = make_work(function, both, make_buffers(both, seed), seed), timer_for(case.where)
+    timer(work, 10)
+    return min(timer(work, 20) for _ in range(5)) / 20
 
 
 def _over_plain(function: Function, work: Work, case: Case, seed: int) -> float | None:

@@ -202,9 +202,9 @@ def _training_step(function: Function, case: Case, seed: int) -> Work:
     forward = torch.compile(net, dynamic=False) if case.mode == "compiled" else net
 
     def step() -> None:
-        optimizer.zero_grad()
         nn.functional.cross_entropy(forward(x), target).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        optimizer.zero_grad()
 
     return step
 

@@ -210,7 +210,7 @@ def _measure(
         check_writable(save)
     with _bar(quiet) as (tell, show):
 
-        def keep(benchmark: Benchmark) -> None:
+        def keep(benchmark: "Benchmark") -> None:
             if not done and old is not None:
                 refuse_nothing_in_common(benchmark.config, old)
             for caution in load_cautions(benchmark.config.threads) if not (done or quiet) else []:
