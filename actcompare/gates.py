@@ -37,7 +37,7 @@ class Gate:
         if self.column == SLOWER:
             if row["verdict"] != SLOWER:
                 return False
-            return _OPERATORS[self.sign](row["ratio_low"] - 1, self.bound)
+            return _OPERATORS[self.sign](row["ratio_low"], 1 + self.bound)
         value = row[self.column]
         return value is not None and _OPERATORS[self.sign](value, self.bound)
 

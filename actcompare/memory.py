@@ -14,6 +14,9 @@ import torch
 MIB = 2**20
 _MMAP_MAX, _TRIM_THRESHOLD, _MMAP_THRESHOLD = -4, -1, -3
 """glibc's malloc.h numbers them so."""
+_IS_MMAPPED = 2
+"""The bit of a block's header, in the word before it, that tells new pages from reused memory."""
+_LARGE = 32 * MIB
 
 
 @contextlib.contextmanager
@@ -26,11 +29,19 @@ def allocator(regime: str) -> Iterator[None]:
 
     Source: mallopt(3); the 32 MiB are glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64 bits.
     """
-    _set_allocator(regime)
+    if not can_keep_warm():
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    _set_thresholds(libc, keep=regime == "warm")
+    plugs = [] if regime == "warm" else _plug_holes(libc)
     try:
         yield
     finally:
-        _set_allocator("fresh")
+        for plug in plugs:
+            libc.free(ctypes.c_void_p(plug))
+        _set_thresholds(libc, keep=False)
 
 
 def can_keep_warm() -> bool:
@@ -38,16 +49,24 @@ def can_keep_warm() -> bool:
     return platform.libc_ver()[0] == "glibc"
 
 
-def _set_allocator(regime: str) -> None:
-    if not can_keep_warm():
-        return
-    libc = ctypes.CDLL(None)
-    warm = regime == "warm"
-    libc.mallopt(_MMAP_MAX, 0 if warm else 65536)
-    libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1 if warm else 64 * MIB)
-    if not warm:
-        libc.mallopt(_MMAP_THRESHOLD, 32 * MIB)
+def _set_thresholds(libc: ctypes.CDLL, *, keep: bool) -> None:
+    libc.mallopt(_MMAP_MAX, 0 if keep else 65536)
+    libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1 if keep else 2 * _LARGE)
+    if not keep:
+        libc.mallopt(_MMAP_THRESHOLD, _LARGE)
         libc.malloc_trim(0)
+
+
+def _plug_holes(libc: ctypes.CDLL) -> list[int]:
+    """Take the large blocks that were kept while memory was warm, lest they be handed out again."""
+    plugs: list[int] = []
+    while block := libc.malloc(ctypes.c_size_t(_LARGE)):
+        header = ctypes.c_size_t.from_address(block - ctypes.sizeof(ctypes.c_size_t)).value
+        if header & _IS_MMAPPED:
+            libc.free(ctypes.c_void_p(block))
+            break
+        plugs.append(block)
+    return plugs
 
 
 def page_faults() -> int:

@@ -274,8 +274,8 @@ def check_memory(case: Case, activations: list[Activation], free: int) -> None:
     if need > 0.9 * free:
         fits = int(amount * 0.9 * free / need)
         raise ActcompareError(
-            f"{unit} {amount:,} needs about {in_bytes(need)} on {case.device}, where"
-            f" {in_bytes(free)} are free: {unit} {fits:,} would fit"
+            f"{unit} {amount:{',' if amount < 1e15 else '.3g'}} needs about {in_bytes(need)} on"
+            f" {case.device}, where {in_bytes(free)} are free: {unit} {fits:,} would fit"
         )
 
 

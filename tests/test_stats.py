@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actcompare.stats import Estimate, median_interval, ratio_interval, ratio_verdict
+from actcompare.stats import (
+    Estimate,
+    median_interval,
+    ratio_interval,
+    ratio_verdict,
+    unpaired_ratio_interval,
+)
 
 
 @pytest.mark.parametrize("n", [6, 7, 10, 25, 100, 1001])
@@ -56,3 +62,19 @@ def test_verdicts(low: float, high: float, expected: str) -> None:
     turned = {"slower": "faster", "faster": "slower"}.get(expected, expected)
     if low > 0:
         assert ratio_verdict(Estimate(1, 1 / high, 1 / low), 0.01) == turned
+
+
+def test_the_interval_of_two_independent_medians_covers() -> None:
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(500):
+        new = 1.1 * np.exp(rng.standard_t(3, size=60) * 0.05)
+        old = np.exp(rng.standard_t(3, size=40) * 0.05)
+        ratio = unpaired_ratio_interval(new, old)
+        assert ratio.low <= ratio.value <= ratio.high
+        covered += ratio.low <= 1.1 <= ratio.high
+    assert covered >= 0.93 * 500
+
+
+def test_few_observations_of_either_leave_it_open() -> None:
+    ratio = unpaired_ratio_interval(np.ones(5), np.ones(100))
+    assert (ratio.low, ratio.value, ratio.high) == (0, 1, math.inf)

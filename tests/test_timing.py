@@ -3,11 +3,12 @@
 import gc
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from actcompare.errors import UsageError
+from actcompare.errors import ActcompareError, UsageError
 from actcompare.timing import FEWEST_ROUNDS, Timings, time_paired
 
 
@@ -40,9 +41,9 @@ class World:
         return self.t - begin
 
 
-def measure(world: World, costs: dict[str, float], **options: float) -> Timings:
+def measure(world: World, costs: dict[str, float], **options: Any) -> Timings:
     work = {name: world.work(name, cost) for name, cost in costs.items()}
-    return time_paired(work, timer=world.timer, now=world.now, **options)  # type: ignore[arg-type]
+    return time_paired(work, timer=world.timer, now=world.now, **options)
 
 
 def test_each_round_runs_every_candidate_once_and_the_baseline_twice() -> None:
@@ -155,6 +156,30 @@ def test_too_few_rounds_prove_nothing() -> None:
     timings = measure(World(), {"a": 1.0, "b": 5.0}, time_limit=8.0)
     assert len(timings.seconds) < FEWEST_ROUNDS
     assert timings.verdict(1) == "unclear"
+
+
+def test_throttled_rounds_are_dropped_and_counted() -> None:
+    world, asked = World(), iter(range(10**6))
+    timings = measure(
+        world,
+        {"a": 1e-3, "b": 2e-3},
+        precision=1e-9,
+        throttled=lambda: next(asked) % 3 == 0,
+    )
+    assert timings.dropped == pytest.approx(len(timings.seconds) / 2, abs=1)
+    assert len(timings.seconds) == len(timings.order)
+    assert timings.ratio(1).value == pytest.approx(2, rel=1e-3)
+
+
+def test_nothing_is_claimed_of_a_clock_that_is_always_held_down() -> None:
+    with pytest.raises(ActcompareError, match="clock was held down"):
+        measure(World(), {"a": 1e-3}, throttled=lambda: True)
+
+
+def test_blocks_can_be_bounded() -> None:
+    timings = measure(World(), {"a": 1e-6, "b": 1e-5}, most_calls=100)
+    assert all(50 < calls <= 100 for calls in timings.calls[:1])
+    assert max(timings.calls) <= 100
 
 
 def test_the_garbage_collector_is_put_back() -> None:
