@@ -9,6 +9,9 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+PARTS, FEWEST_IN_PART = 12, 4
+"""A run is cut in so many parts to see drift, if each has so many observations."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -53,9 +56,27 @@ def _rank_below(n: int, level: float = 0.95) -> int:
     return k
 
 
+def drifting_median_interval(values: npt.NDArray[np.float64]) -> Estimate:
+    """The median of observations that may drift in time, with an interval of at least 95 %.
+
+    It holds the interval of independent observations and also the median of every twelfth of the
+    run. The first alone shrinks with the number of observations, however slowly the machine's state
+    wanders: of a second's rounds it held the ratio of a minute's in 18 of 100 seconds, this one in
+    88 (softplus over relu on 65,536 floats, one thread, a shared machine).
+
+    Args:
+        values: observations in the order they were made, shape (observation,), at least one.
+    """
+    estimate = median_interval(values)
+    if len(values) < PARTS * FEWEST_IN_PART:
+        return estimate
+    medians = [float(np.median(part)) for part in np.array_split(values, PARTS)]
+    return Estimate(estimate.value, min(estimate.low, *medians), max(estimate.high, *medians))
+
+
 def ratio_interval(log_ratios: npt.NDArray[np.float64]) -> Estimate:
-    """The median ratio with its 95 % interval, from logarithms of paired ratios."""
-    log = median_interval(log_ratios)
+    """The median ratio with its interval, from logarithms of paired ratios in order of time."""
+    log = drifting_median_interval(log_ratios)
     return Estimate(math.exp(log.value), math.exp(log.low), math.exp(log.high))
 
 

@@ -10,25 +10,34 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
 
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.stats import Estimate, median_interval, ratio_interval, ratio_verdict
+from actcompare.stats import (
+    Estimate,
+    drifting_median_interval,
+    ratio_interval,
+    ratio_verdict,
+)
 
 Work = Callable[[], object]
 Timer = Callable[[Work, int], float]
 """Seconds that a number of calls of some work took."""
 
-CLOCK_SHARE = 1e-4
-"""A block of calls is so long that reading the clock is less than this share of it."""
+CLOCK_SHARE = 1e-3
+"""A block of calls is so long that reading the clock is less than this share of it.
+
+That cost is taken off, so that what is left of it is less than a tenth of this. Shorter blocks are
+more rounds: stalls then spoil a few of them, and the median passes over those.
+"""
 FEWEST_ROUNDS = 12
 """Before this many rounds nothing but the time limit stops a measurement."""
 STALLED = 0.9
-"""Noise has stopped falling where twice the rounds leave the interval wider than this share."""
+"""Noise has stopped falling where four times the rounds leave the interval wider than this share."""
 
 
 def cpu_timer(work: Work, calls: int) -> float:
@@ -126,113 +135,119 @@ def time_paired(
     if not (time_limit > 0 and precision > 0):
         raise UsageError("the time limit and the precision must be above 0")
     begin = now()
-    labels = tuple(candidates)
-    work = [*candidates.values(), candidates[labels[0]]]
+    work = [*candidates.values(), next(iter(candidates.values()))]
     collecting = gc.isenabled()
     gc.disable()
     try:
-        calls = _calibrate(work[:-1], timer, begin + time_limit / 4, now, most_calls)
+        clock_s = min(timer(_nothing, 0) for _ in range(20))
+        block_s, until = clock_s / CLOCK_SHARE, begin + time_limit / 4
+        calls = [_calls_per_block(w, block_s, timer, now, until, most_calls) for w in work[:-1]]
         calls.append(calls[0])
-        until = begin + time_limit
-        return _run(labels, work, calls, until, precision, seed, timer, now, progress, throttled)
+        rng, columns = random.Random(seed), list(range(len(work)))
+
+        def one_round() -> tuple[list[float], list[int]]:
+            rng.shuffle(columns)
+            row = [0.0] * len(work)
+            for i in columns:
+                row[i] = max(timer(work[i], calls[i]) - clock_s, clock_s) / calls[i]
+            return row, columns.copy()
+
+        rounds = _Rounds(tuple(candidates), tuple(calls[:-1]))
+        rounds.stopped_by = _run(
+            rounds, one_round, begin, time_limit, precision, now, progress, throttled
+        )
     finally:
         if collecting:
             gc.enable()
+    if not rounds.seconds:
+        raise ActcompareError(
+            f"the clock was held down (heat or power) in each of {rounds.dropped} rounds;"
+            " let the device cool, or give it more power"
+        )
+    return rounds.timings()
 
 
-def _calibrate(
-    work: list[Work],
+def _nothing() -> None:
+    pass
+
+
+def _calls_per_block(
+    work: Work,
+    wanted: float,
     timer: Timer,
-    until: float,
     now: Callable[[], float],
+    until: float,
     most_calls: int | None,
-) -> list[int]:
-    """Calls per block: doubled until the clock's own cost is lost in the block."""
-
-    def nothing() -> None:
-        pass
-
-    wanted = min(timer(nothing, 0) for _ in range(20)) / CLOCK_SHARE
-    calls = []
-    for one in work:
-        timer(one, 1)  # the first call of anything is special
-        n = 1
-        # The least of three, since one slow call, of a thread that had to wait, says nothing.
-        while min(timer(one, n) for _ in range(3)) < wanted and now() < until:
-            if most_calls is not None and 2 * n > most_calls:
-                break
-            n *= 2
-        calls.append(n)
+) -> int:
+    """Doubled until the clock's own cost is lost in the block."""
+    timer(work, 1)  # the first call of anything is special
+    calls = 1
+    # The least of three, since one slow call, of a thread that had to wait, says nothing.
+    while min(timer(work, calls) for _ in range(3)) < wanted and now() < until:
+        if most_calls is not None and 2 * calls > most_calls:
+            break
+        calls *= 2
     return calls
 
 
+@dataclass
+class _Rounds:
+    """The rounds so far."""
+
+    labels: tuple[str, ...]
+    calls: tuple[int, ...]
+    seconds: list[list[float]] = field(default_factory=list)
+    order: list[list[int]] = field(default_factory=list)
+    dropped: int = 0
+    stopped_by: str = "time"
+
+    def timings(self) -> Timings:
+        return Timings(
+            self.labels,
+            np.array(self.seconds, dtype=np.float64),
+            np.array(self.order, dtype=np.int64),
+            self.calls,
+            self.stopped_by,
+            self.dropped,
+        )
+
+
 def _run(
-    labels: tuple[str, ...],
-    work: list[Work],
-    calls: list[int],
-    until: float,
+    rounds: _Rounds,
+    one_round: Callable[[], tuple[list[float], list[int]]],
+    begin: float,
+    time_limit: float,
     precision: float,
-    seed: int,
-    timer: Timer,
     now: Callable[[], float],
     progress: Callable[[Estimate], None] | None,
     throttled: Callable[[], bool] | None,
-) -> Timings:
-    rng = random.Random(seed)
-    columns = list(range(len(work)))
-    seconds: list[list[float]] = []
-    orders: list[list[int]] = []
+) -> str:
+    """Add rounds until there are enough of them; why it stopped."""
     widths: dict[int, float] = {}
-    stopped_by, look_at, dropped = "time", FEWEST_ROUNDS, 0
-    while not (seconds or dropped) or now() < until:
-        rng.shuffle(columns)
-        row = [0.0] * len(work)
-        for i in columns:
-            row[i] = timer(work[i], calls[i]) / calls[i]
+    look_at = FEWEST_ROUNDS
+    while not (rounds.seconds or rounds.dropped) or now() < begin + time_limit:
+        row, order = one_round()
         if throttled is not None and throttled():
-            dropped += 1
+            rounds.dropped += 1
             continue
-        seconds.append(row)
-        orders.append(columns.copy())
-        if len(seconds) < look_at:
+        rounds.seconds.append(row)
+        rounds.order.append(order)
+        n = len(rounds.seconds)
+        if n < look_at:
             continue
-        timings = _timings(labels, seconds, orders, calls, "time", dropped)
-        widths[len(seconds)] = _widest(timings)
+        timings = rounds.timings()
+        widths[n] = _widest(timings)
         if progress is not None:
-            progress(timings.ratio(min(1, len(labels) - 1)))
-        if widths[len(seconds)] <= precision:
-            stopped_by = "precision"
-            break
-        earlier = [w for n, w in widths.items() if n <= len(seconds) / 2 and math.isfinite(w)]
-        enough = len(seconds) >= 8 * FEWEST_ROUNDS
-        if enough and earlier and widths[len(seconds)] > STALLED * earlier[-1]:
-            stopped_by = "noise"
-            break
-        look_at = math.ceil(len(seconds) * 1.25)
-    if not seconds:
-        raise ActcompareError(
-            f"the clock was held down (heat or power) in each of {dropped} rounds;"
-            " let the device cool, or give it more power"
-        )
-    return _timings(labels, seconds, orders, calls, stopped_by, dropped)
-
-
-def _timings(
-    labels: tuple[str, ...],
-    seconds: list[list[float]],
-    orders: list[list[int]],
-    calls: list[int],
-    stopped_by: str,
-    dropped: int,
-) -> Timings:
-    return Timings(
-        labels,
-        np.array(seconds, dtype=np.float64),
-        np.array(orders, dtype=np.int64),
-        tuple(calls[:-1]),
-        stopped_by,
-        dropped,
-    )
+            progress(timings.ratio(min(1, len(timings.labels) - 1)))
+        if widths[n] <= precision:
+            return "precision"
+        earlier = [w for m, w in widths.items() if m <= n / 4 and math.isfinite(w)]
+        # Drift is slow: of a short while it says nothing that the width has not fallen.
+        enough = n >= 8 * FEWEST_ROUNDS and now() > begin + time_limit / 2
+        if enough and earlier and widths[n] > STALLED * earlier[-1]:
+            return "noise"
+        look_at = math.ceil(n * 1.25)
+    return "time"
 
 
 def _widest(timings: Timings) -> float:
@@ -240,5 +255,5 @@ def _widest(timings: Timings) -> float:
     logs = np.log(timings.seconds)
     base = (logs[:, 0] + logs[:, -1]) / 2
     columns = [logs[:, i] - base for i in range(1, len(timings.labels))]
-    estimates = [median_interval(c) for c in [*columns, logs[:, -1] - logs[:, 0]]]
+    estimates = [drifting_median_interval(c) for c in [*columns, logs[:, -1] - logs[:, 0]]]
     return max((e.high - e.low) / 2 for e in estimates)
