@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.stats import (
+    FEWEST_IN_PART,
+    PARTS,
     Estimate,
     drifting_median_interval,
     ratio_interval,
@@ -37,7 +39,7 @@ more rounds: stalls then spoil a few of them, and the median passes over those.
 FEWEST_ROUNDS = 12
 """Before this many rounds nothing but the time limit stops a measurement."""
 STALLED = 0.9
-"""Noise has stopped falling where four times the rounds leave the interval wider than this share."""
+"""Noise has stopped falling where four times the rounds leave more than this of an interval."""
 
 
 def cpu_timer(work: Work, calls: int) -> float:
@@ -241,10 +243,10 @@ def _run(
             progress(timings.ratio(min(1, len(timings.labels) - 1)))
         if widths[n] <= precision:
             return "precision"
-        earlier = [w for m, w in widths.items() if m <= n / 4 and math.isfinite(w)]
-        # Drift is slow: of a short while it says nothing that the width has not fallen.
-        enough = n >= 8 * FEWEST_ROUNDS and now() > begin + time_limit / 2
-        if enough and earlier and widths[n] > STALLED * earlier[-1]:
+        earlier = [w for m, w in widths.items() if PARTS * FEWEST_IN_PART <= m <= n / 4]
+        # Drift is slow: in a short while the width not falling says nothing.
+        late = now() > begin + time_limit / 2
+        if late and earlier and widths[n] > STALLED * earlier[-1]:
             return "noise"
         look_at = math.ceil(n * 1.25)
     return "time"
