@@ -118,7 +118,7 @@ def _what_dominates(m: "Measurement", cost: "Cost") -> tuple[str, str]:
     if cost.alone_s is not None:
         part = f"{name} itself is {_percent(min(1.0, cost.alone_s / median))} of a step"
         kind = "rest" if cost.alone_s < DOMINATES * median else "arithmetic"
-        return kind, f"{part}, {1 / median:,.0f} of which are done a second"
+        return kind, f"{part} ({1 / median:,.0f} steps a second)"
     if share >= DOMINATES:
         return "traffic", f"{name} moves bytes at {_percent(share)} of copy_'s speed"
     return "arithmetic", f"{name} is busy with arithmetic, at {_percent(share)} of copy_'s speed"

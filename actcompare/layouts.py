@@ -266,7 +266,7 @@ _SECONDS = (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9))
 
 
 def _scale(seconds: float) -> tuple[str, float]:
-    return next((unit for unit in _SECONDS if seconds >= unit[1]), _SECONDS[-1])
+    return next((unit for unit in _SECONDS if seconds >= 0.9995 * unit[1]), _SECONDS[-1])
 
 
 def _seconds(value: float | None) -> str:

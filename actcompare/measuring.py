@@ -199,7 +199,7 @@ def _reason(label: str, case: Case, error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}"
     if "CxxCompiler" in text or "C++ compiler" in text:
         return "--mode compiled needs a C++ compiler, and none was found: install g++ (or clang)"
-    out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    out_of_memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
     if out_of_memory or "DefaultCPUAllocator" in text or "out of memory" in text:
         free = free_memory(case.where)
         fits = max(1, int(case.size * min(0.5, free / (8 * case.nbytes))))

@@ -93,7 +93,7 @@ def make_buffers(case: Case, seed: int) -> Buffers:
     """Tensors of a case: the same seed, the same numbers."""
     x = _input(case, seed)
     size = case.buffers()
-    inputs = [x, *(_like(x) for _ in range(size - 1))]
+    inputs = [_laid_out(x, case.layout) for _ in range(size)]
     for leaf in inputs:
         leaf.requires_grad_(case.needs_grad)
     generator = torch.Generator().manual_seed(seed + 1)
@@ -115,16 +115,12 @@ def _input(case: Case, seed: int) -> Tensor:
         limits = torch.finfo(case.kind)
         low, high = math.log(limits.smallest_normal * limits.eps), math.log(limits.tiny)
         x = torch.rand(case.shape, generator=generator).mul_(high - low).add_(low)
-    x = x.to(case.where, case.kind)
-    if case.layout == "strided":
-        wide = torch.zeros((*case.shape[:-1], 2 * case.shape[-1]), dtype=x.dtype, device=x.device)
-        x = wide[..., ::2].copy_(x)
-    return x.detach()
+    return x.to(case.where, case.kind)
 
 
-def _like(x: Tensor) -> Tensor:
-    """The same numbers elsewhere in memory, as far apart as these are."""
-    if x.is_contiguous():
+def _laid_out(x: Tensor, layout: str) -> Tensor:
+    """A copy in memory of its own, the elements next to each other or every second one."""
+    if layout == "contiguous":
         return x.clone()
     wide = torch.zeros((*x.shape[:-1], 2 * x.shape[-1]), dtype=x.dtype, device=x.device)
     return wide[..., ::2].copy_(x)

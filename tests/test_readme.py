@@ -44,7 +44,8 @@ def test_the_python_lines(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_command_and_option_named_is_there() -> None:
     help_text = "".join(
-        run_in_shell(f"actcompare {command} --help") for command in ("", "eval", "table", "list")
+        run_in_shell(f"actcompare {command} --help")
+        for command in ("", "eval", "table", "list", "bench")
     )
     for option in set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", TEXT)):
         assert option in help_text, option
@@ -55,3 +56,21 @@ def test_alike_can_tell_apart() -> None:
     assert not alike("a 1.1 b", "a 1.2 b")
     assert not alike("a 1 b", "a 1 c")
     assert len(CONSOLE) >= 5
+
+
+def test_the_bench_table_shown_has_the_columns_and_cases_of_a_real_one() -> None:
+    (shown,) = re.findall(r"```text\n\$ actcompare bench\n((?:.*\n)*?)```", TEXT)
+    sizes = "--size 2^10 --size 2^16 --size 2^23"
+    real = run_in_shell(f"actcompare bench {sizes} --time-limit 0.05 --quiet")
+    for column in (0, 1, 2):
+        assert cells(shown, column) == cells(real, column)
+    assert cells(shown, None) == cells(real, None)
+    for line in ("Noise floor, the baseline against itself", "forward 8,388,608: relu "):
+        assert line in shown
+        assert line in real
+
+
+def cells(text: str, column: int | None) -> list[str]:
+    """A column of the table in a text, or its titles."""
+    rows = [line.strip("│ ").split("│") for line in text.splitlines() if line.startswith("│")]
+    return [part.strip() for part in (rows[0] if column is None else [row[column] for row in rows])]

@@ -3,16 +3,19 @@ import io
 import itertools
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from bench_runs import CASE, benchmark
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actcompare.changes import compare_runs
 from actcompare.errors import ActcompareError
-from actcompare.layouts import evaluation_grid, keep_ends
+from actcompare.layouts import cost_grid, evaluation_grid, keep_ends
 from actcompare.render import (
     Columns,
     Grid,
@@ -21,6 +24,7 @@ from actcompare.render import (
     write_csv,
     write_json,
     write_markdown,
+    write_prose,
     write_table,
 )
 
@@ -197,3 +201,20 @@ def test_what_cannot_be_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(ActcompareError, match="cannot write"), open_output(tmp_path / name) as out:
         out.write("x" * 100_000)
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_golden_costs() -> None:
+    step = replace(CASE, pass_="step", shape=(128, 64))
+    parts = [
+        benchmark(),
+        benchmark(case=step, cost={"traffic_bytes": None, "compile_s": 2.5, "alone_s": 1e-4}),
+        benchmark(case=replace(CASE, shape=(3, 5)), rounds=3),
+    ]
+    run = replace(parts[0], measurements=tuple(m for part in parts for m in part.measurements))
+    out = io.StringIO()
+    write_table(cost_grid(run.columns(), run.environment.as_dict()), out)
+    write_prose(run.reading(), out)
+    changes = compare_runs(parts[0], benchmark(softplus=2.2e-3, seed=1))
+    write_table(cost_grid(changes.columns(), run.environment.as_dict()), out)
+    write_prose(changes.reading(), out)
+    assert out.getvalue() == (GOLDEN / "costs.txt").read_text(encoding="utf-8")
