@@ -10,7 +10,7 @@ import torch
 
 from actcompare.activations import Activation, Specs, parse_all
 from actcompare.costs import BenchConfig, Benchmark
-from actcompare.environment import describe_environment, resolve_device, resolve_dtype
+from actcompare.environment import Environment, describe_environment, resolve_device, resolve_dtype
 from actcompare.errors import UsageError
 from actcompare.measuring import Progress, measure
 from actcompare.memory import can_keep_warm, free_memory
@@ -91,6 +91,8 @@ def bench(
             raise UsageError(f"the {name} must be above 0, not {value}")
     if not 0 <= margin < math.inf:
         raise UsageError(f"the margin must be 0 or more, not {margin}")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"the seed must be from 0 to 2^63 - 1, not {seed}")
     if threads is not None and threads < 1:
         raise UsageError(f"threads must be 1 or more, not {threads}")
     parsed = [activation.loaded() for activation in parse_all(activations)]
@@ -129,7 +131,7 @@ def bench(
         precision,
         margin,
     )
-    environment = replace(describe_environment(cases[0].where), threads=config.threads)
+    environment = _describe(config)
     done = Benchmark(config, environment, ())
     if keep is not None:
         keep(done)
@@ -138,6 +140,17 @@ def bench(
         if keep is not None:
             keep(done)
     return done
+
+
+def _describe(config: BenchConfig) -> Environment:
+    """This machine, with each of the devices named."""
+    each = [describe_environment(d) for d in dict.fromkeys(case.where for case in config.cases)]
+    return replace(
+        each[0],
+        threads=config.threads,
+        device=", ".join(e.device for e in each),
+        device_name=", ".join(e.device_name for e in each),
+    )
 
 
 def _choices(name: str, given: Names) -> tuple[str, ...]:

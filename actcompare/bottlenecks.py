@@ -8,8 +8,6 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from actcompare.units import in_bytes
-
 if TYPE_CHECKING:
     from actcompare.costs import Benchmark, Cost, Measurement
     from actcompare.workloads import Case
@@ -20,15 +18,19 @@ DISTORTS = 1.5
 """An input that takes this many times an ordinary one's time dominates, too."""
 LAUNCH_BOUND = 1.1
 """Calls that take this many times what they take in a captured graph wait for their launch."""
-PAGE = 4096
+FEW = 0.01
+"""A smaller share is not spoken of."""
 
 _CURES = {
     "overhead": "Where the call itself dominates, fewer and larger calls help: larger batches, or"
     " compiling the whole model; another activation changes little.",
     "launch": "Where launching dominates, a CUDA graph or compiling the whole model helps; another"
     " activation changes little.",
-    "subnormal": "Where subnormal numbers dominate, torch.set_flush_denormal(True) makes them 0.",
-    "strides": "Where strides dominate, .contiguous() pays if the result is used more than once.",
+    "subnormal": "Where subnormal numbers dominate, torch.set_flush_denormal(True) makes them 0 on"
+    " a CPU.",
+    "numbers": "Where the numbers themselves dominate, the time depends on the data: measure with"
+    " --input as yours are.",
+    "strides": "Where strides dominate, .contiguous() beforehand helps.",
     "pages": "Where new pages dominate, reusing memory helps; --memory warm shows how much.",
     "traffic": "Where moving bytes dominates, fewer bytes help: a narrower dtype, or fusing with"
     " the layers around it by compiling; a cheaper formula changes little.",
@@ -90,38 +92,47 @@ def _floor(share: float) -> str:
 
 
 def _what_dominates(m: "Measurement", cost: "Cost") -> tuple[str, str]:
-    """The kind of bottleneck, and its evidence in words."""
+    """The kind of bottleneck, empty where there is no single one, and its evidence in words."""
     column, name = m.column(cost), cost.activation
     assert m.timings is not None
     assert column is not None
     _, median, _ = m.timings.per_call(column)
-    if cost.over_plain is not None and cost.over_plain >= DISTORTS:
-        times = f"{name} takes {cost.over_plain:.3g} times what it takes on"
-        if cost.subnormal_share > 0:
-            part = _percent(cost.subnormal_share)
-            return "subnormal", f"{times} N(0,1) input, {part} of its results being subnormal"
-        return "strides", f"{times} contiguous N(0,1) input"
+    if cost.over_identity is not None:
+        own = max(0.0, 1 - 1 / cost.over_identity)
+        kind = "rest" if own < DOMINATES else "arithmetic"
+        steps = f"{1 / median:,.0f} steps a second"
+        return kind, f"{name} itself is {_percent(own)} of a step ({steps})"
+    if cost.over_normal is not None and cost.over_normal >= DISTORTS:
+        times = f"{name} takes {cost.over_normal:.3g} times what it takes on N(0,1) input"
+        if cost.subnormal_share < FEW:
+            return "numbers", times
+        return "subnormal", f"{times}, {_percent(cost.subnormal_share)} of its results subnormal"
+    if cost.over_contiguous is not None and cost.over_contiguous >= DISTORTS:
+        with_copy = (m.copy_s() + median / cost.over_contiguous) / median
+        return "strides", (
+            f"{name} takes {cost.over_contiguous:.3g} times what it takes on contiguous input;"
+            f" .contiguous() first would make it {_percent(with_copy)} of this"
+        )
     if cost.graph_s is not None and median > LAUNCH_BOUND * cost.graph_s:
         ratio = median / cost.graph_s
         return "launch", f"{name} is launch-bound, {ratio:.3g} times its time in a captured graph"
-    if cost.one_element_s is not None and cost.one_element_s >= DOMINATES * median:
-        part = _percent(min(1.0, cost.one_element_s / median))
-        return "overhead", f"{part} of {name}'s time is the call itself, as on one element"
-    new = cost.page_faults * PAGE
-    pages_count = cost.peak_bytes and new >= DOMINATES * cost.peak_bytes
-    if pages_count and m.new_pages and m.new_pages >= DISTORTS:
+    if cost.page_faults >= 1 and m.new_pages is not None and m.new_pages >= DISTORTS:
         return "pages", (
-            f"{name} is given {in_bytes(new)} of new pages a call, and into new pages copy_ takes"
-            f" {m.new_pages:.3g} times as long"
+            f"{name} is given {cost.page_faults:,.0f} new pages a call, and into new pages copy_"
+            f" takes {m.new_pages:.3g} times as long"
         )
-    share = m.row(cost, 0.0)["copy_share"] or 0.0
-    if cost.alone_s is not None:
-        part = f"{name} itself is {_percent(min(1.0, cost.alone_s / median))} of a step"
-        kind = "rest" if cost.alone_s < DOMINATES * median else "arithmetic"
-        return kind, f"{part} ({1 / median:,.0f} steps a second)"
-    if share >= DOMINATES:
-        return "traffic", f"{name} moves bytes at {_percent(share)} of copy_'s speed"
-    return "arithmetic", f"{name} is busy with arithmetic, at {_percent(share)} of copy_'s speed"
+    call = min(1.0, (cost.one_element_s or 0.0) / median)
+    moving = m.copy_share(cost) or 0.0
+    if call >= DOMINATES:
+        return "overhead", f"{_percent(call)} of {name}'s time is the call, as on one element"
+    if moving >= DOMINATES:
+        return "traffic", f"{name} moves bytes at {_percent(moving)} of copy_'s speed"
+    if 1 - call - moving >= DOMINATES:
+        return "arithmetic", (
+            f"{name} computes: moving its bytes as copy_ does would be {_percent(moving)} of its"
+            " time" + (f", the call {_percent(call)}" if call >= FEW else "")
+        )
+    return "", f"{name}: the call {_percent(call)}, moving bytes {_percent(moving)} of its time"
 
 
 def _percent(share: float) -> str:

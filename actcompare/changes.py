@@ -75,10 +75,10 @@ class Changes:
                 f"The machine itself: copy_ takes {low:.3g} to {high:.3g} times what it took. A"
                 " difference that this or the noise of either run could explain is not called one."
             )
-        measured = {m.case for m in self.new.measurements}
-        missing = sum(case not in measured for case in self.old.config.cases)
-        if missing:
-            lines.append(f"Not measured again: {missing} of the saved cases.")
+        for words, run in (("Only now", self.new), ("Only then", self.old)):
+            alone = sum(len(m.costs) for m in run.measurements) - len(self.found)
+            if alone:
+                lines.append(f"{words}: {alone} measurements, which are not compared.")
         return "\n".join(lines)
 
 

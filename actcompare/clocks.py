@@ -1,5 +1,6 @@
 """What measures a block of calls on each kind of device."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -9,10 +10,10 @@ import torch
 
 from actcompare.timing import Timer, Work, cpu_timer
 
-QUEUED_CALLS = 200
+QUEUED_CALLS = 128
 """Most calls of a block on CUDA: they must all fit the launch queue while it is held up."""
-_HELD_CYCLES_PER_CALL = 40_000
-"""About 25 us of a GPU's clock, longer than a call takes to launch."""
+_CYCLES_PER_S = 2e9
+"""About the clock of a GPU, to turn seconds into the cycles that hold its queue up."""
 
 
 def timer_for(device: torch.device) -> Timer:
@@ -25,20 +26,32 @@ def timer_for(device: torch.device) -> Timer:
 
 
 def _cuda_timer(device: torch.device) -> Timer:
-    """GPU time between two events, with the calls queued before the first of them is reached."""
+    """GPU time between two events, with the calls queued before the first of them is reached.
+
+    The queue is held up for twice what queueing the calls takes the host; where that was not enough
+    (the first event is reached before the last call is queued), longer.
+    """
+    host_s: dict[int, float] = {}
 
     def timer(work: Work, calls: int) -> float:
-        with torch.cuda.device(device):
-            begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-            end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        for _ in range(4):
             torch.cuda.synchronize(device)
-            torch.cuda._sleep(_HELD_CYCLES_PER_CALL * max(calls, 1))  # type: ignore[no-untyped-call]
+            hold_s = 2 * host_s.get(id(work), 0.0) * calls
+            torch.cuda._sleep(int(_CYCLES_PER_S * hold_s) + 1)  # type: ignore[no-untyped-call]
             begin.record()
+            began = time.perf_counter()
             for _ in repeat(None, calls):
                 work()
+            took = time.perf_counter() - began
             end.record()
+            queued_ahead = not begin.query()  # type: ignore[no-untyped-call]
             end.synchronize()
-            return float(begin.elapsed_time(end)) / 1e3
+            if queued_ahead or calls == 0:
+                break
+            host_s[id(work)] = max(took / calls, 2 * host_s.get(id(work), 0.0))
+        return float(begin.elapsed_time(end)) / 1e3
 
     return timer
 
@@ -52,24 +65,30 @@ def _mps_timer(work: Work, calls: int) -> float:
     return time.perf_counter() - begin
 
 
-def captured(work: Work, calls: int, device: torch.device) -> Work:
+def captured(work: Work, calls: int) -> Work:
     """A number of calls as one CUDA graph, to be replayed without launching each of them.
+
+    Everything the work uses must have been made on the current stream, which is not the default one
+    (a backward pass runs where its forward pass did).
 
     Raises:
         RuntimeError: the work cannot be captured.
     """
-    with torch.cuda.device(device):
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):  # what a first call sets up must not be captured
-            for _ in range(3):
-                work()
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            for _ in range(calls):
-                work()
+    for _ in range(3):  # what a first call sets up must not be captured
+        work()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+        for _ in range(calls):
+            work()
     return graph.replay
+
+
+def own_stream(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """On CUDA, a stream of one's own as the current one, whatever happens within; else nothing."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    return torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
 
 
 def can_see_clocks() -> bool:
@@ -86,13 +105,15 @@ def throttle_check(device: torch.device) -> Callable[[], bool] | None:
         return None
     import pynvml
 
-    pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByUUID(
-        f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-    )
+    try:
+        pynvml.nvmlInit()
+        uuid = torch.cuda.get_device_properties(device).uuid
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+        pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
+    except (pynvml.NVMLError, AttributeError):  # a part of a GPU, or not NVIDIA's, has no clock
+        return None
     held_down = (
-        pynvml.nvmlClocksThrottleReasonSwPowerCap
-        | pynvml.nvmlClocksThrottleReasonHwSlowdown
+        pynvml.nvmlClocksThrottleReasonHwSlowdown
         | pynvml.nvmlClocksThrottleReasonSwThermalSlowdown
         | pynvml.nvmlClocksThrottleReasonHwThermalSlowdown
         | pynvml.nvmlClocksThrottleReasonHwPowerBrakeSlowdown

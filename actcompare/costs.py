@@ -44,14 +44,16 @@ class Cost:
     """Seconds of the first call of a compiled function."""
     one_element_s: float | None = None
     """Seconds per call on a single element."""
-    alone_s: float | None = None
-    """Seconds per call of the activation's own two passes, where a training step is timed."""
+    over_identity: float | None = None
+    """A training step's time over that of one that has no activation to compute."""
     page_faults: float = 0.0
     """New pages per call."""
     subnormal_share: float = 0.0
     """Share of results (or gradients) that are subnormal."""
-    over_plain: float | None = None
-    """Time over that of the same on a contiguous, N(0,1) input; None where this is one."""
+    over_contiguous: float | None = None
+    """Time over that of the same on a contiguous input, where it is strided."""
+    over_normal: float | None = None
+    """Time over that of the same on N(0,1) input, where it is other."""
     graph_s: float | None = None
     """Seconds per call within a captured CUDA graph."""
 
@@ -72,14 +74,21 @@ class Measurement:
         """Where an activation stands in the timings; None if it was not measured."""
         if self.timings is None or cost.error:
             return None
-        return [c for c in self.costs if not c.error].index(cost)
+        measured = [c for c in self.costs if not c.error]
+        return next(i for i, c in enumerate(measured) if c is cost)
 
-    def copy_bytes_per_s(self) -> float | None:
-        """What `copy_` read and wrote per second."""
-        if self.timings is None or COPY not in self.timings.labels:
+    def copy_s(self) -> float:
+        """Seconds a call that `copy_` of the input took in the same rounds."""
+        assert self.timings is not None
+        return self.timings.per_call(self.timings.labels.index(COPY))[1]
+
+    def copy_share(self, cost: Cost) -> float | None:
+        """Bytes per second of an activation's pass, over those of `copy_`."""
+        column = self.column(cost)
+        if self.timings is None or column is None or cost.traffic_bytes is None:
             return None
-        _, median, _ = self.timings.per_call(self.timings.labels.index(COPY))
-        return 2 * self.case.nbytes / median
+        moving_s = self.copy_s() * cost.traffic_bytes / (2 * self.case.nbytes)
+        return moving_s / self.timings.per_call(column)[1]
 
     def row(self, cost: Cost, margin: float) -> dict[str, Any]:
         """The tidy record of one activation."""
@@ -101,7 +110,6 @@ class Measurement:
             return record | dict.fromkeys(_MEASURED) | {"verdict": "failed"}
         q1, median, q3 = timings.per_call(column)
         ratio = timings.ratio(column) if column else Estimate(1.0, 1.0, 1.0)
-        speed, copy_speed = _over(cost.traffic_bytes, median), self.copy_bytes_per_s()
         return record | {
             "median_s": median,
             "q1_s": q1,
@@ -111,8 +119,8 @@ class Measurement:
             "ratio_high": ratio.high,
             "verdict": timings.verdict(column, margin) if column else "baseline",
             "noise_floor": timings.noise_floor(),
-            "bytes_per_s": speed,
-            "copy_share": _over(speed, copy_speed),
+            "bytes_per_s": None if cost.traffic_bytes is None else cost.traffic_bytes / median,
+            "copy_share": self.copy_share(cost),
             "peak_bytes": cost.peak_bytes,
             "compile_s": cost.compile_s,
             "rounds": len(timings.seconds),
@@ -138,10 +146,6 @@ _MEASURED = (
 )
 NUMBERS = ("size", *(name for name in _MEASURED if name not in ("verdict", "stopped_by")))
 """The columns that a gate can be set on."""
-
-
-def _over(a: float | None, b: float | None) -> float | None:
-    return None if a is None or not b else a / b
 
 
 @dataclass(frozen=True)

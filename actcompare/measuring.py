@@ -1,12 +1,16 @@
 """Cases measured one by one: each activation tried out, then all of them in paired rounds."""
 
+import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
 
 import torch
+from torch import Tensor
 
 from actcompare.activations import Activation
-from actcompare.clocks import QUEUED_CALLS, captured, throttle_check, timer_for
+from actcompare.clocks import QUEUED_CALLS, captured, own_stream, throttle_check, timer_for
 from actcompare.costs import COPY, BenchConfig, Cost, Measurement
 from actcompare.derivatives import Function
 from actcompare.errors import ActcompareError
@@ -16,12 +20,15 @@ from actcompare.timing import Timings, Work, time_paired
 from actcompare.units import in_bytes
 from actcompare.users import describe
 from actcompare.workloads import (
+    SAFE_SHARE,
     Buffers,
     Case,
     build_function,
     make_buffers,
     make_copy,
     make_work,
+    memory_needed,
+    refuse_in_place,
     subnormal_share,
     traffic,
 )
@@ -43,13 +50,37 @@ def measure(
     for case in config.cases:
         torch.set_num_threads(config.threads)
         try:
-            with allocator(case.memory), torch.set_grad_enabled(case.needs_grad):
+            with (
+                allocator(case.memory),
+                torch.set_grad_enabled(case.needs_grad),
+                own_stream(case.where),
+                _compiler(case.mode),
+            ):
                 measurement = _measure(case, activations, config, progress)
         finally:
             torch.set_num_threads(threads)
-            if case.mode == "compiled":
-                torch.compiler.reset()
         yield measurement
+
+
+@contextlib.contextmanager
+def _compiler(mode: str) -> Iterator[None]:
+    """torch.compile that compiles each function given, anew, and says so where it cannot."""
+    if mode == "eager":
+        yield
+        return
+    dynamo, inductor = (
+        import_module("torch._dynamo.config"),
+        import_module("torch._inductor.config"),
+    )
+    limit = "recompile_limit" if hasattr(dynamo, "recompile_limit") else "cache_size_limit"
+    with dynamo.patch({limit: 10_000}), inductor.patch({"force_disable_caches": True}):
+        try:
+            # What the compiler sets up once is no activation's.
+            with contextlib.suppress(Exception):
+                torch.compile(torch.neg, dynamic=False)(torch.zeros(8))
+            yield
+        finally:
+            torch.compiler.reset()
 
 
 def _measure(
@@ -58,61 +89,64 @@ def _measure(
     config: BenchConfig,
     progress: Progress | None,
 ) -> Measurement:
-    labels = [activation.label for activation in activations]
+    costs: list[Cost] = []
+    works: list[Work] = []
     try:
         buffers = make_buffers(case, config.seed)
-    except (RuntimeError, TypeError) as error:
-        reason = f"{case.device} cannot take {case.dtype} numbers: {describe(error)}"
-        return Measurement(case, tuple(Cost(label, error=reason) for label in labels), None)
-    works: list[Work] = []
-    costs: list[Cost] = []
-    for activation in activations:
-        try:
-            work, cost = _try_out(activation, case, buffers, config.seed)
-        except (Exception, SystemExit) as error:
-            costs.append(Cost(activation.label, error=_reason(activation.label, case, error)))
-            continue
-        works.append(work)
-        costs.append(cost)
-    if not costs or costs[0].error:
-        reason = f"without the baseline {labels[0]} there is nothing to compare with"
-        costs = [c if c.error else Cost(c.activation, error=reason) for c in costs]
-        return Measurement(case, tuple(costs), None)
+        for activation in activations:
+            try:
+                work, cost = _try_out(activation, case, buffers, config.seed)
+            except (Exception, SystemExit) as error:
+                reason = _reason(activation.label, case, activations, error)
+                costs.append(Cost(activation.label, error=reason))
+                continue
+            works.append(work)
+            costs.append(cost)
+        if costs[0].error:
+            first = activations[0].label
+            raise ActcompareError(f"without the baseline {first} there is nothing to compare with")
+        timings = _time(case, works, buffers, config, progress)
+        if case.where.type == "cuda" and case.cache == "hot":
+            costs = _with_graphs(case, costs, works, timings)
+        return Measurement(case, tuple(costs), timings, _new_pages(case, buffers))
+    except (Exception, SystemExit) as error:
+        reason = _reason("the measurement", case, activations, error)
+        known = {cost.activation: cost.error for cost in costs}
+        failed = (Cost(a.label, error=known.get(a.label) or reason) for a in activations)
+        return Measurement(case, tuple(failed), None)
+
+
+def _time(
+    case: Case,
+    works: list[Work],
+    buffers: Buffers,
+    config: BenchConfig,
+    progress: Progress | None,
+) -> Timings:
     candidates = {str(i): work for i, work in enumerate(works)}
-    if case.pass_ != "step":
-        candidates[COPY] = make_copy(case, buffers)
-    device = case.where
-    on_gpu = QUEUED_CALLS if device.type == "cuda" else None
-    told = None if progress is None else lambda ratio: progress(case, ratio)
-    timings = time_paired(
+    candidates[COPY] = make_copy(case, buffers)
+    return time_paired(
         candidates,
         time_limit=config.time_limit,
         precision=config.precision,
         seed=config.seed,
-        timer=timer_for(device),
-        progress=told,
-        throttled=throttle_check(device),
-        most_calls=on_gpu,
+        timer=timer_for(case.where),
+        progress=None if progress is None else lambda ratio: progress(case, ratio),
+        throttled=throttle_check(case.where),
+        most_calls=QUEUED_CALLS if case.where.type == "cuda" else None,
     )
-    if device.type == "cuda":
-        costs = _with_graphs(case, costs, works, timings)
-    return Measurement(case, tuple(costs), timings, _new_pages(case, buffers))
 
 
 def _try_out(activation: Activation, case: Case, buffers: Buffers, seed: int) -> tuple[Work, Cost]:
     """The work of one activation, done a few times, and what is seen on the way."""
-    function, x = build_function(activation, case), buffers.x[0]
-    before = x._version
-    work = make_work(function, case, buffers, seed)
-    timer = timer_for(case.where)
-    first = timer(work, 1)
-    if x._version != before:
-        raise ActcompareError(
-            f"{activation.label} changes its input in place, so that the others would be timed on"
-            " something else"
-        )
-    step = case.pass_ == "step"
     plain = build_function(activation, replace(case, mode="eager"))
+    refuse_in_place(plain, case, activation.label)
+    timer, step = timer_for(case.where), case.pass_ == "step"
+    began = time.perf_counter()
+    function = build_function(activation, case)
+    work = make_work(function, case, buffers, seed)
+    timer(work, 1)
+    first_s = time.perf_counter() - began
     peak = peak_allocation(work, case.where)
     timer(work, 4)  # until memory that is kept has been handed out
     faults = page_faults()
@@ -121,14 +155,30 @@ def _try_out(activation: Activation, case: Case, buffers: Buffers, seed: int) ->
         activation.label,
         traffic_bytes=traffic(function, case, buffers),
         peak_bytes=peak,
-        compile_s=first if case.mode == "compiled" else None,
-        one_element_s=None if step else _on_one_element(function, case, seed),
-        alone_s=_alone(plain, case, seed) if step else None,
+        compile_s=first_s if case.mode == "compiled" else None,
         page_faults=(page_faults() - faults) / 4,
         subnormal_share=subnormal_share(plain, case, buffers),
-        over_plain=None if step else _over_plain(function, work, case, seed),
     )
-    return work, cost
+    if step:
+        idle = make_work(_identity, case, buffers, seed)
+        return work, replace(cost, over_identity=_ratio(idle, work, case))
+    if case.where.type == "cpu":
+        cost = replace(cost, one_element_s=_on_one_element(function, case, seed))
+
+    def over(other: Case) -> float | None:
+        if other == case:
+            return None
+        return _ratio(make_work(function, other, make_buffers(other, seed), seed), work, case)
+
+    return work, replace(
+        cost,
+        over_contiguous=over(replace(case, layout="contiguous")),
+        over_normal=over(replace(case, input="normal")),
+    )
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
 
 
 def _on_one_element(function: Function, case: Case, seed: int) -> float:
@@ -138,25 +188,14 @@ def _on_one_element(function: Function, case: Case, seed: int) -> float:
     return min(timer(work, 100) for _ in range(5)) / 100
 
 
-def _alone(function: Function, case: Case, seed: int) -> float:
-    """What the activation itself takes of a training step: its forward and backward pass."""
-    both = replace(case, pass_="both", mode="eager")
-    work, timer = make_work(function, both, make_buffers(both, seed), seed), timer_for(case.where)
-    timer(work, 10)
-    return min(timer(work, 20) for _ in range(5)) / 20
-
-
-def _over_plain(function: Function, work: Work, case: Case, seed: int) -> float | None:
-    """What strides or unusual numbers cost: the time over that on an ordinary input."""
-    plain = replace(case, layout="contiguous", input="normal", cache="hot")
-    if plain == replace(case, cache="hot"):
-        return None
-    ordinary = make_work(function, plain, make_buffers(plain, seed), seed)
+def _ratio(reference: Work, work: Work, case: Case) -> float:
+    """The time of some work over another's, in a moment."""
     timings = time_paired(
-        {"plain": ordinary, "as asked": work},
+        {"reference": reference, "work": work},
         time_limit=ASIDE_LIMIT,
         precision=0.02,
         timer=timer_for(case.where),
+        most_calls=QUEUED_CALLS if case.where.type == "cuda" else None,
     )
     return timings.ratio(1).value
 
@@ -166,18 +205,12 @@ def _new_pages(case: Case, buffers: Buffers) -> float | None:
     if case.memory != "fresh" or case.pass_ == "step":
         return None
     touched = make_copy(replace(case, memory="warm"), buffers)
-    timings = time_paired(
-        {"touched": touched, "new": make_copy(case, buffers)},
-        time_limit=ASIDE_LIMIT,
-        precision=0.02,
-    )
-    return timings.ratio(1).value
+    return _ratio(touched, make_copy(case, buffers), case)
 
 
 def _with_graphs(case: Case, costs: list[Cost], works: list[Work], timings: Timings) -> list[Cost]:
     """The costs with the time each call takes where launching it is not part of it."""
-    device, out = case.where, []
-    timer = timer_for(device)
+    timer, out = timer_for(case.where), []
     remaining = iter(zip(works, timings.calls, strict=False))
     for cost in costs:
         if cost.error:
@@ -185,7 +218,7 @@ def _with_graphs(case: Case, costs: list[Cost], works: list[Work], timings: Timi
             continue
         work, calls = next(remaining)
         try:
-            replay = captured(work, calls, device)
+            replay = captured(work, calls)
         except RuntimeError:  # what reads results back cannot be captured; its graph has no time
             out.append(cost)
             continue
@@ -194,18 +227,19 @@ def _with_graphs(case: Case, costs: list[Cost], works: list[Work], timings: Timi
     return out
 
 
-def _reason(label: str, case: Case, error: BaseException) -> str:
-    """Why an activation could not be measured, and what to do."""
+def _reason(label: str, case: Case, activations: list[Activation], error: BaseException) -> str:
+    """Why something could not be measured, and what to do."""
     text = f"{type(error).__name__}: {error}"
     if "CxxCompiler" in text or "C++ compiler" in text:
         return "--mode compiled needs a C++ compiler, and none was found: install g++ (or clang)"
     out_of_memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
     if out_of_memory or "DefaultCPUAllocator" in text or "out of memory" in text:
         free = free_memory(case.where)
-        fits = max(1, int(case.size * min(0.5, free / (8 * case.nbytes))))
+        share = min(0.5, SAFE_SHARE * free / memory_needed(case, activations))
+        what, amount = ("hidden", case.shape[-1]) if case.pass_ == "step" else ("size", case.size)
         return (
-            f"{label} ran out of memory at size {case.size:,} ({in_bytes(free)} free on"
-            f" {case.device}): size {fits:,} should fit"
+            f"{label} ran out of memory at {what} {amount:,} ({in_bytes(free)} are free on"
+            f" {case.device}): try {what} {max(1, int(amount * share)):,}"
         )
     if isinstance(error, ActcompareError):
         return str(error)

@@ -51,7 +51,7 @@ def can_keep_warm() -> bool:
 
 def _set_thresholds(libc: ctypes.CDLL, *, keep: bool) -> None:
     libc.mallopt(_MMAP_MAX, 0 if keep else 65536)
-    libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1 if keep else 2 * _LARGE)
+    libc.mallopt(_TRIM_THRESHOLD, -1 if keep else 2 * _LARGE)
     if not keep:
         libc.mallopt(_MMAP_THRESHOLD, _LARGE)
         libc.malloc_trim(0)

@@ -142,8 +142,12 @@ def time_paired(
     gc.disable()
     try:
         clock_s = min(timer(_nothing, 0) for _ in range(20))
-        block_s, until = clock_s / CLOCK_SHARE, begin + time_limit / 4
-        calls = [_calls_per_block(w, block_s, timer, now, until, most_calls) for w in work[:-1]]
+        calls: list[int] = []
+        for i, one in enumerate(work[:-1]):
+            until = begin + time_limit / 4 * (i + 1) / (len(work) - 1)
+            calls.append(
+                _calls_per_block(one, clock_s / CLOCK_SHARE, timer, now, until, most_calls)
+            )
         calls.append(calls[0])
         rng, columns = random.Random(seed), list(range(len(work)))
 

@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -21,6 +22,10 @@ STEP_INPUTS, STEP_OUTPUTS, STEP_BATCH = 64, 10, 128
 """The SimpleNet of `--pass step`: the size of the handwritten digits, in ordinary batches."""
 MOST_BUFFERS = 65536
 """More tensors than this, and their bookkeeping would be what misses the cache."""
+
+
+SAFE_SHARE = 0.9
+"""Of the free memory, what a case may take."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,8 @@ class Buffers:
     """What the copy writes to."""
     kept: list[object]
     """Results that stay until their turn comes again, so that the next are written elsewhere."""
+    turn: Iterator[int]
+    """Whose turn it is: one order for all candidates, lest one find what another has just read."""
 
 
 def make_buffers(case: Case, seed: int) -> Buffers:
@@ -102,7 +109,7 @@ def make_buffers(case: Case, seed: int) -> Buffers:
         for _ in range(size if case.needs_grad else 0)
     ]
     copies = [torch.zeros(case.shape, dtype=case.kind, device=case.where) for _ in range(size)]
-    return Buffers(inputs, grad, copies, [None] * size)
+    return Buffers(inputs, grad, copies, [None] * size, itertools.cycle(range(size)))
 
 
 def _input(case: Case, seed: int) -> Tensor:
@@ -153,7 +160,7 @@ def make_work(function: Function, case: Case, buffers: Buffers, seed: int) -> Wo
         if case.pass_ == "backward":
             return partial(grad_of, function(x0), x0, g0, retain_graph=True)
         return lambda: grad_of(function(x0), x0, g0)
-    turn = itertools.cycle(range(len(x)))
+    turn = buffers.turn
     y = [function(x) for x in x] if case.pass_ == "backward" else []
 
     def work() -> None:
@@ -170,12 +177,11 @@ def make_work(function: Function, case: Case, buffers: Buffers, seed: int) -> Wo
 
 def make_copy(case: Case, buffers: Buffers) -> Work:
     """`copy_` of the input under the case's conditions: what moving the bytes costs."""
-    x, copies = [x.detach() for x in buffers.x], buffers.copies
+    x, copies, turn = [x.detach() for x in buffers.x], buffers.copies, buffers.turn
     if case.memory == "fresh":
-        return lambda: torch.empty_like(copies[0]).copy_(x[0])
+        return lambda: torch.empty_like(copies[0]).copy_(x[next(turn)])
     if len(x) == 1:
         return partial(copies[0].copy_, x[0])
-    turn = itertools.cycle(range(len(x)))
 
     def copy() -> None:
         i = next(turn)
@@ -189,7 +195,7 @@ def _training_step(function: Function, case: Case, seed: int) -> Work:
     generator = torch.Generator().manual_seed(seed)
     batch, hidden = case.shape
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         net: nn.Module = SimpleNet(STEP_INPUTS, hidden, STEP_OUTPUTS, function)
     net = net.to(case.where, case.kind)
     x = torch.randn(batch, STEP_INPUTS, generator=generator).to(case.where, case.kind)
@@ -237,14 +243,12 @@ def subnormal_share(function: Function, case: Case, buffers: Buffers) -> float:
     if case.needs_grad:
         results += torch.autograd.grad(out, x, torch.ones_like(out))
     tiny = torch.finfo(case.kind).tiny
-    shares = [((r != 0) & (r.abs() < tiny)).double().mean().item() for r in results]
+    shares = [((r != 0) & (r.abs() < tiny)).float().mean().item() for r in results]
     return max(shares)
 
 
 def check_memory(case: Case, activations: list[Activation], free: int) -> None:
     """Check, before anything of its size is made, that a case fits into the memory that is free.
-
-    What a function itself takes is measured on a small tensor.
 
     Raises:
         ActcompareError: it does not; the size that would fit is named.
@@ -256,35 +260,59 @@ def check_memory(case: Case, activations: list[Activation], free: int) -> None:
             f"a cold cache at {case.size:,} elements takes {buffers:,} tensors in turn;"
             f" at least {least:,} elements can be measured cold here"
         )
-    item = case.kind.itemsize
-    if case.pass_ == "step":
-        weights = 2 * (STEP_INPUTS + STEP_OUTPUTS) * case.shape[-1] * item * len(activations)
-        need, unit, amount = weights + 6 * case.nbytes, "hidden", case.shape[-1]
-    else:
-        strided = 2 if case.layout == "strided" else 1
-        of_buffers = buffers * item * (strided + 1 + case.needs_grad + (case.cache == "cold"))
-        peaks = [_bytes_per_element(a, case) for a in activations]
-        graphs = buffers * sum(peaks) if case.pass_ == "backward" else 0
-        per_element = of_buffers + graphs + max(peaks, default=0) + 4 * strided
-        need, unit, amount = int(per_element * case.size), "size", case.size
-    if need > 0.9 * free:
-        fits = int(amount * 0.9 * free / need)
+    need = memory_needed(case, activations)
+    if need > SAFE_SHARE * free:
+        what, amount = ("hidden", case.shape[-1]) if case.pass_ == "step" else ("size", case.size)
+        fits = int(amount * SAFE_SHARE * free / need)
         raise ActcompareError(
-            f"{unit} {amount:{',' if amount < 1e15 else '.3g'}} needs about {in_bytes(need)} on"
-            f" {case.device}, where {in_bytes(free)} are free: {unit} {fits:,} would fit"
+            f"{what} {amount:{',' if amount < 1e15 else '.3g'}} needs about {in_bytes(need)} on"
+            f" {case.device}, where {in_bytes(free)} are free: {what} {fits:,} would fit"
         )
 
 
-def _bytes_per_element(activation: Activation, case: Case) -> float:
+def memory_needed(case: Case, activations: list[Activation]) -> int:
+    """Bytes that measuring a case takes; what a function itself takes is seen on a small tensor."""
+    item = case.kind.itemsize
+    if case.pass_ == "step":
+        weights = 2 * (STEP_INPUTS + STEP_OUTPUTS) * case.shape[-1] * item * len(activations)
+        return weights + 8 * case.nbytes
+    strided = 2 if case.layout == "strided" else 1
+    plain = case.layout == "contiguous" and case.input == "normal"
+    own = strided + 1 + case.needs_grad + (case.cache == "cold")
+    of_buffers = case.buffers() * item * own * (1 if plain else 2)  # a plain case beside it
+    peaks = [_bytes_per_element(a, case.dtype, case.device, case.pass_) for a in activations]
+    graphs = case.buffers() * sum(peaks) if case.pass_ == "backward" else 0
+    drawing = 4 * strided  # numbers are drawn as float32 first
+    return int((of_buffers + graphs + max(peaks, default=0) + drawing) * case.size)
+
+
+def _bytes_per_element(activation: Activation, dtype: str, device: str, kind: str) -> float:
     """What one call takes beyond its input, per element; that of softplus where it cannot tell."""
-    small = replace(case, shape=(4096,), mode="eager", cache="hot", layout="contiguous")
+    small = Case(device, dtype, (4096,), kind, "eager", "hot", "warm", "contiguous", "normal")
     try:
         buffers = make_buffers(small, 0)
         work = make_work(build_function(activation, small), small, buffers, 0)
-        with torch.set_grad_enabled(case.needs_grad):
+        with torch.set_grad_enabled(small.needs_grad):
             work()
-            peak = peak_allocation(work, case.where)
+            peak = peak_allocation(work, small.where)
     except Exception:  # whatever is wrong with the function is told when it is its turn
         peak = None
-    extra = case.kind.itemsize if case.pass_ == "backward" else 0
-    return (peak / 4096 if peak else 2 * case.kind.itemsize) + extra
+    extra = small.kind.itemsize if kind == "backward" else 0
+    return (peak / 4096 if peak else 2 * small.kind.itemsize) + extra
+
+
+def refuse_in_place(function: Function, case: Case, label: str) -> None:
+    """Refuse what changes its input, before it is let near tensors that others work on.
+
+    Raises:
+        ActcompareError: it does.
+    """
+    x = torch.linspace(-3, 3, 64).to(case.where, case.kind)
+    before = x.clone()
+    with torch.no_grad():
+        function(x)
+    if not torch.equal(x, before):
+        raise ActcompareError(
+            f"{label} changes its input in place, so that the others would be timed on something"
+            " else"
+        )

@@ -163,12 +163,36 @@ def test_without_a_baseline_nothing_is_claimed() -> None:
     assert any("without the baseline" in text for text in benchmark.failures())
 
 
-def test_what_writes_into_its_input_is_refused() -> None:
-    def in_place(x: Tensor) -> Tensor:
-        return x if x.requires_grad else x.relu_()
+@pytest.mark.parametrize("hidden", [False, True])
+def test_what_writes_into_its_input_is_refused_and_spoils_nothing(hidden: bool) -> None:
+    lowest: list[float] = []
 
-    benchmark = bench(["relu", in_place], passes="forward", **QUICK)
-    assert any("in place" in text for text in benchmark.failures())
+    def in_place(x: Tensor) -> Tensor:
+        return (x.data if hidden else x).relu_() if not x.requires_grad else x * 1
+
+    def note(x: Tensor) -> Tensor:
+        lowest.append(x.detach().min().item())
+        return x * 1
+
+    benchmark = bench(["relu", in_place, note], passes="forward", **QUICK)
+    assert [bool(cost.error) for cost in benchmark.measurements[0].costs] == [False, True, False]
+    assert "in place" in benchmark.failures()[0]
+    assert max(lowest[-10:]) < 0
+
+
+def test_what_fails_half_way_fails_alone() -> None:
+    calls: list[int] = []
+
+    def tires(x: Tensor) -> Tensor:
+        calls.append(1)
+        if 1000 < len(calls) < 10_000:
+            calls.extend([1] * 10_000)
+            raise ZeroDivisionError("tired")
+        return x * 1
+
+    benchmark = bench(["relu", tires], passes=["forward", "both"], size=256, time_limit=0.5)
+    assert [row["verdict"] == "failed" for row in rows(benchmark)] == [True, True, False, False]
+    assert "tired" in benchmark.failures()[0]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +214,8 @@ def test_what_writes_into_its_input_is_refused() -> None:
         ({"precision": math.nan}, "precision"),
         ({"margin": -1}, "margin"),
         ({"threads": 0}, "threads"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**70}, "seed"),
         ({"activations": []}, "no activation"),
     ],
 )
@@ -230,7 +256,7 @@ def test_running_out_of_memory_names_a_size() -> None:
 
     benchmark = bench(["relu", hungry], passes="forward", size=200_000, time_limit=0.02)
     assert "hungry ran out of memory at size 200,000" in benchmark.failures()[0]
-    assert "size 100,000 should fit" in benchmark.failures()[0]
+    assert "try size 100,000" in benchmark.failures()[0]
 
 
 def test_no_compiler_leaves_the_other_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,6 +283,28 @@ def test_compiled_functions_are_timed_and_their_compiling_apart() -> None:
     (row,) = rows(benchmark)
     assert row["compile_s"] > 100 * row["median_s"]
     assert row["mode"] == "compiled"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+def test_a_compiled_step_and_backward_of_many_like_functions() -> None:
+    """The compiler's limit on versions of one function must not leave some of them eager."""
+    acts = [f"softplus:beta={beta}" for beta in range(1, 11)]
+    backends: list[str] = []
+    compile_ = torch.compile
+
+    def count(function: Any, **options: Any) -> Any:
+        def backend(graph: Any, _: Any) -> Any:
+            backends.append("compiled")
+            return graph.forward
+
+        return compile_(function, backend=backend, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", count)
+        benchmark = bench(acts, mode="compiled", passes="forward", **QUICK)
+    assert not benchmark.failures()
+    assert len(backends) >= len(acts)
+    assert all(cost.compile_s for cost in benchmark.measurements[0].costs)
 
 
 def test_a_run_leaves_torch_as_it_was() -> None:
@@ -330,6 +378,23 @@ def test_cold_buffers_exceed_the_cache_and_take_turns(monkeypatch: pytest.Monkey
     assert len({id(y) for y in buffers.kept}) == 5
 
 
+def test_what_one_candidate_read_is_cold_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All candidates, and the copy, go through the buffers in one order."""
+    monkeypatch.setattr(workloads, "last_level_cache", lambda _: 40_000)
+    cold = case(cache="cold")
+    buffers = make_buffers(cold, 0)
+    seen: list[int] = []
+
+    def note(x: Tensor) -> Tensor:
+        seen.append(x.data_ptr())
+        return x * 2
+
+    works = [workloads.make_work(note, cold, buffers, 0) for _ in range(3)]
+    for work in works * 7:
+        work()
+    assert seen == ([x.data_ptr() for x in buffers.x] * 2)[: len(seen)]
+
+
 def test_cold_is_refused_where_bookkeeping_would_be_measured() -> None:
     with pytest.raises(ActcompareError, match="elements can be measured cold"):
         bench(size=1, cache="cold")
@@ -382,7 +447,8 @@ def test_subnormal_results_are_seen() -> None:
     relu, softplus = measurement.costs
     assert relu.subnormal_share == 0
     assert softplus.subnormal_share > 0.9
-    assert softplus.over_plain is not None
+    assert softplus.over_normal is not None
+    assert softplus.over_contiguous is None
 
 
 def test_orders_are_the_seeds() -> None:

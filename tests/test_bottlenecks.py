@@ -10,15 +10,36 @@ from actcompare.bottlenecks import _CURES
 @pytest.mark.parametrize(
     ("kind", "words", "options"),
     [
-        ("overhead", "90 % of relu's time is the call", {"cost": {"one_element_s": 0.9e-3}}),
+        (
+            "overhead",
+            "90 % of relu's time is the call, as",
+            {"cost": {"one_element_s": 0.9e-3}},
+        ),
         ("traffic", "relu moves bytes at", {}),
-        ("arithmetic", "relu is busy with arithmetic", {"relu": 4e-3, "softplus": 4e-3}),
+        (
+            "arithmetic",
+            "relu computes: moving its bytes as copy_ does would be 25",
+            {"relu": 4e-3, "softplus": 4e-3},
+        ),
         ("launch", "2 times its time in a captured graph", {"cost": {"graph_s": 0.5e-3}}),
-        ("strides", "2 times what it takes on contiguous", {"cost": {"over_plain": 2.0}}),
+        (
+            "strides",
+            "2 times what it takes on contiguous input; .contiguous() first would make it 150 %",
+            {"cost": {"over_contiguous": 2.0}},
+        ),
         (
             "subnormal",
-            "97 % of its results being subnormal",
-            {"cost": {"over_plain": 9.0, "subnormal_share": 0.97}},
+            "97 % of its results subnormal",
+            {"cost": {"over_normal": 9.0, "subnormal_share": 0.97}},
+        ),
+        ("numbers", "9 times what it takes on N(0,1)", {"cost": {"over_normal": 9.0}}),
+        (
+            "",
+            "relu: the call 40 %, moving bytes 30 %",
+            {
+                "cost": {"one_element_s": 0.4e-3},
+                "copy": 0.3e-3,
+            },
         ),
         (
             "pages",
@@ -28,15 +49,14 @@ from actcompare.bottlenecks import _CURES
         (
             "rest",
             "relu itself is 10 % of a step",
-            {"cost": {"alone_s": 1e-4, "traffic_bytes": None}},
+            {"cost": {"over_identity": 1 / 0.9, "traffic_bytes": None}},
         ),
     ],
 )
 def test_each_kind_is_told_by_its_measure(kind: str, words: str, options: dict[str, Any]) -> None:
     reading = benchmark(**{"noise": 1e-6, "softplus": 1e-3} | options).reading()
     assert words in reading
-    assert _CURES[kind] in reading
-    assert [k for k, cure in _CURES.items() if cure in reading] == [kind]
+    assert [k for k, cure in _CURES.items() if cure in reading] == ([kind] if kind else [])
 
 
 def test_the_noise_floor_is_told_with_its_cure_where_it_matters() -> None:

@@ -207,7 +207,7 @@ def test_golden_costs() -> None:
     step = replace(CASE, pass_="step", shape=(128, 64))
     parts = [
         benchmark(),
-        benchmark(case=step, cost={"traffic_bytes": None, "compile_s": 2.5, "alone_s": 1e-4}),
+        benchmark(case=step, cost={"traffic_bytes": None, "compile_s": 2.5, "over_identity": 1.1}),
         benchmark(case=replace(CASE, shape=(3, 5)), rounds=3),
     ]
     run = replace(parts[0], measurements=tuple(m for part in parts for m in part.measurements))

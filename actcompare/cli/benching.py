@@ -109,7 +109,8 @@ def bench_command(
         Path | None, typer.Option(metavar="FILE", help="Keep every round in FILE, case by case.")
     ] = None,
     load: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Show what FILE holds; measure nothing.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Show what FILE holds, as it was measured."),
     ] = None,
     compare: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Give ratios to the run saved in FILE.")
@@ -245,17 +246,19 @@ def _bar(
     from actcompare.bottlenecks import name_case
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    # Drawn between rounds: a thread that draws would take time from what is measured.
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         task = progress.add_task("", total=None)
 
         def tell(case: "Case", ratio: "Estimate") -> None:
             interval = f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
             name = name_case(case, ["pass_", "shape"])
-            progress.update(task, description=f"{name}: ratio {interval}")
+            progress.update(task, description=f"{name}: ratio {interval}", refresh=True)
 
         def show(benchmark: "Benchmark") -> None:
             done, total = len(benchmark.measurements), len(benchmark.config.cases)
-            progress.update(task, completed=done, total=total)
+            progress.update(task, completed=done, total=total, refresh=True)
 
         yield tell, show
 
