@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import torch
 
-from actcompare.activations import Activation, Specs, parse_all
+from actcompare.activations import Specs, parse_all
 from actcompare.costs import BenchConfig, Benchmark
 from actcompare.environment import Environment, describe_environment, resolve_device, resolve_dtype
 from actcompare.errors import UsageError
 from actcompare.measuring import Progress, measure
 from actcompare.memory import can_keep_warm, free_memory
-from actcompare.workloads import STEP_BATCH, Case, check_memory
+from actcompare.workloads import STEP_BATCH, Case, bytes_per_element, check_memory
 
 CHOICES = {
     "pass": ("forward", "backward", "both", "step"),
@@ -120,8 +120,13 @@ def bench(
                 for chosen in itertools.product(*varied.values())
             ]
     cases = list(dict.fromkeys(cases))
+    peaks: dict[tuple[str, ...], list[float]] = {}
     for case in cases:
-        _check(case, parsed)
+        _refuse_what_a_device_has_not(case)
+        kind_of_work = (case.dtype, case.device, case.pass_)
+        if kind_of_work not in peaks:
+            peaks[kind_of_work] = [bytes_per_element(a, *kind_of_work) for a in parsed]
+        check_memory(case, peaks[kind_of_work], free_memory(case.where))
     config = BenchConfig(
         tuple(activation.label for activation in parsed),
         tuple(cases),
@@ -197,8 +202,7 @@ def _refuse_what_a_step_has_not(
             raise UsageError(f"the pass step has no {axis} to choose: it makes its own tensors")
 
 
-def _check(case: Case, activations: list[Activation]) -> None:
-    """What can be known of a case before anything of its size is made."""
+def _refuse_what_a_device_has_not(case: Case) -> None:
     device = case.where.type
     if case.memory == "fresh" and (device != "cpu" or not can_keep_warm()):
         where = (
@@ -207,4 +211,3 @@ def _check(case: Case, activations: list[Activation]) -> None:
         raise UsageError(f"memory fresh is glibc's way on a CPU; there is no such choice {where}")
     if case.cache == "cold" and device == "mps":
         raise UsageError("cache cold: an Apple GPU does not say how large its cache is; use hot")
-    check_memory(case, activations, free_memory(case.where))

@@ -6,6 +6,7 @@ Each sentence comes from a number that was measured: time on a single element, s
 
 import math
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def describe_benchmark(benchmark: "Benchmark") -> str:
 def varied_axes(cases: "Iterable[Case]") -> list[str]:
     """The axes on which cases differ, the size always among them."""
     cases = list(cases)
-    names = ["device", "dtype", "pass_", "mode", "cache", "memory", "layout", "input", "shape"]
+    names = [f.name for f in fields(cases[0])] if cases else []
     return [n for n in names if n == "shape" or len({getattr(c, n) for c in cases}) > 1]
 
 

@@ -23,13 +23,6 @@ class Change:
     noise_floor: float
     """The largest of both runs' noise floors and of what the copy's change admits."""
 
-    def verdict(self, margin: float) -> str:
-        """Faster, slower, same or unclear; nothing below the noise floor is called a difference."""
-        claimed = ratio_verdict(self.ratio, max(margin, self.noise_floor))
-        if claimed == "same":
-            return "same" if ratio_verdict(self.ratio, margin) == "same" else "unclear"
-        return claimed
-
 
 @dataclass(frozen=True)
 class Changes:
@@ -49,7 +42,7 @@ class Changes:
                 "ratio": change.ratio.value,
                 "ratio_low": change.ratio.low,
                 "ratio_high": change.ratio.high,
-                "verdict": change.verdict(margin),
+                "verdict": ratio_verdict(change.ratio, margin, change.noise_floor),
                 "noise_floor": change.noise_floor,
             }
             for change in self.found

@@ -185,8 +185,13 @@ def catalogue_grid(columns: Mapping[str, Sequence[Any]]) -> Grid:
 
 # --- bench ---------------------------------------------------------------------------------------
 
-AXES = ("device", "dtype", "pass", "mode", "cache", "memory", "layout", "input", "shape")
+AXES = ("device", "dtype", "pass", "mode", "cache", "memory", "layout", "input")
 _SHAPE_TITLES = {"shape": "size"}
+
+
+def varied_axes(columns: Columns) -> list[str]:
+    """The conditions that records of a benchmark differ in, the size aside."""
+    return [name for name in AXES if len(set(columns[name])) > 1]
 
 
 def cost_grid(columns: Columns, environment: Mapping[str, object]) -> Grid:
@@ -195,7 +200,7 @@ def cost_grid(columns: Columns, environment: Mapping[str, object]) -> Grid:
     With `old_median_s` among the columns, ratios are to an earlier run.
     """
     n = len(columns["activation"])
-    varied = [name for name in AXES if name == "shape" or len(set(columns[name])) > 1]
+    varied = [*varied_axes(columns), "shape"]
     shown: dict[str, list[str]] = {
         _SHAPE_TITLES.get(name, name): [_axis_cell(name, columns[name][i]) for i in range(n)]
         for name in varied
@@ -235,7 +240,7 @@ def _condition(name: str, value: object) -> str:
 
 def row_name(columns: Columns, i: int) -> str:
     """One record on one line: what it is of, its time and ratio."""
-    varied = [name for name in AXES if name == "shape" or len(set(columns[name])) > 1]
+    varied = [*varied_axes(columns), "shape"]
     axes = " ".join(_axis_cell(name, columns[name][i]) for name in varied)
     ratio = _ratio_cell(columns, i)
     return (

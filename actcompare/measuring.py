@@ -24,6 +24,7 @@ from actcompare.workloads import (
     Buffers,
     Case,
     build_function,
+    bytes_per_element,
     make_buffers,
     make_copy,
     make_work,
@@ -235,7 +236,8 @@ def _reason(label: str, case: Case, activations: list[Activation], error: BaseEx
     out_of_memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
     if out_of_memory or "DefaultCPUAllocator" in text or "out of memory" in text:
         free = free_memory(case.where)
-        share = min(0.5, SAFE_SHARE * free / memory_needed(case, activations))
+        peaks = [bytes_per_element(a, case.dtype, case.device, case.pass_) for a in activations]
+        share = min(0.5, SAFE_SHARE * free / memory_needed(case, peaks))
         what, amount = ("hidden", case.shape[-1]) if case.pass_ == "step" else ("size", case.size)
         return (
             f"{label} ran out of memory at {what} {amount:,} ({in_bytes(free)} are free on"

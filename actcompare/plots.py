@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from actcompare.errors import ActcompareError, MissingExtraError, UsageError
+from actcompare.layouts import varied_axes
 from actcompare.render import Columns
 
 # Okabe and Ito's colours, told apart by every kind of colour vision; black comes last.
@@ -145,8 +146,6 @@ def _terminal_line(figure: Any, x: Any, y: Any, label: str, k: int, colour: bool
 
 # --- bench ---------------------------------------------------------------------------------------
 
-_PANEL = ("device", "dtype", "pass", "mode", "cache", "memory", "layout", "input")
-
 
 def write_costs(columns: Columns, path: Path) -> None:
     """Write time (with what `copy_` would take) and ratio over size, a row of panels per condition.
@@ -200,7 +199,7 @@ def write_costs(columns: Columns, path: Path) -> None:
 def _cost_panels(columns: Columns) -> dict[str, dict[str, dict[str, Any]]]:
     """For each set of conditions, each label's arrays over size; `copy_` among them, first."""
     names = ("size", "median_s", "q1_s", "q3_s", "ratio", "ratio_low", "ratio_high")
-    varied = [name for name in _PANEL if len(set(columns[name])) > 1] or ["pass"]
+    varied = varied_axes(columns) or ["pass"]
     panels: dict[str, dict[str, dict[str, list[float]]]] = {}
     for i, label in enumerate(columns["activation"]):
         if columns["median_s"][i] is None:

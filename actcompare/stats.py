@@ -98,16 +98,17 @@ def _exp(value: float) -> float:
     return math.inf if value == math.inf else math.exp(value)
 
 
-def ratio_verdict(ratio: Estimate, margin: float) -> str:
+def ratio_verdict(ratio: Estimate, margin: float, noise_floor: float = 0.0) -> str:
     """Compare a time ratio's whole interval with a margin of practical equivalence.
 
     Returns:
-        "faster" or "slower" where the interval lies wholly beyond the margin, "same" where it lies
-        wholly within, else "unclear".
+        "faster" or "slower" where the interval lies wholly beyond the margin and the noise floor,
+        "same" where it lies wholly within the margin, else "unclear".
     """
-    if ratio.low > 1 + margin:
+    beyond = 1 + max(margin, noise_floor)
+    if ratio.low > beyond:
         return "slower"
-    if ratio.high < 1 / (1 + margin):
+    if ratio.high < 1 / beyond:
         return "faster"
     if ratio.low >= 1 / (1 + margin) and ratio.high <= 1 + margin:
         return "same"

@@ -90,11 +90,7 @@ class Timings:
         Nothing within the margin or the noise floor, whichever is larger, is called a difference;
         and nothing is called the same unless it is so within the margin.
         """
-        ratio = self.ratio(candidate)
-        claimed = ratio_verdict(ratio, max(margin, self.noise_floor()))
-        if claimed == "same":
-            return "same" if ratio_verdict(ratio, margin) == "same" else "unclear"
-        return claimed
+        return ratio_verdict(self.ratio(candidate), margin, self.noise_floor())
 
     def per_call(self, candidate: int) -> tuple[float, float, float]:
         """Lower quartile, median and upper quartile of the seconds per call."""

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -247,8 +247,13 @@ def subnormal_share(function: Function, case: Case, buffers: Buffers) -> float:
     return max(shares)
 
 
-def check_memory(case: Case, activations: list[Activation], free: int) -> None:
+def check_memory(case: Case, peaks: Sequence[float], free: int) -> None:
     """Check, before anything of its size is made, that a case fits into the memory that is free.
+
+    Args:
+        case: the case.
+        peaks: `bytes_per_element` of its activations.
+        free: bytes.
 
     Raises:
         ActcompareError: it does not; the size that would fit is named.
@@ -260,7 +265,7 @@ def check_memory(case: Case, activations: list[Activation], free: int) -> None:
             f"a cold cache at {case.size:,} elements takes {buffers:,} tensors in turn;"
             f" at least {least:,} elements can be measured cold here"
         )
-    need = memory_needed(case, activations)
+    need = memory_needed(case, peaks)
     if need > SAFE_SHARE * free:
         what, amount = ("hidden", case.shape[-1]) if case.pass_ == "step" else ("size", case.size)
         fits = int(amount * SAFE_SHARE * free / need)
@@ -270,24 +275,23 @@ def check_memory(case: Case, activations: list[Activation], free: int) -> None:
         )
 
 
-def memory_needed(case: Case, activations: list[Activation]) -> int:
-    """Bytes that measuring a case takes; what a function itself takes is seen on a small tensor."""
+def memory_needed(case: Case, peaks: Sequence[float]) -> int:
+    """Bytes that measuring a case takes, its activations taking `bytes_per_element` themselves."""
     item = case.kind.itemsize
     if case.pass_ == "step":
-        weights = 2 * (STEP_INPUTS + STEP_OUTPUTS) * case.shape[-1] * item * len(activations)
+        weights = 2 * (STEP_INPUTS + STEP_OUTPUTS) * case.shape[-1] * item * len(peaks)
         return weights + 8 * case.nbytes
     strided = 2 if case.layout == "strided" else 1
     plain = case.layout == "contiguous" and case.input == "normal"
     own = strided + 1 + case.needs_grad + (case.cache == "cold")
     of_buffers = case.buffers() * item * own * (1 if plain else 2)  # a plain case beside it
-    peaks = [_bytes_per_element(a, case.dtype, case.device, case.pass_) for a in activations]
     graphs = case.buffers() * sum(peaks) if case.pass_ == "backward" else 0
     drawing = 4 * strided  # numbers are drawn as float32 first
     return int((of_buffers + graphs + max(peaks, default=0) + drawing) * case.size)
 
 
-def _bytes_per_element(activation: Activation, dtype: str, device: str, kind: str) -> float:
-    """What one call takes beyond its input, per element; that of softplus where it cannot tell."""
+def bytes_per_element(activation: Activation, dtype: str, device: str, kind: str) -> float:
+    """What one call takes beyond its input, seen on a small tensor; softplus's where it fails."""
     small = Case(device, dtype, (4096,), kind, "eager", "hot", "warm", "contiguous", "normal")
     try:
         buffers = make_buffers(small, 0)

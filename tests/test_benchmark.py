@@ -14,7 +14,7 @@ from actcompare.activations import parse
 from actcompare.costs import COPY, Benchmark
 from actcompare.errors import ActcompareError
 from actcompare.memory import can_keep_warm
-from actcompare.workloads import Case, check_memory, make_buffers
+from actcompare.workloads import Case, bytes_per_element, check_memory, make_buffers
 
 ALL = [entry.spec for entry in CATALOGUE]
 QUICK: dict[str, Any] = {"time_limit": 0.02, "size": 256}
@@ -237,15 +237,16 @@ def test_nothing_is_allocated_for_a_size_that_does_not_fit(
 @pytest.mark.parametrize("kind", ["forward", "backward", "both", "step"])
 @pytest.mark.parametrize("cache", ["hot", "cold"])
 def test_the_size_that_is_named_fits(kind: str, cache: str) -> None:
-    activations, free = [parse("relu"), parse("softplus")], 2**30
+    free = 2**30
+    peaks = [bytes_per_element(parse(act), "float32", "cpu", kind) for act in ("relu", "softplus")]
     shape = (128, 10**9) if kind == "step" else (10**9,)
     with pytest.raises(ActcompareError, match="would fit") as refused:
-        check_memory(case(pass_=kind, shape=shape, cache=cache), activations, free)
+        check_memory(case(pass_=kind, shape=shape, cache=cache), peaks, free)
     fits = int(str(refused.value).rsplit(" would fit", 1)[0].split()[-1].replace(",", ""))
     assert fits > 10**4
     if cache == "hot":  # cold, fewer elements are more buffers
         small = (128, fits) if kind == "step" else (fits,)
-        check_memory(case(pass_=kind, shape=small), activations, free)
+        check_memory(case(pass_=kind, shape=small), peaks, free)
 
 
 def test_running_out_of_memory_names_a_size() -> None:
