@@ -24,7 +24,7 @@ FEW = 0.01
 
 _CURES = {
     "overhead": "Where the call itself dominates, fewer and larger calls help: larger batches, or"
-    " compiling the whole model; another activation changes little.",
+    " compiling the whole model; activations differ there by what their calls cost.",
     "launch": "Where launching dominates, a CUDA graph or compiling the whole model helps; another"
     " activation changes little.",
     "subnormal": "Where subnormal numbers dominate, torch.set_flush_denormal(True) makes them 0 on"
@@ -38,7 +38,7 @@ _CURES = {
     "rest": "Where the activation is the lesser part of a step (linear layers, loss, optimizer and"
     " calls are the rest), another one changes that part only.",
     "arithmetic": "Where arithmetic dominates, a cheaper activation helps; --threads and"
-    " --mode compiled show what they would do.",
+    " --mode show what they would do.",
 }
 
 
@@ -83,6 +83,7 @@ def _noise(measured: "list[Measurement]", varied: list[str], margin: float) -> s
     if len(floors) > 1:
         text += f" at {worst}, elsewhere down to {_floor(min(floors.values()))}"
     text += f". No difference below it, or below {_percent(margin)}, is called one."
+    text += " Intervals are of this run; another may lie outside them."
     if floors[worst] > margin:
         text += " A longer --time-limit, an idle machine or --threads 1 lowers it."
     return text
@@ -122,7 +123,7 @@ def _what_dominates(m: "Measurement", cost: "Cost") -> tuple[str, str]:
             f"{name} is given {cost.page_faults:,.0f} new pages a call, and into new pages copy_"
             f" takes {m.new_pages:.3g} times as long"
         )
-    call = min(1.0, (cost.one_element_s or 0.0) / median)
+    call = min(1.0, 1 / cost.over_one_element) if cost.over_one_element else 0.0
     moving = m.copy_share(cost) or 0.0
     if call >= DOMINATES:
         return "overhead", f"{_percent(call)} of {name}'s time is the call, as on one element"

@@ -1,6 +1,5 @@
 """The same cases measured twice: new over old, with the machine's own change beside it."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,7 @@ class Change:
     machine: Estimate | None
     """The same for `copy_`, which no change of an activation can make slower."""
     noise_floor: float
-    """The largest of both runs' noise floors and of what the copy's change admits."""
+    """The largest of both runs' noise floors and of the copy's change."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +62,9 @@ class Changes:
             )
         machine = [c.machine for c in self.found if c.machine is not None]
         if machine:
-            low, high = min(m.value for m in machine), max(m.value for m in machine)
+            ends = dict.fromkeys(f"{pick(m.value for m in machine):.3g}" for pick in (min, max))
             lines.append(
-                f"The machine itself: copy_ takes {low:.3g} to {high:.3g} times what it took. A"
+                f"The machine itself: copy_ takes {' to '.join(ends)} times what it took. A"
                 " difference that this or the noise of either run could explain is not called one."
             )
         for words, run in (("Only now", self.new), ("Only then", self.old)):
@@ -139,6 +138,6 @@ def _change(m: Measurement, cost: Cost, earlier: Measurement, now: int, before: 
             m.timings.seconds[:, m.timings.labels.index(COPY)],
             earlier.timings.seconds[:, earlier.timings.labels.index(COPY)],
         )
-        floor = max(floor, machine.high - 1, 1 / machine.low - 1 if machine.low else math.inf)
+        floor = max(floor, machine.value - 1, 1 / machine.value - 1)
     ratio = unpaired_ratio_interval(m.timings.seconds[:, now], earlier.timings.seconds[:, before])
     return Change(m, cost, earlier.timings.per_call(before)[1], ratio, machine, floor)

@@ -42,8 +42,8 @@ class Cost:
     """Bytes a call holds at most beyond its input."""
     compile_s: float | None = None
     """Seconds of the first call of a compiled function."""
-    one_element_s: float | None = None
-    """Seconds per call on a single element."""
+    over_one_element: float | None = None
+    """Time over that of the same on a single element, on a CPU."""
     over_identity: float | None = None
     """A training step's time over that of one that has no activation to compute."""
     page_faults: float = 0.0

@@ -12,7 +12,6 @@ from torch import Tensor
 from actcompare.activations import Activation
 from actcompare.clocks import QUEUED_CALLS, captured, own_stream, throttle_check, timer_for
 from actcompare.costs import COPY, BenchConfig, Cost, Measurement
-from actcompare.derivatives import Function
 from actcompare.errors import ActcompareError
 from actcompare.memory import allocator, free_memory, page_faults, peak_allocation
 from actcompare.stats import Estimate
@@ -34,7 +33,7 @@ from actcompare.workloads import (
     traffic,
 )
 
-ASIDE_LIMIT = 0.2
+ASIDE_LIMIT = 0.1
 """Seconds for each measurement beside the main one."""
 
 Progress = Callable[[Case, Estimate], None]
@@ -163,16 +162,16 @@ def _try_out(activation: Activation, case: Case, buffers: Buffers, seed: int) ->
     if step:
         idle = make_work(_identity, case, buffers, seed)
         return work, replace(cost, over_identity=_ratio(idle, work, case))
-    if case.where.type == "cpu":
-        cost = replace(cost, one_element_s=_on_one_element(function, case, seed))
 
     def over(other: Case) -> float | None:
         if other == case:
             return None
         return _ratio(make_work(function, other, make_buffers(other, seed), seed), work, case)
 
+    one = replace(case, shape=(1,), cache="hot", layout="contiguous", input="normal")
     return work, replace(
         cost,
+        over_one_element=over(one) if case.where.type == "cpu" else None,
         over_contiguous=over(replace(case, layout="contiguous")),
         over_normal=over(replace(case, input="normal")),
     )
@@ -180,13 +179,6 @@ def _try_out(activation: Activation, case: Case, buffers: Buffers, seed: int) ->
 
 def _identity(x: Tensor) -> Tensor:
     return x
-
-
-def _on_one_element(function: Function, case: Case, seed: int) -> float:
-    small = replace(case, shape=(1,), cache="hot", layout="contiguous", input="normal")
-    work, timer = make_work(function, small, make_buffers(small, seed), seed), timer_for(case.where)
-    timer(work, 10)
-    return min(timer(work, 100) for _ in range(5)) / 100
 
 
 def _ratio(reference: Work, work: Work, case: Case) -> float:

@@ -160,6 +160,9 @@ def write_costs(columns: Columns, path: Path) -> None:
         ActcompareError: the file cannot be written, or nothing was measured; and what check_figure
             raises.
     """
+    check_figure(path)
+    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+
     panels = _cost_panels(columns)
     if not panels:
         raise ActcompareError("nothing was measured that could be drawn")
@@ -191,6 +194,9 @@ def write_costs(columns: Columns, path: Path) -> None:
                 axes.set(xscale="log", yscale="log", xlabel="elements", ylabel=name)
                 axes.set_title(title, fontsize=9)
                 axes.spines[["top", "right"]].set_visible(False)
+            ratio.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+            ratio.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+            ratio.yaxis.set_minor_formatter(NullFormatter())
             time.legend(frameon=False, fontsize=8)
 
     _write_figure(path, (7.2, 2.9 * len(panels)), draw)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from actcompare import CATALOGUE, UsageError, bench, measuring, workloads
-from actcompare.activations import parse
+from actcompare.activations import parse, parse_all
 from actcompare.costs import COPY, Benchmark
 from actcompare.errors import ActcompareError
 from actcompare.memory import can_keep_warm
@@ -118,6 +118,14 @@ def test_the_copy_runs_in_the_same_rounds() -> None:
 def test_an_activation_against_itself_is_allowed() -> None:
     found = rows(bench(["relu", "relu"], passes="forward", **QUICK))
     assert [row["activation"] for row in found] == ["relu", "relu"]
+
+
+@pytest.mark.parametrize("act", ["relu", torch.nn.ReLU(), torch.nn.functional.relu])
+def test_a_module_is_called_as_a_plain_function_is(act: Any) -> None:
+    """Else its own call, a microsecond, would pass for the activation's cost."""
+    (activation,) = parse_all(act)
+    function = workloads.build_function(activation, case())
+    assert not isinstance(function, torch.nn.Module)
 
 
 def test_what_fails_is_told_and_the_rest_is_measured() -> None:

@@ -51,6 +51,16 @@ def test_every_command_and_option_named_is_there() -> None:
         assert option in help_text, option
 
 
+def test_it_is_whole() -> None:
+    """Every section stands, and every row of a table follows its header."""
+    headings = re.findall(r"^## (.*)$", TEXT, re.MULTILINE)
+    for word in ("SPEC", "eval", "table", "bench", "Formats", "Extras", "Development"):
+        assert any(word in heading for heading in headings), word
+    prose = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL)
+    for block in re.findall(r"(?:^\|.*\n)+", prose, re.MULTILINE):
+        assert re.fullmatch(r"(\|-+)+\|", block.splitlines()[1]), block.splitlines()[0]
+
+
 def test_alike_can_tell_apart() -> None:
     assert alike("a 1.00001 b", "a  1.00002 b")
     assert not alike("a 1.1 b", "a 1.2 b")

@@ -37,9 +37,12 @@ if TYPE_CHECKING:
     from actcompare.workloads import Case
 
 GATE_TRIPPED = 3
+_SHOWING = ("load", "compare", "fail_on", "output_format", "output", "plot", "plot_file", "quiet")
+"""What can be asked for without measuring."""
 
 
 def bench_command(
+    context: typer.Context,
     act: Acts = BOTH,
     device: Annotated[
         list[str], typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Where to compute. Repeatable.")
@@ -69,7 +72,9 @@ def bench_command(
     ] = ["forward", "both"],  # noqa: B006
     hidden: Annotated[
         list[int] | None,
-        typer.Option(metavar="N", help="Width of SimpleNet, for --pass step. Repeatable."),
+        typer.Option(
+            metavar="N", help="Width of SimpleNet for --pass step. Repeatable.  [default: 64, 1024]"
+        ),
     ] = None,
     mode: Annotated[
         list[str], typer.Option(metavar="eager|compiled", help="As it is, or by torch.compile.")
@@ -134,8 +139,7 @@ def bench_command(
     old = load_saved(compare) if compare else None
     stopped: BaseException | None = None
     if load is not None:
-        if save is not None:
-            raise UsageError("--load measures nothing, so there is nothing to --save")
+        _refuse_to_measure(context)
         benchmark = load_saved(load)
     else:
         benchmark, stopped = _measure(
@@ -171,6 +175,14 @@ def bench_command(
         raise typer.Exit(GATE_TRIPPED)
     if benchmark.failures():
         raise typer.Exit(1)
+
+
+def _refuse_to_measure(context: typer.Context) -> None:
+    """With --load nothing is measured: options that say what to measure would be ignored."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in _SHOWING and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--load shows what FILE holds: leave out {parameter.opts[0]}")
 
 
 def _read_size(text: str) -> int:
@@ -287,12 +299,18 @@ def _show(
 
 def _trips(gates: "list[Gate]", columns: "dict[str, list[Any]]") -> bool:
     """Whether a gate trips, each row that trips it told on stderr."""
-    from actcompare.gates import tripped
+    from actcompare.gates import SLOWER, tripped
     from actcompare.layouts import row_name
 
     found = tripped(gates, columns)
     for gate, i in found:
         typer.echo(f"failed on {gate.text}: {row_name(columns, i)}", err=True)
+    unclear = list(columns.get("verdict", ())).count("unclear")
+    if any(gate.column == SLOWER for gate in gates) and unclear and not found:
+        total = len(columns["verdict"])
+        typer.echo(
+            f"not settled: {unclear} of {total} rows are unclear, and none is slower", err=True
+        )
     return bool(found)
 
 
