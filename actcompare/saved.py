@@ -62,15 +62,21 @@ def load(path: Path) -> Benchmark:
             f" {FORMAT_VERSION}: measure again, or read it with the actcompare that wrote it"
         )
     try:
-        return _benchmark(content)
+        benchmark = _benchmark(content)
+        benchmark.reading()  # which uses every number there is
+        benchmark.columns()
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ActcompareError(
             f"{path} is damaged ({type(error).__name__}: {error}): measure again with --save"
         ) from error
+    if not benchmark.measurements:
+        raise ActcompareError(f"{path} holds no measurement: measure again with --save")
+    return benchmark
 
 
 def _benchmark(content: dict[str, Any]) -> Benchmark:
     config = content["config"]
+    measurements = tuple(_measurement(m) for m in content["measurements"])
     return Benchmark(
         BenchConfig(
             **config
@@ -80,16 +86,16 @@ def _benchmark(content: dict[str, Any]) -> Benchmark:
             }
         ),
         Environment(**content["environment"]),
-        tuple(
-            Measurement(
-                _case(m["case"]),
-                tuple(Cost(**cost) for cost in m["costs"]),
-                m["timings"] and _timings(m["timings"]),
-                m["new_pages"],
-            )
-            for m in content["measurements"]
-        ),
+        measurements,
     )
+
+
+def _measurement(content: dict[str, Any]) -> Measurement:
+    costs = tuple(Cost(**cost) for cost in content["costs"])
+    timings = content["timings"] and _timings(content["timings"])
+    if timings and len(timings.labels) != sum(not cost.error for cost in costs) + 1:
+        raise ValueError("rounds of other activations")
+    return Measurement(_case(content["case"]), costs, timings, content["new_pages"])
 
 
 def _case(content: dict[str, Any]) -> Case:

@@ -116,6 +116,13 @@ def test_an_interrupt_shows_and_saves_what_there_is(
 
 
 @pytest.mark.usefixtures("in_tmp")
+def test_a_full_disk_loses_no_result(run: Run) -> None:
+    done = run("bench", *QUICK, "--pass", "forward", "--save", "/dev/full")
+    assert done.exit_code == 1
+    assert "No space left" in done.stderr
+    assert "baseline" in done.stdout
+
+
 def test_termination_too() -> None:
     command = [sys.executable, "-m", "actcompare", "bench", "--size", "1e3", "--size", "1e4"]
     with subprocess.Popen(

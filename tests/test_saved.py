@@ -63,6 +63,11 @@ def test_no_cut_of_the_file_is_taken_for_a_run(saved: Path) -> None:
         ('"labels": ["0", "1", "copy_"]', '"labels": ["0"]', "damaged"),
         ('"activations"', '"activation"', "damaged"),
         ('"torch": "2.0", ', "", "damaged"),
+        ('"margin": 0.01', '"margin": "x"', "damaged"),
+        ('"dtype": "float32"', '"dtype": "int3"', "damaged"),
+        ('"traffic_bytes": 8000', '"traffic_bytes": "many"', "damaged"),
+        ('"labels": ["0", "1", "copy_"]', '"labels": ["0", "1", "2"]', "damaged"),
+        ('"error": ""', '"error": "it failed"', "damaged"),
     ],
 )
 def test_what_is_not_a_run_is_told(saved: Path, old: str, new: str, message: str) -> None:
@@ -86,6 +91,12 @@ def test_no_file_at_all(tmp_path: Path) -> None:
         load(tmp_path / "none")
     with pytest.raises(ActcompareError, match="cannot read"):
         load(tmp_path)
+
+
+def test_a_run_without_measurements(saved: Path) -> None:
+    saved.write_text(dumps(replace(benchmark(), measurements=())), encoding="utf-8")
+    with pytest.raises(ActcompareError, match="holds no measurement"):
+        load(saved)
 
 
 def test_a_run_is_what_is_loaded(saved: Path) -> None:

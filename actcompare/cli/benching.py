@@ -25,7 +25,7 @@ from actcompare.cli.options import (
     choose_format,
 )
 from actcompare.cli.results import check_plots, check_writable, heading, prints_aside, write
-from actcompare.errors import Terminated, UsageError
+from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.render import open_output
 
 if TYPE_CHECKING:
@@ -228,17 +228,17 @@ def _measure(
                 refuse_nothing_in_common(benchmark.config, old)
             for caution in load_cautions(benchmark.config.threads) if not (done or quiet) else []:
                 typer.echo(f"warning: {caution}", err=True)
-            if done and save is not None:
-                with open_output(save) as out:
-                    out.write(dumps(benchmark))
             done.append(benchmark)
             show(benchmark)
+            if benchmark.measurements and save is not None:
+                with open_output(save) as out:
+                    out.write(dumps(benchmark))
 
         try:
             with prints_aside():
                 bench(**asked, progress=tell, keep=keep)
-        except (KeyboardInterrupt, Terminated) as error:
-            if not done:
+        except (KeyboardInterrupt, Terminated, ActcompareError) as error:
+            if not (done and done[-1].measurements):
                 raise
             return done[-1], error
     return done[-1], None
