@@ -123,6 +123,7 @@ def test_a_full_disk_loses_no_result(run: Run) -> None:
     assert "baseline" in done.stdout
 
 
+@pytest.mark.usefixtures("in_tmp")
 def test_termination_too() -> None:
     command = [sys.executable, "-m", "actcompare", "bench", "--size", "1e3", "--size", "1e4"]
     with subprocess.Popen(
