@@ -14,7 +14,7 @@ from typing import IO, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from actcompare.errors import ActcompareError, MissingExtraError, UsageError
+from actcompare.errors import ActcompareError, MissingExtraError, UsageError, listed
 
 CHUNK = 2**16
 """Points per chunk: large enough to vectorise, small enough that memory stays flat."""
@@ -161,11 +161,11 @@ def _choose(header: Sequence[str], column: str | None, path: Path) -> int:
             return 0
         if names.count("x") == 1:
             return names.index("x")
-        raise UsageError(f"{path} has the columns {_listed(names)}: choose one with --column")
+        raise UsageError(f"{path} has the columns {listed(names)}: choose one with --column")
     if names.count(column) > 1:
         raise ActcompareError(f"{path} has {names.count(column)} columns named {column!r}")
     if column not in names:
-        raise ActcompareError(f"{path} has no column {column!r}, but {_listed(names)}")
+        raise ActcompareError(f"{path} has no column {column!r}, but {listed(names)}")
     return names.index(column)
 
 
@@ -220,10 +220,10 @@ def _read_npz(path: Path, key: str | None) -> Iterator[Chunk]:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
             if key is None and len(names) != 1:
-                raise UsageError(f"{path} has the arrays {_listed(names)}: choose one with --key")
+                raise UsageError(f"{path} has the arrays {listed(names)}: choose one with --key")
             chosen = names[0] if key is None else key
             if chosen not in names:
-                raise ActcompareError(f"{path} has no array {chosen!r}, but {_listed(names)}")
+                raise ActcompareError(f"{path} has no array {chosen!r}, but {listed(names)}")
             with archive.open(archive.namelist()[names.index(chosen)]) as stream:
                 yield from _read_npy(stream, f"{path}, array {chosen!r}")
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
@@ -303,8 +303,3 @@ def _decoded(items: Iterable[T], name: str) -> Iterator[T]:
         raise ActcompareError(f"{name} is not UTF-8 text") from None
     except csv.Error as error:
         raise ActcompareError(f"{name} is not a table: {error}") from None
-
-
-def _listed(names: Sequence[str], most: int = 12) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,13 +1,37 @@
 """SimpleNet: the network that activations are trained in."""
 
-from collections.abc import Callable
+import copy
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
+INITS = ("default", "kaiming", "xavier")
 
-class SimpleNet(nn.Module):
-    """Linear, activation, Linear."""
+
+class Elementwise(nn.Module):
+    """A function as a module, so that a net can hold it."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The function's values, of the shape of x."""
+        return self.function(x)
+
+    def extra_repr(self) -> str:
+        """What a printed net shows."""
+        return getattr(self.function, "__name__", repr(self.function))
+
+
+class SimpleNet(nn.Sequential):
+    """Linear, activation, Linear; with `depth` above 1, more hidden layers of the same width.
+
+    `SimpleNet(4, 3, 1, torch.nn.Softplus())` maps inputs of shape (sample, 4) to (sample, 1). Each
+    hidden layer gets its own copy of an activation that is a module.
+    """
 
     def __init__(
         self,
@@ -15,13 +39,56 @@ class SimpleNet(nn.Module):
         hidden_size: int,
         output_size: int,
         activation: Callable[[Tensor], Tensor] = torch.relu,
+        *,
+        depth: int = 1,
+        output_activation: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(input_size, hidden_size)
-        self.activation = activation
-        self.output = nn.Linear(hidden_size, output_size)
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        width = input_size
+        for i in range(1, depth + 1):
+            layers[f"hidden{i}"] = nn.Linear(width, hidden_size)
+            layers[f"activation{i}"] = _as_module(activation)
+            width = hidden_size
+        layers["output"] = nn.Linear(width, output_size)
+        if output_activation is not None:
+            layers["output_activation"] = _as_module(output_activation)
+        super().__init__(layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Outputs of shape (sample, output) for inputs of shape (sample, input)."""
-        out: Tensor = self.output(self.activation(self.hidden(x)))
-        return out
+    def hidden_layers(self) -> Iterator[tuple[str, nn.Linear, nn.Module]]:
+        """Each hidden layer: its name, what gives its pre-activations, and its activation."""
+        for name, layer in self.named_children():
+            if name.startswith("hidden"):
+                assert isinstance(layer, nn.Linear)
+                yield name, layer, self.get_submodule(name.replace("hidden", "activation"))
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """What the layers behind the hidden ones make of the last activations."""
+        for name, layer in self.named_children():
+            if name.startswith("output"):
+                x = layer(x)
+        return x
+
+    def parameter_count(self) -> int:
+        """How many numbers are learned."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _as_module(function: Callable[[Tensor], Tensor]) -> nn.Module:
+    return copy.deepcopy(function) if isinstance(function, nn.Module) else Elementwise(function)
+
+
+def initialise(net: SimpleNet, how: str) -> None:
+    """Draw the weights anew from torch's generator; `default` leaves PyTorch's own as they are.
+
+    Sources: He et al. 2015 (kaiming: normal, with the gain of relu); Glorot and Bengio 2010
+    (xavier: uniform). Both set biases to 0.
+    """
+    if how == "default":
+        return
+    for layer in net.children():
+        if isinstance(layer, nn.Linear):
+            if how == "kaiming":
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            else:
+                nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)

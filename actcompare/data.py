@@ -1,0 +1,361 @@
+"""Data sets to train on: the shipped digits, files, scikit-learn's, random numbers, arrays."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module, resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from actcompare.errors import ActcompareError, MissingExtraError, UsageError, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = npt.NDArray[np.float64]
+
+CLASSIFICATION, REGRESSION = "classification", "regression"
+TASKS = (CLASSIFICATION, REGRESSION)
+MOST_CLASSES = 20
+"""Whole numbers with more distinct values than this are taken for quantities."""
+MOST_TEXTS = 50
+"""A text column with more distinct texts than this is left out."""
+RANDOM_SAMPLES = 1000
+_SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples to learn from, as numbers, neither split nor standardised."""
+
+    name: str
+    X: Array = field(repr=False)
+    """Shape (sample, input). NaN where a value is missing."""
+    y: npt.NDArray[Any] = field(repr=False)
+    """Numbers of classes, shape (sample,), or quantities, shape (sample, output)."""
+    task: str
+    """classification or regression."""
+    why: str
+    """What the task was inferred from, or that it was given."""
+    inputs: tuple[str, ...] = field(repr=False)
+    """Names of the inputs."""
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was changed or left out on the way in."""
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a net puts out for a sample."""
+        return len(self.classes) if self.task == CLASSIFICATION else self.y.shape[1]
+
+    def fingerprint(self) -> str:
+        """A hash of every number, the same for the same data only."""
+        digest = hashlib.sha256(f"{self.X.shape} {self.y.shape} {self.task}".encode())
+        for array in (self.X, self.y):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:16]
+
+
+Source = str | Dataset | tuple[npt.ArrayLike, npt.ArrayLike]
+"""What a function takes as data: a name, a data set, or X and y as arrays."""
+
+
+def load_data(
+    source: Source,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    input_size: int = 4,
+    output_size: int = 1,
+    seed: int = 0,
+) -> Dataset:
+    """Load `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
+
+    Args:
+        source: which data.
+        target: the column of a table to learn; one of its names.
+        task: classification or regression; None infers it from the target.
+        input_size: inputs of `random`.
+        output_size: outputs of `random`.
+        seed: of `random`.
+
+    Raises:
+        UsageError: the request is wrong: an unknown name, a missing or misplaced target.
+        ActcompareError: the data cannot be read, or cannot be learned from.
+    """
+    if task is not None and task not in TASKS:
+        raise UsageError(f"task {task!r} is not one of {', '.join(TASKS)}")
+    if isinstance(source, Dataset):
+        return source
+    if not isinstance(source, str):
+        X, y = source
+        return from_arrays("arrays", X, y, task)
+    if target is not None and (source in ("digits", "random") or source.startswith("sklearn:")):
+        raise UsageError(f"--target names a column of a file; {source} has its own target")
+    if source == "digits":
+        with resources.files("actcompare").joinpath("datasets/digits.npz").open("rb") as stream:
+            shipped = np.load(stream)
+            return from_arrays("digits", shipped["X"], shipped["y"], task)
+    if source == "random":
+        return _random(input_size, output_size, task, seed)
+    if source.startswith("sklearn:"):
+        return _from_sklearn(source, task)
+    path = Path(source)
+    if path.suffix.lower() not in (".csv", ".tsv", ".parquet", ".npz"):
+        raise UsageError(
+            f"--data {source}: name digits, sklearn:breast_cancer, random, or a .csv, .tsv,"
+            " .parquet or .npz file"
+        )
+    from actcompare.datafiles import read_npz, read_table
+
+    if path.suffix.lower() == ".npz":
+        if target is not None:
+            raise UsageError(f"--target names a column of a table; {path} holds X and y")
+        return from_arrays(path.name, *read_npz(path), task)
+    return from_frame(path.name, read_table(path), target, task)
+
+
+def from_arrays(
+    name: str,
+    X: npt.ArrayLike,
+    y: npt.ArrayLike,
+    task: str | None = None,
+    inputs: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> Dataset:
+    """A data set of arrays.
+
+    Args:
+        name: what to call it.
+        X: numbers, shape (sample, ...); more than two dimensions are flattened.
+        y: the target, shape (sample,), or (sample, output) for a regression.
+        task: None infers it from the target.
+        inputs: names of the inputs; their numbers by default.
+        notes: what is already known to have been changed.
+
+    Raises:
+        ActcompareError: the arrays do not fit each other, or cannot be learned from.
+    """
+    X, y, said = np.asarray(X), np.asarray(y), list(notes)
+    for label, array in (("X", X), ("y", y)):
+        if array.dtype.kind not in ("fiub" if label == "X" else "fiubUSO"):
+            raise ActcompareError(f"{name}: {label} holds {array.dtype}, not real numbers")
+    if X.ndim < 2 or X.size == 0:
+        raise ActcompareError(f"{name}: X of shape {X.shape} is not (sample, input)")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if len(X) != len(y) or y.ndim not in (1, 2):
+        raise ActcompareError(f"{name}: X of shape {X.shape} does not fit y of shape {y.shape}")
+    if X.ndim > 2:
+        said.append(f"X of shape {X.shape} is taken as {X[0].size:,} inputs a sample")
+    X = X.reshape(len(X), -1).astype(np.float64)
+    inputs = tuple(inputs) or tuple(map(str, range(X.shape[1])))
+    _refuse_infinities(name, X, inputs)
+    missing = _is_missing(y)
+    if missing.any():
+        said.append(f"{missing.sum():,} samples without a target are left out")
+        X, y = X[~missing], y[~missing]
+    if len(y) == 0:
+        raise ActcompareError(f"{name}: no sample has a target")
+    said += _describe_missing(X, inputs)
+    inferred, why = infer_task(y)
+    task, why = (inferred, why) if task is None else (task, "as asked")
+    if task == CLASSIFICATION:
+        numbers, classes = _as_classes(name, y)
+        return Dataset(name, X, numbers, task, why, inputs, classes, tuple(said))
+    return Dataset(name, X, _as_quantities(name, y), task, why, inputs, (), tuple(said))
+
+
+def infer_task(y: npt.NDArray[Any]) -> tuple[str, str]:
+    """Whether a target is classes or quantities, and what says so.
+
+    Args:
+        y: targets, shape (sample,) or (sample, output), none missing.
+    """
+    if y.ndim == 2:
+        return REGRESSION, f"{y.shape[1]} numbers a sample"
+    if y.dtype.kind not in "fiu":
+        distinct = len(set(y.tolist()))
+        return CLASSIFICATION, f"{distinct} distinct {'values' if y.dtype.kind == 'b' else 'texts'}"
+    distinct = len(np.unique(y))
+    if distinct <= MOST_CLASSES and bool((y == np.round(y)).all()):
+        return CLASSIFICATION, f"{distinct} distinct whole numbers"
+    return REGRESSION, f"{distinct:,} distinct numbers"
+
+
+def _as_classes(name: str, y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    if y.ndim == 2:
+        raise ActcompareError(f"{name}: a target of {y.shape[1]} columns is no class: leave out --task")
+    if y.dtype.kind == "O":
+        y = y.astype(str)
+    values, numbers = np.unique(y, return_inverse=True)
+    if len(values) < 2:
+        raise ActcompareError(f"{name}: every target is {values[0]}: nothing to learn")
+    if len(values) > max(2, len(y) // 2):
+        raise ActcompareError(
+            f"{name}: {len(values):,} classes in {len(y):,} samples are too many to learn:"
+            " --task regression learns a quantity"
+        )
+    whole = values.dtype.kind == "f" and bool((values == np.round(values)).all())
+    labels = values.astype(np.int64) if whole else values
+    return numbers.astype(np.int64), tuple(map(str, labels.tolist()))
+
+
+def _as_quantities(name: str, y: npt.NDArray[Any]) -> Array:
+    try:
+        quantities = y.astype(np.float64).reshape(len(y), -1)
+    except ValueError:
+        raise ActcompareError(
+            f"{name}: the target holds texts, such as {str(y[0])!r}: --task classification learns"
+            " them"
+        ) from None
+    if not np.isfinite(quantities).all():
+        raise ActcompareError(f"{name}: the target holds infinities: take those samples out")
+    if (quantities == quantities[0]).all():
+        raise ActcompareError(f"{name}: every target is {y[0]}: nothing to learn")
+    return quantities
+
+
+def _is_missing(y: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    if y.dtype.kind == "O":
+        import pandas as pd
+
+        return np.asarray(pd.isna(y)).reshape(len(y), -1).any(axis=1)
+    if y.dtype.kind != "f":
+        return np.zeros(len(y), dtype=bool)
+    return np.isnan(y).reshape(len(y), -1).any(axis=1)
+
+
+def _refuse_infinities(name: str, X: Array, inputs: Sequence[str]) -> None:
+    if np.isinf(X).any():
+        row, column = np.argwhere(np.isinf(X))[0]
+        raise ActcompareError(
+            f"{name}: input {inputs[column]!r} is infinite, first in sample {row + 1}: take such"
+            " samples out"
+        )
+
+
+def _describe_missing(X: Array, inputs: Sequence[str]) -> list[str]:
+    absent = np.isnan(X)
+    if not absent.any():
+        return []
+    empty = absent.all(axis=0)
+    notes = [
+        f"input {inputs[i]!r} holds no value at all: it is 0 throughout"
+        for i in np.flatnonzero(empty)
+    ]
+    count = int(absent[:, ~empty].sum())
+    if count:
+        columns = [inputs[i] for i in np.flatnonzero(absent.any(axis=0) & ~empty)]
+        notes.append(
+            f"{count:,} missing values (in {listed(columns)}) become the mean of the training part"
+        )
+    return notes
+
+
+def from_frame(
+    name: str, frame: "pd.DataFrame", target: str | None, task: str | None = None
+) -> Dataset:
+    """A data set of a table: numbers as they are, truth values as 0 and 1, texts one-hot.
+
+    Raises:
+        UsageError: no such target.
+        ActcompareError: there is nothing to learn from.
+    """
+    import pandas as pd
+
+    columns = list(map(str, frame.columns))
+    frame = frame.set_axis(columns, axis=1)
+    if target is None:
+        raise UsageError(
+            f"{name} has the columns {listed(columns)}: choose what to learn with --target"
+        )
+    if columns.count(target) != 1:
+        has = "has no column" if target not in columns else "has several columns named"
+        raise UsageError(f"{name} {has} {target!r}: it has {listed(columns)}")
+    notes: list[str] = []
+    inputs: list[str] = []
+    arrays: list[npt.NDArray[Any]] = []
+    for column in frame.columns.drop(target):
+        series = frame[column]
+        if _counts_rows(str(column), series):
+            notes.append(f"column {column!r} numbers the rows, and is left out")
+        elif pd.api.types.is_bool_dtype(series.dtype) or pd.api.types.is_numeric_dtype(
+            series.dtype
+        ):
+            if series.dtype.kind == "c":
+                raise ActcompareError(f"{name}: column {column!r} holds complex numbers")
+            inputs.append(str(column))
+            arrays.append(series.to_numpy(dtype=np.float64, na_value=np.nan))
+        elif pd.api.types.is_datetime64_any_dtype(series.dtype):
+            notes.append(f"column {column!r} holds dates, and is left out")
+        else:
+            _add_one_hot(str(column), series, inputs, arrays, notes)
+    if not inputs:
+        raise ActcompareError(f"{name}: no column is left to learn {target!r} from")
+    y = frame[target]
+    if pd.api.types.is_numeric_dtype(y.dtype) and y.dtype.kind not in "fiub":
+        y = y.astype(np.float64)  # pandas' own numbers, which may be missing
+    values = y.to_numpy() if y.dtype.kind in "fiub" else y.to_numpy(dtype=object, na_value=None)
+    return from_arrays(name, np.column_stack(arrays), values, task, inputs, notes)
+
+
+def _counts_rows(column: str, series: "pd.Series[Any]") -> bool:
+    """Whether it is the index that pandas writes as a column without a name."""
+    if column and not column.startswith("Unnamed: "):
+        return False
+    return series.dtype.kind in "iu" and bool((series.diff().iloc[1:] == 1).all())
+
+
+def _add_one_hot(
+    column: str,
+    series: "pd.Series[Any]",
+    inputs: list[str],
+    arrays: list[npt.NDArray[Any]],
+    notes: list[str],
+) -> None:
+    texts = series.astype(object).where(series.notna(), None)
+    levels = sorted({str(text) for text in texts if text is not None})
+    if len(levels) > MOST_TEXTS:
+        notes.append(f"text column {column!r} has {len(levels):,} distinct texts, and is left out")
+        return
+    if not levels:
+        notes.append(f"column {column!r} holds no value at all, and is left out")
+        return
+    as_texts = np.array([None if text is None else str(text) for text in texts], dtype=object)
+    for level in levels:
+        inputs.append(f"{column}={level}")
+        arrays.append((as_texts == level).astype(np.float64))
+    missing = int(series.isna().sum())
+    beside = f"; {missing:,} without a text are 0 in all of them" if missing else ""
+    notes.append(f"text column {column!r} becomes {len(levels)} one-hot inputs{beside}")
+
+
+def _from_sklearn(source: str, task: str | None) -> Dataset:
+    name = source.partition(":")[2]
+    if name not in _SKLEARN:
+        raise UsageError(f"--data {source}: scikit-learn ships {', '.join(_SKLEARN)}")
+    try:
+        datasets = import_module("sklearn.datasets")
+    except ImportError:
+        raise MissingExtraError(f"--data {source} needs scikit-learn", "data") from None
+    load: Callable[[], Any] = getattr(datasets, f"load_{name}")
+    bunch = load()
+    return from_arrays(source, bunch.data, bunch.target, task, list(map(str, bunch.feature_names)))
+
+
+def _random(input_size: int, output_size: int, task: str | None, seed: int) -> Dataset:
+    """Inputs of N(0,1), targets tanh of random sums of them, with a tenth of noise."""
+    if task == CLASSIFICATION:
+        raise UsageError("--data random is a regression: leave out --task")
+    if input_size < 1 or output_size < 1:
+        raise UsageError("--input-size and --output-size must be at least 1")
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((RANDOM_SAMPLES, input_size))
+    clean = np.tanh(X @ rng.standard_normal((input_size, output_size)))
+    y = clean + 0.1 * rng.standard_normal(clean.shape)
+    inputs = tuple(map(str, range(input_size)))
+    return Dataset("random", X, y, REGRESSION, "made so", inputs)

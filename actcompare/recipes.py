@@ -1,0 +1,157 @@
+"""What to train and how: every setting checked, the data loaded, the activations read."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from actcompare.activations import Activation, Specs, parse_all
+from actcompare.data import TASKS, Dataset, Source, load_data
+from actcompare.environment import resolve_device, resolve_dtype
+from actcompare.errors import UsageError
+from actcompare.nets import INITS
+from actcompare.optimizers import OPTIMIZERS
+from actcompare.runs import TrainConfig
+
+TRACKED = ("train", "validation")
+LEARNING_RATES = {"sgd": 0.1, "adam": 0.003, "adamw": 0.003}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a run starts from."""
+
+    config: TrainConfig
+    dataset: Dataset
+    activation: Activation
+    output_activation: Activation | None
+
+
+def make_recipe(
+    activation: Specs = "relu",
+    data: Source = "digits",
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    input_size: int | None = None,
+    output_size: int | None = None,
+    hidden: int = 64,
+    depth: int = 1,
+    output_activation: str | None = None,
+    epochs: int = 30,
+    batch_size: int = 64,
+    optimizer: str = "sgd",
+    lr: float | None = None,
+    momentum: float | None = None,
+    weight_decay: float = 0.0,
+    init: str = "default",
+    seed: int = 0,
+    device: str = "cpu",
+    dtype: str = "float32",
+    threads: int | None = None,
+    track_on: str | None = "train",
+) -> Recipe:
+    """Check all settings, load the data, and read the activations.
+
+    Args:
+        activation: of the hidden layers.
+        data: which data.
+        target: the column of a table to learn.
+        task: classification or regression; None infers it.
+        input_size: inputs of `random`, 4 by default.
+        output_size: outputs of `random`, 1 by default.
+        hidden: units in a hidden layer.
+        depth: hidden layers.
+        output_activation: a SPEC applied to the outputs, such as softplus for a positive target.
+        epochs: passes over the training part.
+        batch_size: samples in a step.
+        optimizer: sgd, adam or adamw.
+        lr: learning rate; 0.1 with sgd, else 0.003.
+        momentum: of sgd, 0.9 by default.
+        weight_decay: as torch.optim's.
+        init: default (PyTorch's own), kaiming or xavier.
+        seed: of split, weights and order of batches.
+        device: cpu, cuda, cuda:N or mps.
+        dtype: float32, float64, bfloat16 or float16.
+        threads: of torch; by default as torch has it.
+        track_on: the part that units are watched on, train or validation; None watches none.
+
+    Raises:
+        UsageError: a setting is wrong.
+        ActcompareError: the data cannot be used.
+    """
+    chosen = parse_all(activation)
+    if len(chosen) != 1:
+        raise UsageError(f"train takes one activation, not {len(chosen)}")
+    outer = parse_all(output_activation)[0] if output_activation is not None else None
+    for name, value in (("hidden", hidden), ("depth", depth), ("batch_size", batch_size)):
+        if value < 1:
+            raise UsageError(f"{_option(name)} must be at least 1, not {value}")
+    if epochs < 0:
+        raise UsageError(f"epochs must be 0 or more, not {epochs}")
+    if seed < 0:
+        raise UsageError(f"seed must be 0 or more, not {seed}")
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads must be 1 or more, not {threads}")
+    _check_choice("optimizer", optimizer, OPTIMIZERS)
+    _check_choice("init", init, INITS)
+    if task is not None:
+        _check_choice("task", task, TASKS)
+    if track_on is not None:
+        _check_choice("track_on", track_on, TRACKED)
+    if momentum is not None and optimizer != "sgd":
+        raise UsageError(f"momentum is for sgd; {optimizer} has its own")
+    lr = LEARNING_RATES[optimizer] if lr is None else lr
+    momentum = (0.9 if optimizer == "sgd" else 0.0) if momentum is None else momentum
+    for name, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
+        if not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"{_option(name)} must be finite and not negative, not {value}")
+    if not isinstance(data, str) or data != "random":
+        for name, size in (("input_size", input_size), ("output_size", output_size)):
+            if size is not None:
+                raise UsageError(f"{_option(name)} is for --data random; other data have their own")
+    where, (dtype, _) = resolve_device(device), resolve_dtype(dtype)
+    if where.type == "mps" and dtype == "float64":
+        raise UsageError("device mps has no float64")
+    dataset = load_data(
+        data,
+        target=target,
+        task=task,
+        input_size=input_size or 4,
+        output_size=output_size or 1,
+        seed=seed,
+    )
+    config = TrainConfig(
+        activation=chosen[0].label,
+        data=data if isinstance(data, str) else dataset.name,
+        target=target,
+        task=dataset.task,
+        input_size=dataset.X.shape[1],
+        output_size=dataset.outputs,
+        hidden=hidden,
+        depth=depth,
+        output_activation=outer and outer.label,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        init=init,
+        seed=seed,
+        device=device,
+        dtype=dtype,
+        threads=threads or torch.get_num_threads(),
+        track_on=track_on,
+    )
+    return Recipe(config, dataset, chosen[0], outer)
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UsageError(f"{_option(name)} {value!r} is not one of {', '.join(choices)}")
