@@ -17,10 +17,14 @@ if TYPE_CHECKING:
     from actcompare.evaluation import Evaluation as Evaluation
     from actcompare.evaluation import evaluate as evaluate
     from actcompare.nets import SimpleNet as SimpleNet
+    from actcompare.neurons import UnitAccumulator as UnitAccumulator
     from actcompare.properties import Comparison as Comparison
     from actcompare.properties import compare as compare
+    from actcompare.runs import Training as Training
     from actcompare.timing import Timings as Timings
     from actcompare.timing import time_paired as time_paired
+    from actcompare.training import resume as resume
+    from actcompare.training import train as train
 
 __version__ = "0.1.0"
 
@@ -39,6 +43,10 @@ _HOME = {
     "SimpleNet": "nets",
     "Timings": "timing",
     "time_paired": "timing",
+    "Training": "runs",
+    "UnitAccumulator": "neurons",
+    "resume": "training",
+    "train": "training",
 }
 __all__ = ["__version__", *_HOME]
 

@@ -6,7 +6,6 @@ and renamed, and only then is its predecessor removed: whenever a process is kil
 subfolder is whole.
 """
 
-import contextlib
 import hashlib
 import io
 import json

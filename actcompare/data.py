@@ -5,15 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from actcompare.errors import ActcompareError, MissingExtraError, UsageError, listed
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Array = npt.NDArray[np.float64]
 
@@ -21,8 +18,6 @@ CLASSIFICATION, REGRESSION = "classification", "regression"
 TASKS = (CLASSIFICATION, REGRESSION)
 MOST_CLASSES = 20
 """Whole numbers with more distinct values than this are taken for quantities."""
-MOST_TEXTS = 50
-"""A text column with more distinct texts than this is left out."""
 RANDOM_SAMPLES = 1000
 _SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
 
@@ -45,6 +40,8 @@ class Dataset:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What was changed or left out on the way in."""
+    same_unit: bool = False
+    """Whether all inputs are in one unit, as the pixels of an image are."""
 
     @property
     def outputs(self) -> int:
@@ -98,7 +95,7 @@ def load_data(
     if source == "digits":
         with resources.files("actcompare").joinpath("datasets/digits.npz").open("rb") as stream:
             shipped = np.load(stream)
-            return from_arrays("digits", shipped["X"], shipped["y"], task)
+            return from_arrays("digits", shipped["X"], shipped["y"], task, same_unit=True)
     if source == "random":
         return _random(input_size, output_size, task, seed)
     if source.startswith("sklearn:"):
@@ -109,7 +106,7 @@ def load_data(
             f"--data {source}: name digits, sklearn:breast_cancer, random, or a .csv, .tsv,"
             " .parquet or .npz file"
         )
-    from actcompare.datafiles import read_npz, read_table
+    from actcompare.datafiles import from_frame, read_npz, read_table
 
     if path.suffix.lower() == ".npz":
         if target is not None:
@@ -125,6 +122,7 @@ def from_arrays(
     task: str | None = None,
     inputs: Sequence[str] = (),
     notes: Sequence[str] = (),
+    same_unit: bool = False,
 ) -> Dataset:
     """A data set of arrays.
 
@@ -135,6 +133,7 @@ def from_arrays(
         task: None infers it from the target.
         inputs: names of the inputs; their numbers by default.
         notes: what is already known to have been changed.
+        same_unit: whether all inputs are in one unit.
 
     Raises:
         ActcompareError: the arrays do not fit each other, or cannot be learned from.
@@ -150,7 +149,8 @@ def from_arrays(
     if len(X) != len(y) or y.ndim not in (1, 2):
         raise ActcompareError(f"{name}: X of shape {X.shape} does not fit y of shape {y.shape}")
     if X.ndim > 2:
-        said.append(f"X of shape {X.shape} is taken as {X[0].size:,} inputs a sample")
+        said.append(f"X of shape {X.shape} is taken as {X[0].size:,} inputs a sample, in one unit")
+        same_unit = True
     X = X.reshape(len(X), -1).astype(np.float64)
     inputs = tuple(inputs) or tuple(map(str, range(X.shape[1])))
     _refuse_infinities(name, X, inputs)
@@ -165,8 +165,8 @@ def from_arrays(
     task, why = (inferred, why) if task is None else (task, "as asked")
     if task == CLASSIFICATION:
         numbers, classes = _as_classes(name, y)
-        return Dataset(name, X, numbers, task, why, inputs, classes, tuple(said))
-    return Dataset(name, X, _as_quantities(name, y), task, why, inputs, (), tuple(said))
+        return Dataset(name, X, numbers, task, why, inputs, classes, tuple(said), same_unit)
+    return Dataset(name, X, _as_quantities(name, y), task, why, inputs, (), tuple(said), same_unit)
 
 
 def infer_task(y: npt.NDArray[Any]) -> tuple[str, str]:
@@ -188,7 +188,7 @@ def infer_task(y: npt.NDArray[Any]) -> tuple[str, str]:
 
 def _as_classes(name: str, y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
     if y.ndim == 2:
-        raise ActcompareError(f"{name}: a target of {y.shape[1]} columns is no class: leave out --task")
+        raise ActcompareError(f"{name}: a target of {y.shape[1]} columns is no class")
     if y.dtype.kind == "O":
         y = y.astype(str)
     values, numbers = np.unique(y, return_inverse=True)
@@ -220,13 +220,13 @@ def _as_quantities(name: str, y: npt.NDArray[Any]) -> Array:
 
 
 def _is_missing(y: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which samples lack their target, or a part of it."""
+    flat = y.reshape(len(y), -1)
     if y.dtype.kind == "O":
-        import pandas as pd
-
-        return np.asarray(pd.isna(y)).reshape(len(y), -1).any(axis=1)
-    if y.dtype.kind != "f":
-        return np.zeros(len(y), dtype=bool)
-    return np.isnan(y).reshape(len(y), -1).any(axis=1)
+        return np.array([any(v is None or v != v for v in row) for row in flat], dtype=bool)
+    if y.dtype.kind == "f":
+        return np.array(np.isnan(flat).any(axis=1))
+    return np.zeros(len(y), dtype=bool)
 
 
 def _refuse_infinities(name: str, X: Array, inputs: Sequence[str]) -> None:
@@ -245,93 +245,15 @@ def _describe_missing(X: Array, inputs: Sequence[str]) -> list[str]:
     empty = absent.all(axis=0)
     notes = [
         f"input {inputs[i]!r} holds no value at all: it is 0 throughout"
-        for i in np.flatnonzero(empty)
+        for i in map(int, np.flatnonzero(empty))
     ]
     count = int(absent[:, ~empty].sum())
     if count:
-        columns = [inputs[i] for i in np.flatnonzero(absent.any(axis=0) & ~empty)]
+        columns = [inputs[int(i)] for i in np.flatnonzero(absent.any(axis=0) & ~empty)]
         notes.append(
             f"{count:,} missing values (in {listed(columns)}) become the mean of the training part"
         )
     return notes
-
-
-def from_frame(
-    name: str, frame: "pd.DataFrame", target: str | None, task: str | None = None
-) -> Dataset:
-    """A data set of a table: numbers as they are, truth values as 0 and 1, texts one-hot.
-
-    Raises:
-        UsageError: no such target.
-        ActcompareError: there is nothing to learn from.
-    """
-    import pandas as pd
-
-    columns = list(map(str, frame.columns))
-    frame = frame.set_axis(columns, axis=1)
-    if target is None:
-        raise UsageError(
-            f"{name} has the columns {listed(columns)}: choose what to learn with --target"
-        )
-    if columns.count(target) != 1:
-        has = "has no column" if target not in columns else "has several columns named"
-        raise UsageError(f"{name} {has} {target!r}: it has {listed(columns)}")
-    notes: list[str] = []
-    inputs: list[str] = []
-    arrays: list[npt.NDArray[Any]] = []
-    for column in frame.columns.drop(target):
-        series = frame[column]
-        if _counts_rows(str(column), series):
-            notes.append(f"column {column!r} numbers the rows, and is left out")
-        elif pd.api.types.is_bool_dtype(series.dtype) or pd.api.types.is_numeric_dtype(
-            series.dtype
-        ):
-            if series.dtype.kind == "c":
-                raise ActcompareError(f"{name}: column {column!r} holds complex numbers")
-            inputs.append(str(column))
-            arrays.append(series.to_numpy(dtype=np.float64, na_value=np.nan))
-        elif pd.api.types.is_datetime64_any_dtype(series.dtype):
-            notes.append(f"column {column!r} holds dates, and is left out")
-        else:
-            _add_one_hot(str(column), series, inputs, arrays, notes)
-    if not inputs:
-        raise ActcompareError(f"{name}: no column is left to learn {target!r} from")
-    y = frame[target]
-    if pd.api.types.is_numeric_dtype(y.dtype) and y.dtype.kind not in "fiub":
-        y = y.astype(np.float64)  # pandas' own numbers, which may be missing
-    values = y.to_numpy() if y.dtype.kind in "fiub" else y.to_numpy(dtype=object, na_value=None)
-    return from_arrays(name, np.column_stack(arrays), values, task, inputs, notes)
-
-
-def _counts_rows(column: str, series: "pd.Series[Any]") -> bool:
-    """Whether it is the index that pandas writes as a column without a name."""
-    if column and not column.startswith("Unnamed: "):
-        return False
-    return series.dtype.kind in "iu" and bool((series.diff().iloc[1:] == 1).all())
-
-
-def _add_one_hot(
-    column: str,
-    series: "pd.Series[Any]",
-    inputs: list[str],
-    arrays: list[npt.NDArray[Any]],
-    notes: list[str],
-) -> None:
-    texts = series.astype(object).where(series.notna(), None)
-    levels = sorted({str(text) for text in texts if text is not None})
-    if len(levels) > MOST_TEXTS:
-        notes.append(f"text column {column!r} has {len(levels):,} distinct texts, and is left out")
-        return
-    if not levels:
-        notes.append(f"column {column!r} holds no value at all, and is left out")
-        return
-    as_texts = np.array([None if text is None else str(text) for text in texts], dtype=object)
-    for level in levels:
-        inputs.append(f"{column}={level}")
-        arrays.append((as_texts == level).astype(np.float64))
-    missing = int(series.isna().sum())
-    beside = f"; {missing:,} without a text are 0 in all of them" if missing else ""
-    notes.append(f"text column {column!r} becomes {len(levels)} one-hot inputs{beside}")
 
 
 def _from_sklearn(source: str, task: str | None) -> Dataset:
@@ -344,7 +266,8 @@ def _from_sklearn(source: str, task: str | None) -> Dataset:
         raise MissingExtraError(f"--data {source} needs scikit-learn", "data") from None
     load: Callable[[], Any] = getattr(datasets, f"load_{name}")
     bunch = load()
-    return from_arrays(source, bunch.data, bunch.target, task, list(map(str, bunch.feature_names)))
+    names = list(map(str, bunch.feature_names))
+    return from_arrays(source, bunch.data, bunch.target, task, names, same_unit=name == "digits")
 
 
 def _random(input_size: int, output_size: int, task: str | None, seed: int) -> Dataset:

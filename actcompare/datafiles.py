@@ -1,4 +1,4 @@
-"""Files of samples: tables (CSV, TSV, Parquet) and .npz, held whole once they are known to fit."""
+"""Files of samples: tables (CSV, TSV, Parquet) and .npz, read whole once they are known to fit."""
 
 import lzma
 import math
@@ -13,12 +13,15 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
-from actcompare.errors import ActcompareError, MissingExtraError, listed
+from actcompare.data import Dataset, from_arrays
+from actcompare.errors import ActcompareError, MissingExtraError, UsageError, listed
 from actcompare.memory import free_memory
 from actcompare.units import in_bytes
 
 COPIES = 4
 """A table is held as read, as numbers, as split, and as tensors."""
+MOST_TEXTS = 50
+"""A text column with more distinct texts than this is left out."""
 _SAMPLE_ROWS = 1000
 
 
@@ -52,7 +55,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
             rows = path.stat().st_size / text_bytes * max(1, len(some))
             _check_memory(path, rows * _bytes_per_row(some))
         # low_memory would read a column in pieces, of types that differ from piece to piece.
-        return pd.read_csv(path, low_memory=False, **how)
+        frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **how)
+        return frame
     except pd.errors.EmptyDataError:
         raise ActcompareError(f"{path} holds no table") from None
     except pd.errors.ParserError as error:
@@ -80,6 +84,87 @@ def _read_parquet(path: Path) -> pd.DataFrame:
             return file.read().to_pandas()  # type: ignore[no-any-return]
     except (pyarrow.ArrowException, ValueError) as error:
         raise ActcompareError(f"{path} is not a Parquet file, or is damaged") from error
+
+
+def from_frame(
+    name: str, frame: pd.DataFrame, target: str | None, task: str | None = None
+) -> Dataset:
+    """A data set of a table: numbers as they are, truth values as 0 and 1, texts one-hot.
+
+    Raises:
+        UsageError: no such target.
+        ActcompareError: there is nothing to learn from.
+    """
+    columns = list(map(str, frame.columns))
+    frame = frame.set_axis(columns, axis=1)
+    if target is None:
+        raise UsageError(
+            f"{name} has the columns {listed(columns)}: choose what to learn with --target"
+        )
+    if columns.count(target) != 1:
+        has = "has no column" if target not in columns else "has several columns named"
+        raise UsageError(f"{name} {has} {target!r}: it has {listed(columns)}")
+    notes: list[str] = []
+    inputs: list[str] = []
+    arrays: list[npt.NDArray[Any]] = []
+    for column in frame.columns.drop(target):
+        series = frame[column]
+        if _counts_rows(str(column), series):
+            notes.append(f"column {column!r} numbers the rows, and is left out")
+        elif pd.api.types.is_bool_dtype(series.dtype) or pd.api.types.is_numeric_dtype(
+            series.dtype
+        ):
+            if series.dtype.kind == "c":
+                raise ActcompareError(f"{name}: column {column!r} holds complex numbers")
+            inputs.append(str(column))
+            arrays.append(series.to_numpy(dtype=np.float64, na_value=np.nan))
+        elif pd.api.types.is_datetime64_any_dtype(series.dtype):
+            notes.append(f"column {column!r} holds dates, and is left out")
+        else:
+            _add_one_hot(str(column), series, inputs, arrays, notes)
+    if not inputs:
+        raise ActcompareError(f"{name}: no column is left to learn {target!r} from")
+    y = frame[target]
+    if pd.api.types.is_numeric_dtype(y.dtype) and y.dtype.kind not in "fiub":
+        y = y.astype(np.float64)  # pandas' own numbers, which may be missing
+    values = y.to_numpy() if y.dtype.kind in "fiub" else _texts(y)
+    return from_arrays(name, np.column_stack(arrays), values, task, inputs, notes)
+
+
+def _counts_rows(column: str, series: "pd.Series[Any]") -> bool:
+    """Whether it is the index that pandas writes as a column without a name."""
+    if column and not column.startswith("Unnamed: "):
+        return False
+    return series.dtype.kind in "iu" and bool((series.diff().iloc[1:] == 1).all())
+
+
+def _add_one_hot(
+    column: str,
+    series: "pd.Series[Any]",
+    inputs: list[str],
+    arrays: list[npt.NDArray[Any]],
+    notes: list[str],
+) -> None:
+    texts = _texts(series)
+    levels = sorted({text for text in texts if text is not None})
+    if len(levels) > MOST_TEXTS:
+        notes.append(f"text column {column!r} has {len(levels):,} distinct texts, and is left out")
+        return
+    if not levels:
+        notes.append(f"column {column!r} holds no value at all, and is left out")
+        return
+    for level in levels:
+        inputs.append(f"{column}={level}")
+        arrays.append((texts == level).astype(np.float64))
+    missing = int(series.isna().sum())
+    beside = f"; {missing:,} without a text are 0 in all of them" if missing else ""
+    notes.append(f"text column {column!r} becomes {len(levels)} one-hot inputs{beside}")
+
+
+def _texts(series: "pd.Series[Any]") -> npt.NDArray[np.object_]:
+    """Each value as text, None where it is missing."""
+    values = zip(series.tolist(), series.isna().tolist(), strict=True)
+    return np.array([None if missing else str(value) for value, missing in values], dtype=object)
 
 
 def read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

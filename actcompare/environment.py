@@ -58,6 +58,22 @@ def describe_environment(device: torch.device) -> Environment:
     )
 
 
+def what_differs(old: Environment, new: Environment) -> str:
+    """What of two environments can change the last bits of a result, in words, or nothing."""
+    named = {
+        "torch": "torch",
+        "device_name": "device",
+        "threads": "threads",
+        "platform": "platform",
+    }
+    changes = [
+        f"{said} was {getattr(old, name)} and is {getattr(new, name)}"
+        for name, said in named.items()
+        if getattr(old, name) != getattr(new, name)
+    ]
+    return ", ".join(changes)
+
+
 def load_cautions(threads: int) -> list[str]:
     """What about this machine disturbs a measurement of time right now, each with its cure."""
     cautions, cores = [], _usable_cores()

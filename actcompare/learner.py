@@ -41,7 +41,11 @@ class Learner:
             The loss of each step, before it, shape (step,).
         """
         self.net.train()
-        batches = zip(part.X[order].split(batch_size), part.y[order].split(batch_size), strict=True)
+        batches = zip(
+            torch.split(part.X[order], batch_size),
+            torch.split(part.y[order], batch_size),
+            strict=True,
+        )
         losses = []
         for x, y in batches:
             self._gradient.zero_()
@@ -123,7 +127,7 @@ def _flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
     flat = torch.cat([p.detach().reshape(-1) for p in parameters])
     gradient = torch.zeros_like(flat)
     sizes = [p.numel() for p in parameters]
-    views = zip(parameters, flat.split(sizes), gradient.split(sizes), strict=True)
+    views = zip(parameters, torch.split(flat, sizes), torch.split(gradient, sizes), strict=True)
     for p, values, slopes_ in views:
         p.data, p.grad = values.view_as(p), slopes_.view_as(p)
     return flat, gradient

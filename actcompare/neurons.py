@@ -62,6 +62,9 @@ class UnitStatistics:
         return 1 - float(self.nonzero.mean()) / self.values
 
 
+_COLUMNS = ("nonzero", "low", "high", "mean", "squares", "mean_abs", "slope", "flat")
+
+
 class UnitAccumulator:
     """Statistics of a layer's units over batches of any size, fed one after the other.
 
@@ -135,8 +138,9 @@ def _summarise(a: Tensor, slopes: Tensor, eps: float) -> UnitStatistics:
     steep = slopes.abs()
     slope = steep.amax(0)
     flat = steep.le_(eps).sum(0)
-    found = torch.stack([nonzero, low, high, mean, squares, mean_abs, slope, flat])
-    return UnitStatistics(samples, len(a), *found.cpu().double(), eps=eps)
+    found = torch.stack([nonzero, low, high, mean, squares, mean_abs, slope, flat]).cpu().double()
+    columns = dict(zip(_COLUMNS, found.unbind(), strict=True))
+    return UnitStatistics(samples, len(a), eps=eps, **columns)
 
 
 def _merge(one: UnitStatistics, two: UnitStatistics) -> UnitStatistics:
@@ -145,17 +149,17 @@ def _merge(one: UnitStatistics, two: UnitStatistics) -> UnitStatistics:
     share = two.values / values
     step = two.mean - one.mean
     return UnitStatistics(
-        one.samples + two.samples,
-        values,
-        one.nonzero + two.nonzero,
-        torch.minimum(one.low, two.low),
-        torch.maximum(one.high, two.high),
-        one.mean + share * step,
-        one.squares + two.squares + step**2 * one.values * share,
-        one.mean_abs + share * (two.mean_abs - one.mean_abs),
-        torch.maximum(one.slope, two.slope),
-        one.flat + two.flat,
-        one.eps,
+        samples=one.samples + two.samples,
+        values=values,
+        nonzero=one.nonzero + two.nonzero,
+        low=torch.minimum(one.low, two.low),
+        high=torch.maximum(one.high, two.high),
+        mean=one.mean + share * step,
+        squares=one.squares + two.squares + step**2 * one.values * share,
+        mean_abs=one.mean_abs + share * (two.mean_abs - one.mean_abs),
+        slope=torch.maximum(one.slope, two.slope),
+        flat=one.flat + two.flat,
+        eps=one.eps,
     )
 
 

@@ -243,6 +243,68 @@ def terminal_costs(columns: Columns, width: int, *, colour: bool) -> str:
     return "\n\n".join(drawn) + "\n"
 
 
+# --- train ---------------------------------------------------------------------------------------
+
+_COURSE: dict[str, tuple[str, ...]] = {
+    "loss": ("train_loss", "validation_loss"),
+    "metric": ("train_metric", "validation_metric"),
+    "units": ("zero_dead", "gradient_dead", "constant", "dormant", "saturated"),
+}
+
+
+def write_course(course: Columns, metric: str, path: Path) -> None:
+    """Write loss, metric and unit verdicts over epochs as panels of one figure.
+
+    Args:
+        course: tidy columns of a training, one record per epoch.
+        metric: what the metric is called.
+        path: the file; its ending chooses SVG, PNG or PDF.
+
+    Raises:
+        ActcompareError: the file cannot be written; and what check_figure raises.
+    """
+    panels = _course_panels(course, metric)
+
+    def draw(figure: Any) -> None:
+        for i, (title, names) in enumerate(panels.items()):
+            axes = figure.add_subplot(1, len(panels), i + 1)
+            for k, name in enumerate(names):
+                style: Any = {"color": _COLOURS[k], "linestyle": _DASHES[k % len(_DASHES)]}
+                label = _line_label(name)
+                axes.plot(course["epoch"], course[name], label=label, linewidth=1.4, **style)
+            axes.set_xlabel("epoch")
+            axes.set_title(title, fontsize=9)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.legend(frameon=False, fontsize=8)
+
+    _write_figure(path, (3.4 * len(panels), 2.9), draw)
+
+
+def terminal_course(course: Columns, metric: str, width: int, *, colour: bool) -> str:
+    """Loss, metric and unit verdicts over epochs as text."""
+    drawn = []
+    for title, names in _course_panels(course, metric).items():
+        figure = _terminal_figure(width, colour, "epoch", title)
+        for k, name in enumerate(names):
+            _terminal_line(figure, course["epoch"], course[name], _line_label(name), k, colour)
+        drawn.append(f"{title}\n{figure.show(legend=True)}")
+    return "\n\n".join(drawn) + "\n"
+
+
+def _course_panels(course: Columns, metric: str) -> dict[str, list[str]]:
+    """For each panel's title the columns it shows."""
+    titles = {"metric": metric, "units": f"units, of {course.get('units', [0])[0]}"}
+    panels = {
+        titles.get(of, of): [name for name in names if name in course]
+        for of, names in _COURSE.items()
+    }
+    return {title: names for title, names in panels.items() if names}
+
+
+def _line_label(name: str) -> str:
+    return name.removesuffix("_loss").removesuffix("_metric").replace("_", "-")
+
+
 def _select(columns: Columns, label: str, name: str) -> tuple[Sequence[float], Sequence[float]]:
     """The finite points of one activation."""
     mine = np.asarray(columns["activation"], dtype=object) == label

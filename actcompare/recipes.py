@@ -7,15 +7,21 @@ from dataclasses import dataclass
 import torch
 
 from actcompare.activations import Activation, Specs, parse_all
-from actcompare.data import TASKS, Dataset, Source, load_data
+from actcompare.data import CLASSIFICATION, REGRESSION, TASKS, Dataset, Source, load_data
 from actcompare.environment import resolve_device, resolve_dtype
 from actcompare.errors import UsageError
 from actcompare.nets import INITS
 from actcompare.optimizers import OPTIMIZERS
 from actcompare.runs import TrainConfig
+from actcompare.splits import SCALES, STANDARD, UNIT
 
 TRACKED = ("train", "validation")
-LEARNING_RATES = {"sgd": 0.1, "adam": 0.003, "adamw": 0.003}
+LEARNING_RATES = {
+    CLASSIFICATION: {"sgd": 0.1, "adam": 0.003, "adamw": 0.003},
+    REGRESSION: {"sgd": 0.01, "adam": 0.003, "adamw": 0.003},
+}
+WEIGHT_DECAY = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
+"""As torch.optim has them."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +40,18 @@ def make_recipe(
     *,
     target: str | None = None,
     task: str | None = None,
+    scale: str | None = None,
     input_size: int | None = None,
     output_size: int | None = None,
     hidden: int = 64,
     depth: int = 1,
     output_activation: str | None = None,
     epochs: int = 30,
-    batch_size: int = 64,
+    batch_size: int = 32,
     optimizer: str = "sgd",
     lr: float | None = None,
     momentum: float | None = None,
-    weight_decay: float = 0.0,
+    weight_decay: float | None = None,
     init: str = "default",
     seed: int = 0,
     device: str = "cpu",
@@ -59,6 +66,8 @@ def make_recipe(
         data: which data.
         target: the column of a table to learn.
         task: classification or regression; None infers it.
+        scale: of the inputs: standard (each mean 0, deviation 1), unit (all divided by the largest
+            absolute value) or none; by default unit for pixels, else standard.
         input_size: inputs of `random`, 4 by default.
         output_size: outputs of `random`, 1 by default.
         hidden: units in a hidden layer.
@@ -67,9 +76,9 @@ def make_recipe(
         epochs: passes over the training part.
         batch_size: samples in a step.
         optimizer: sgd, adam or adamw.
-        lr: learning rate; 0.1 with sgd, else 0.003.
+        lr: learning rate; by default 0.1 with sgd (0.01 for a regression), else 0.003.
         momentum: of sgd, 0.9 by default.
-        weight_decay: as torch.optim's.
+        weight_decay: as torch.optim's: 0 by default, 0.01 with adamw.
         init: default (PyTorch's own), kaiming or xavier.
         seed: of split, weights and order of batches.
         device: cpu, cuda, cuda:N or mps.
@@ -98,15 +107,17 @@ def make_recipe(
     _check_choice("init", init, INITS)
     if task is not None:
         _check_choice("task", task, TASKS)
+    if scale is not None:
+        _check_choice("scale", scale, SCALES)
     if track_on is not None:
         _check_choice("track_on", track_on, TRACKED)
     if momentum is not None and optimizer != "sgd":
         raise UsageError(f"momentum is for sgd; {optimizer} has its own")
-    lr = LEARNING_RATES[optimizer] if lr is None else lr
     momentum = (0.9 if optimizer == "sgd" else 0.0) if momentum is None else momentum
-    for name, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-        if not (math.isfinite(value) and value >= 0):
-            raise UsageError(f"{_option(name)} must be finite and not negative, not {value}")
+    weight_decay = WEIGHT_DECAY[optimizer] if weight_decay is None else weight_decay
+    for name, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
+        if number is not None and not (math.isfinite(number) and number >= 0):
+            raise UsageError(f"{_option(name)} must be finite and not negative, not {number}")
     if not isinstance(data, str) or data != "random":
         for name, size in (("input_size", input_size), ("output_size", output_size)):
             if size is not None:
@@ -127,15 +138,16 @@ def make_recipe(
         data=data if isinstance(data, str) else dataset.name,
         target=target,
         task=dataset.task,
+        scale=scale or (UNIT if dataset.same_unit else STANDARD),
         input_size=dataset.X.shape[1],
         output_size=dataset.outputs,
         hidden=hidden,
         depth=depth,
-        output_activation=outer and outer.label,
+        output_activation=outer.label if outer else None,
         epochs=epochs,
         batch_size=batch_size,
         optimizer=optimizer,
-        lr=lr,
+        lr=LEARNING_RATES[dataset.task][optimizer] if lr is None else lr,
         momentum=momentum,
         weight_decay=weight_decay,
         init=init,

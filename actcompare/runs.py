@@ -1,4 +1,4 @@
-"""A training run: what was asked for, what was seen after each epoch, and the records made of it."""
+"""A training run: what was asked for, what was seen after each epoch, and records of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from actcompare.environment import Environment
+from actcompare.errors import listed
 from actcompare.neurons import VERDICTS, firing_rate_bound
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class TrainConfig:
     data: str
     target: str | None
     task: str
+    scale: str
+    """Of the inputs: standard, unit or none."""
     input_size: int
     output_size: int
     hidden: int
@@ -71,7 +74,7 @@ class LayerUnits:
     verdicts: Mapping[str, tuple[int, ...]]
     """For each verdict the units it holds for, numbered from 0."""
     gradient_norm: float | None = None
-    """Norm of the gradient of the training loss by the layer's weights, at the two ends of a run."""
+    """Of the training loss by the layer's weights and biases, at the two ends of a run."""
 
     @property
     def dead(self) -> frozenset[int]:
@@ -115,6 +118,17 @@ class Epoch:
     seconds: float
     """Of the epoch's steps alone."""
     layers: tuple[LayerUnits, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """The tidy record, layers aside."""
+        return {
+            "epoch": self.epoch,
+            "train_loss": self.train.loss,
+            "train_metric": self.train.metric,
+            "validation_loss": self.validation.loss,
+            "validation_metric": self.validation.metric,
+            "seconds": self.seconds,
+        }
 
 
 @dataclass(frozen=True)
@@ -195,25 +209,46 @@ class Training:
                 | {"died": sorted(layer.dead - old.dead), "revived": sorted(old.dead - layer.dead)}
                 for old, layer in zip(before, epoch.layers, strict=True)
             ]
-            rows.append(
-                {
-                    "epoch": epoch.epoch,
-                    "train_loss": epoch.train.loss,
-                    "train_metric": epoch.train.metric,
-                    "validation_loss": epoch.validation.loss,
-                    "validation_metric": epoch.validation.metric,
-                    "seconds": epoch.seconds,
-                    "layers": layers,
-                }
-            )
+            rows.append(epoch.row() | {"layers": layers})
             before = epoch.layers
         return rows
+
+    def course(self) -> dict[str, list[Any]]:
+        """Tidy columns: one record per epoch, unit counts summed over the layers."""
+        records = []
+        for row in self.history_rows():
+            layers = row.pop("layers")
+            if layers:
+                row |= {name: sum(layer[name] for layer in layers) for name in ("units", *VERDICTS)}
+                row |= {name: sum(len(layer[name]) for layer in layers) for name in _CHANGES}
+            records.append(row)
+        return by_column(records)
+
+    def data_in_words(self) -> str:
+        """What the data are and how they were prepared, on one line."""
+        data, config = self.data, self.config
+        train, validation, test = data.samples
+        what = f"{len(data.classes)} classes" if data.classes else f"{config.output_size} outputs"
+        scaled = {
+            "standard": "each input with mean 0 and deviation 1 in the training part",
+            "unit": "inputs divided by the largest of the training part",
+            "none": "inputs as they are",
+        }[config.scale]
+        constant = data.constant and f" ({len(data.constant)} constant: {listed(data.constant, 5)})"
+        return (
+            f"{config.data}, {config.input_size} inputs{constant or ''}, {config.task} ({data.why})"
+            f" into {what}; {train:,} samples to train, {validation:,} to validate, {test:,} to"
+            f" test, split by seed{' within each class' * data.stratified}; {scaled}."
+        )
 
     def reading(self) -> str:
         """In words: what became of the units, and what follows."""
         from actcompare.course import describe_training
 
         return describe_training(self)
+
+
+_CHANGES = ("died", "revived")
 
 
 def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -224,9 +259,8 @@ def by_column(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 SHARES = tuple(f"{verdict}_share" for verdict in VERDICTS)
 LAYER_NUMBERS = (*VERDICTS, *SHARES, "sparsity", "gradient_norm")
 """What a gate can be set on, layer by layer."""
-RUN_NUMBERS = tuple(
-    f"{part}_{name}" for part in ("train", "validation", "test") for name in ("loss", "metric")
-) + ("seconds", "samples_per_s", "diverged")
+_SCORES = [f"{part}_{of}" for part in ("train", "validation", "test") for of in ("loss", "metric")]
+RUN_NUMBERS = (*_SCORES, "seconds", "samples_per_s", "diverged")
 """What a gate can be set on, once for a run."""
 
 

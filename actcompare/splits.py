@@ -13,8 +13,7 @@ from actcompare.errors import ActcompareError
 
 _DEAL = "00010002000100020012"
 """Which part the samples go to in turn, when they are dealt out."""
-SHARES = tuple(_DEAL.count(part) / len(_DEAL) for part in "012")
-"""Of the samples for training, validation and test: 0.7, 0.15, 0.15."""
+STANDARD, UNIT, NONE = SCALES = ("standard", "unit", "none")
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,15 @@ def split(
     dtype: torch.dtype,
     device: torch.device,
     *,
+    scale: str = STANDARD,
     centred_targets: bool = True,
 ) -> Split:
     """Split by seed (classes in equal shares), and standardise by the training part alone.
 
-    Inputs get mean 0 and standard deviation 1; missing ones become 0, the mean. Quantities to
-    learn likewise, or are only divided by their standard deviation where they must keep their sign.
+    Inputs are scaled as `scale` says: `standard` gives each mean 0 and standard deviation 1, `unit`
+    divides all of them by the largest absolute value, `none` leaves them. Missing ones become the
+    mean. Quantities to learn get mean 0 and deviation 1, or are only divided by their deviation
+    where they must keep their sign.
 
     Raises:
         ActcompareError: there are too few samples for three parts.
@@ -70,19 +72,22 @@ def split(
             f"{dataset.name}: {len(dataset.X)} samples are too few to split into training,"
             " validation and test"
         )
-    X, constant = _standardise(dataset.X, rows[0])
+    X, constant = _scale(dataset.X, rows[0], scale)
     y = dataset.y
     if not stratified:
         known = y[rows[0]]
-        scale = known.std(axis=0)
-        if (scale == 0).any():
+        spread = known.std(axis=0)
+        if not np.all(spread):
             raise ActcompareError(f"{dataset.name}: the target is constant in the training part")
-        y = (y - known.mean(axis=0) * centred_targets) / scale
+        y = (y - known.mean(axis=0) * centred_targets) / spread
     targets = torch.from_numpy(y)
     targets = targets.to(device) if stratified else targets.to(device, dtype)
     inputs = torch.from_numpy(X).to(device, dtype)
-    parts = [Part(inputs[i], targets[i]) for i in (torch.from_numpy(r).to(device) for r in rows)]
-    return Split(*parts, tuple(dataset.inputs[i] for i in constant), stratified)
+    train, validation, test = (
+        Part(inputs[i], targets[i]) for i in (torch.from_numpy(r).to(device) for r in rows)
+    )
+    names = tuple(dataset.inputs[i] for i in constant)
+    return Split(train, validation, test, names, stratified)
 
 
 def split_rows(
@@ -105,18 +110,22 @@ def split_rows(
     return [np.sort(order[dealt == part]) for part in range(3)]
 
 
-def _standardise(
-    X: Array, train: npt.NDArray[np.int64]
+def _scale(
+    X: Array, train: npt.NDArray[np.int64], scale: str
 ) -> tuple[Array, npt.NDArray[np.int64]]:
-    """The inputs with mean 0 and deviation 1 in the training part, and which are constant there."""
+    """The inputs as a net gets them, and which are constant in the training part."""
     known = X[train]
     present = ~np.isnan(known)
     count = np.maximum(present.sum(axis=0), 1)
     # Divided before it is summed, so that huge numbers do not overflow.
     mean = np.where(present, known / count, 0).sum(axis=0)
-    spread = np.where(present, known - mean, 0)
-    deviation = np.sqrt((spread**2 / count).sum(axis=0))
+    away = np.where(present, known - mean, 0)
+    deviation = np.sqrt((away**2 / count).sum(axis=0))
     constant = deviation <= 1e-12 * np.abs(mean)
-    out = (X - mean) / np.where(constant, 1, deviation)
-    out[:, constant] = 0
-    return np.nan_to_num(out, nan=0.0, copy=False), np.flatnonzero(constant)
+    filled = np.where(np.isnan(X), mean, X)
+    if scale == STANDARD:
+        filled = (filled - mean) / np.where(constant, 1, deviation)
+        filled[:, constant] = 0  # a value that training never saw would be huge
+    elif scale == UNIT:
+        filled = filled / (np.abs(np.where(present, known, 0)).max() or 1)
+    return filled, np.flatnonzero(constant)

@@ -113,3 +113,18 @@ def ratio_verdict(ratio: Estimate, margin: float, noise_floor: float = 0.0) -> s
     if ratio.low >= 1 / (1 + margin) and ratio.high <= 1 + margin:
         return "same"
     return "unclear"
+
+
+def share_interval(hits: int, n: int) -> Estimate:
+    """A share with its 95 % interval.
+
+    Source: Wilson (1927), Probable inference, the law of succession, and statistical inference.
+
+    Args:
+        hits: how many of n.
+        n: at least 1.
+    """
+    z, share = NormalDist().inv_cdf(0.975), hits / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))

@@ -1,6 +1,7 @@
 """`train`: one SimpleNet, one activation, one data set, and what becomes of its units."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
@@ -140,8 +141,14 @@ class Run:
         self.config, self._clock = recipe.config, clock
         config, dataset = self.config, recipe.dataset
         device, dtype = resolve_device(config.device), resolve_dtype(config.dtype)[1]
-        centred = recipe.output_activation is None
-        self._parts = split(dataset, config.seed, dtype, device, centred_targets=centred)
+        self._parts = split(
+            dataset,
+            config.seed,
+            dtype,
+            device,
+            scale=config.scale,
+            centred_targets=recipe.output_activation is None,
+        )
         sizes = len(self._parts.train), len(self._parts.validation), len(self._parts.test)
         if config.batch_size > sizes[0]:
             raise ActcompareError(
@@ -236,9 +243,7 @@ class Run:
                 },
                 norm,
             )
-            for (name, _, _), units, norm in zip(
-                self.net.hidden_layers(), seen, norms, strict=True
-            )
+            for (name, _, _), units, norm in zip(self.net.hidden_layers(), seen, norms, strict=True)
         )
 
     @contextlib.contextmanager
@@ -327,7 +332,7 @@ def _make_net(recipe: Recipe, dtype: torch.dtype, device: torch.device) -> Simpl
     """The net with the weights of its seed, which do not depend on activation, dtype or device."""
     config, outer = recipe.config, recipe.output_activation
     function = build_elementwise(recipe.activation, dtype, device)
-    out = outer and build_elementwise(outer, dtype, device)
+    out = build_elementwise(outer, dtype, device) if outer else None
     with _seeded(config, 0), torch.device("cpu"):
         net = SimpleNet(
             config.input_size,
@@ -343,7 +348,7 @@ def _make_net(recipe: Recipe, dtype: torch.dtype, device: torch.device) -> Simpl
 
 def _check_memory(config: TrainConfig, free: int) -> None:
     sizes = [config.input_size, *[config.hidden] * config.depth, config.output_size]
-    weights = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    weights = sum((a + 1) * b for a, b in itertools.pairwise(sizes))
     activations = config.batch_size * config.hidden * config.depth
     # Weights, gradient, two of the optimizer's, a good copy and two passing ones.
     need = resolve_dtype(config.dtype)[1].itemsize * (7 * weights + 4 * activations)

@@ -10,6 +10,7 @@ from actcompare.cli.benching import bench_command
 from actcompare.cli.evaluating import evaluate_command
 from actcompare.cli.failures import ErrorLines
 from actcompare.cli.tables import list_command, table_command
+from actcompare.cli.training import train_command
 from actcompare.errors import UsageError
 
 app = typer.Typer(
@@ -47,4 +48,5 @@ def _root(
 app.command("eval", context_settings={"ignore_unknown_options": True})(evaluate_command)
 app.command("table")(table_command)
 app.command("bench")(bench_command)
+app.command("train")(train_command)
 app.command("list")(list_command)

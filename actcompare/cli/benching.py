@@ -13,6 +13,7 @@ import typer
 
 from actcompare.cli.options import (
     BOTH,
+    GATE_TRIPPED,
     MACHINE,
     Acts,
     FailOn,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from actcompare.stats import Estimate
     from actcompare.workloads import Case
 
-GATE_TRIPPED = 3
 _SHOWING = ("load", "compare", "fail_on", "output_format", "output", "plot", "plot_file", "quiet")
 """What can be asked for without measuring."""
 

@@ -20,7 +20,8 @@ MACHINE = (Format.csv, Format.json)
 _BY_SUFFIX = {".csv": Format.csv, ".json": Format.json, ".md": Format.markdown}
 
 
-def _complete_spec(incomplete: str) -> list[str]:
+def complete_spec(incomplete: str) -> list[str]:
+    """SPECs of the catalogue that begin so."""
     from actcompare.activations import CATALOGUE
 
     return [entry.spec for entry in CATALOGUE if entry.spec.startswith(incomplete)]
@@ -31,7 +32,7 @@ Acts = Annotated[
     typer.Option(
         "--act",
         metavar="SPEC",
-        autocompletion=_complete_spec,
+        autocompletion=complete_spec,
         help="An activation: relu, softplus:beta=2, your own as module:Name or file.py:Name"
         " (importing it runs its code), or all. Repeatable; the first is the baseline.",
     ),
@@ -66,6 +67,8 @@ FailOn = Annotated[
     ),
 ]
 BOTH = ["relu", "softplus"]
+GATE_TRIPPED = 3
+"""The exit code where a --fail-on condition was met."""
 
 
 def choose_format(given: Format | None, output: Path | None) -> Format:

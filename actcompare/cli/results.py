@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -34,15 +35,32 @@ def write(
     reading: str,
     output_format: Format,
     output: Path | None,
+    *,
+    intro: str = "",
+    more: Mapping[str, object] | None = None,
 ) -> None:
-    """Write records for machines, or grids and a reading for people."""
+    """Write records for machines, or grids and a reading for people.
+
+    Args:
+        head: what JSON begins with.
+        columns: the tidy records.
+        grids: the tables for people.
+        reading: the result in words.
+        output_format: which of them.
+        output: the file; None for stdout.
+        intro: for people, before the tables, as it is.
+        more: for JSON, behind the rows.
+    """
     with open_output(output) as out:
         if output_format is Format.csv:
             render.write_csv([columns], out)
         elif output_format is Format.json:
-            tail = {"reading": reading} if reading else {}
+            tail = dict(more or {}) | ({"reading": reading} if reading else {})
             render.write_json(head, [columns], out, lambda: tail)
         else:
+            if intro:
+                fence = "```\n" if output_format is Format.markdown else ""
+                out.write(f"{fence}{intro}{fence}\n")
             for i, grid in enumerate(grids):
                 out.write("\n" if i else "")
                 if output_format is Format.markdown:

@@ -1,0 +1,363 @@
+"""`actcompare train`."""
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from actcompare.cli.options import (
+    GATE_TRIPPED,
+    MACHINE,
+    Device,
+    Dtype,
+    FailOn,
+    Format,
+    Output,
+    OutputFormat,
+    Plot,
+    PlotFile,
+    Quiet,
+    choose_format,
+    complete_spec,
+)
+from actcompare.cli.results import check_plots, heading, prints_aside, write
+from actcompare.errors import ActcompareError, Terminated, UsageError
+
+if TYPE_CHECKING:
+    from actcompare.gates import Gate
+    from actcompare.runs import Training
+    from actcompare.training import Run
+
+_CONFIG_NAMES = {"act": "activation", "output_act": "output_activation", "no_track": "track_on"}
+"""Options that have another name in the configuration."""
+
+
+def train_command(
+    context: typer.Context,
+    act: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SPEC",
+            autocompletion=complete_spec,
+            help="The activation of the hidden layers; `actcompare list` shows them.",
+        ),
+    ] = ["relu"],  # noqa: B006
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="digits|FILE|sklearn:NAME|random",
+            help="What to learn. FILE: .csv, .tsv or .parquet with --target, or .npz with X and y.",
+        ),
+    ] = "digits",
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column of a table to learn.")
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="classification|regression", help="[default: as the target looks]"),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="standard|unit|none",
+            help="Inputs with mean 0 and deviation 1 each, or all over the largest, or as they are."
+            "  [default: standard; unit for pixels]",
+        ),
+    ] = None,
+    input_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Inputs of --data random.  [default: 4]")
+    ] = None,
+    output_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Outputs of --data random.  [default: 1]")
+    ] = None,
+    hidden: Annotated[int, typer.Option(metavar="N", help="Units in a hidden layer.")] = 64,
+    depth: Annotated[int, typer.Option(metavar="N", help="Hidden layers.")] = 1,
+    output_act: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            autocompletion=complete_spec,
+            help="On the outputs, such as softplus where the target is positive.",
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the training part.")] = 30,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Samples in a step.")] = 32,
+    optimizer: Annotated[
+        str,
+        typer.Option(
+            metavar="sgd|adam|adamw", autocompletion=lambda: ["sgd", "adam", "adamw"], help="How."
+        ),
+    ] = "sgd",
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate.  [default: 0.1 with sgd, 0.01 for a regression; else 0.003]"
+        ),
+    ] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of sgd.  [default: 0.9]")] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="As torch.optim's.  [default: 0; 0.01 with adamw]")
+    ] = None,
+    init: Annotated[
+        str, typer.Option(metavar="default|kaiming|xavier", help="How weights start.")
+    ] = "default",
+    seed: Annotated[int, typer.Option(help="Of split, weights and order of batches.")] = 0,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Threads of torch.  [default: as torch has it]")
+    ] = None,
+    track_on: Annotated[
+        str, typer.Option(metavar="train|validation", help="Where units are watched.")
+    ] = "train",
+    no_track: Annotated[bool, typer.Option("--no-track", help="Do not watch units.")] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the run in DIR, epoch by epoch."),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Go on with the run in DIR, or show it if it is done."),
+    ] = None,
+    log_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write TensorBoard events to DIR.")
+    ] = None,
+    fail_on: FailOn = None,
+    output_format: OutputFormat = None,
+    output: Output = None,
+    plot: Plot = False,
+    plot_file: PlotFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a SimpleNet with an activation; how it does, and which of its units are dead."""
+    output_format = choose_format(output_format, output)
+    aside = sys.stderr if output_format in MACHINE else sys.stdout
+    check_plots(plot_file, aside if plot else None)
+    from actcompare.gates import parse_gate
+    from actcompare.runs import LAYER_NUMBERS, RUN_NUMBERS
+
+    known = [*RUN_NUMBERS, *([] if no_track else LAYER_NUMBERS)]
+    gates = [parse_gate(text, known) for text in fail_on or []]
+    settings: dict[str, Any] = {
+        "activation": act,
+        "data": data,
+        "target": target,
+        "task": task,
+        "scale": scale,
+        "input_size": input_size,
+        "output_size": output_size,
+        "hidden": hidden,
+        "depth": depth,
+        "output_activation": output_act,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "lr": lr,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "init": init,
+        "seed": seed,
+        "device": device,
+        "dtype": dtype,
+        "threads": threads,
+        "track_on": None if no_track else track_on,
+    }
+    if resume is not None and save is not None:
+        raise UsageError("--resume DIR keeps saving to DIR: leave out --save")
+    with contextlib.ExitStack() as kept:
+        if resume is None:
+            training, stopped = _start(kept, settings, save, log_dir, quiet)
+        else:
+            named = _given_on_command_line(context)
+            given = {name: value for name, value in settings.items() if name in named}
+            training, stopped = _resume(kept, resume, given, log_dir, quiet)
+    _show(training, output_format, output)
+    if plot or plot_file:
+        _draw(training, aside if plot else None, plot_file)
+    if stopped is not None:
+        where = resume or save
+        if where is not None and not isinstance(stopped, ActcompareError):
+            typer.echo(f"actcompare train --resume {where} goes on from here", err=True)
+        raise stopped
+    if _trips(gates, training):
+        raise typer.Exit(GATE_TRIPPED)
+
+
+def _given_on_command_line(context: typer.Context) -> set[str]:
+    """The settings that were, by their names in the configuration."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    return {_CONFIG_NAMES.get(name, name) for name in given}
+
+
+def _start(
+    kept: contextlib.ExitStack,
+    settings: dict[str, Any],
+    save: Path | None,
+    log_dir: Path | None,
+    quiet: bool,
+) -> "tuple[Training, BaseException | None]":
+    from actcompare.checkpoints import Folder
+    from actcompare.recipes import make_recipe
+    from actcompare.training import Run
+
+    with prints_aside():
+        run = Run(make_recipe(settings.pop("activation"), settings.pop("data"), **settings))
+    folder = kept.enter_context(Folder.create(save)) if save is not None else None
+    return _carry_on(run, folder, log_dir, quiet)
+
+
+def _resume(
+    kept: contextlib.ExitStack,
+    path: Path,
+    given: Mapping[str, Any],
+    log_dir: Path | None,
+    quiet: bool,
+) -> "tuple[Training, BaseException | None]":
+    from actcompare.activations import parse_all
+    from actcompare.checkpoints import Folder
+    from actcompare.environment import what_differs
+    from actcompare.training import restore
+
+    folder = kept.enter_context(Folder.open(path))
+    checkpoint = folder.load()
+    old, new = asdict(checkpoint.config), dict(given)
+    epochs = new.pop("epochs", None)
+    for name in ("activation", "output_activation"):
+        if new.get(name) is not None:
+            new[name] = ",".join(activation.label for activation in parse_all(new[name]))
+    differ = [name for name, value in new.items() if value != old[name]]
+    if differ:
+        was = ", ".join(f"{name} {old[name]}" for name in differ)
+        now = ", ".join(f"{name} {new[name]}" for name in differ)
+        raise ActcompareError(
+            f"the run in {path} has {was}, not {now}: leave that out, or train anew with --save"
+        )
+    with prints_aside():
+        run = restore(checkpoint, epochs=epochs)
+    changed = what_differs(checkpoint.environment, run.environment)
+    if changed and not quiet:
+        typer.echo(f"warning: the last bits may differ, since {changed}", err=True)
+    return _carry_on(run, folder, log_dir, quiet)
+
+
+def _carry_on(
+    run: "Run", folder: Any, log_dir: Path | None, quiet: bool
+) -> "tuple[Training, BaseException | None]":
+    """Train to the end, or to what ends it before: then with that, and the epochs there are."""
+    from actcompare.training import carry_on
+
+    if not quiet:
+        for note in run.data.notes:
+            typer.echo(f"warning: {note}", err=True)
+    with contextlib.ExitStack() as kept:
+        listeners = [kept.enter_context(_bar(run, quiet))]
+        if log_dir is not None:
+            from actcompare.eventlog import EventLog
+
+            listeners.append(kept.enter_context(EventLog(log_dir, len(run.history))).add)
+
+        def listen(run: "Run") -> None:
+            for each in listeners:
+                each(run)
+
+        try:
+            with prints_aside():
+                return carry_on(run, folder, listen), None
+        except (KeyboardInterrupt, Terminated, ActcompareError) as error:
+            if not run.history:
+                raise
+            return run.report(), error
+
+
+@contextlib.contextmanager
+def _bar(run: "Run", quiet: bool) -> "Iterator[Callable[[Run], None]]":
+    """A live bar on a terminal: the epoch, how it goes, how many units are dead, the time left."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        total, done = run.config.epochs, max(0, len(run.history) - 1)
+        task = progress.add_task("", total=total, completed=done)
+
+        def tell(run: "Run") -> None:
+            epoch = run.history[-1]
+            dead = sum(len(layer.dead) for layer in epoch.layers)
+            units = sum(layer.units for layer in epoch.layers)
+            said = (
+                f"epoch {epoch.epoch}/{total}: loss {epoch.train.loss:.4f},"
+                f" validation {epoch.validation.metric:.4f}"
+            )
+            said += f", {dead}/{units} dead" if units else ""
+            progress.update(task, completed=epoch.epoch, description=said)
+
+        yield tell
+
+
+def _show(training: "Training", output_format: Format, output: Path | None) -> None:
+    from actcompare.layouts import course_grid, score_grid, unit_grid
+    from actcompare.runs import by_column
+
+    columns, metrics = training.columns(), training.metrics()
+    grids = [score_grid(metrics, training.data.samples)]
+    if columns:
+        first = by_column([layer.row() for layer in training.history[0].layers])
+        grids.append(unit_grid(first, columns))
+    grids.append(course_grid(training.course(), training.metric))
+    parameters = training.net.parameter_count()
+    model = f"{training.net}\nParameters: {parameters:,}\nData: {training.data_in_words()}\n"
+    write(
+        heading("train", asdict(training.config), training.environment.as_dict()),
+        columns,
+        grids,
+        training.reading(),
+        output_format,
+        output,
+        intro=model,
+        more={
+            "metrics": metrics,
+            "history": training.history_rows(),
+            "data": asdict(training.data),
+            "parameters": parameters,
+        },
+    )
+
+
+def _draw(training: "Training", terminal: TextIO | None, plot_file: Path | None) -> None:
+    from actcompare import plots
+
+    course = training.course()
+    if plot_file:
+        plots.write_course(course, training.metric, plot_file)
+    if terminal:
+        colour = terminal.isatty() and not os.environ.get("NO_COLOR")
+        width = shutil.get_terminal_size().columns
+        drawn = plots.terminal_course(course, training.metric, width, colour=colour)
+        typer.echo("\n" + drawn, file=terminal)
+
+
+def _trips(gates: "list[Gate]", training: "Training") -> bool:
+    """Whether a gate trips, each told on stderr with what trips it."""
+    from actcompare.gates import tripped
+    from actcompare.layouts import layer_name
+    from actcompare.runs import RUN_NUMBERS, with_shares
+
+    metrics, layers = training.metrics(), with_shares(training.columns())
+    whole = [gate for gate in gates if gate.column in RUN_NUMBERS]
+    once = {name: [metrics[name]] for name in RUN_NUMBERS}
+    told = [f"{g.text}: it is {metrics[g.column]:.6g}" for g, _ in tripped(whole, once)]
+    by_layer = [gate for gate in gates if gate not in whole]
+    told += [f"{g.text}: {layer_name(layers, i)}" for g, i in tripped(by_layer, layers)]
+    for line in told:
+        typer.echo(f"failed on {line}", err=True)
+    return bool(told)

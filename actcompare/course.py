@@ -1,0 +1,110 @@
+"""A training in words: how far it came, which units are dead, and what would help."""
+
+from collections.abc import Sequence
+
+from actcompare.neurons import EPS, firing_rate_bound
+from actcompare.runs import LayerUnits, Training
+from actcompare.stats import share_interval
+
+MANY = 0.1
+"""A layer with a larger share of dead units than this gets advice."""
+
+
+def describe_training(training: Training) -> str:
+    """One sentence after the other, each from a number of the run."""
+    layers = training.history[-1].layers
+    sentences = [
+        *_divergence(training),
+        _score(training),
+        *(_describe_layer(training, layer) for layer in layers),
+        *_what_zeros_miss(layers),
+        *_advice(training, layers),
+    ]
+    if layers:
+        n = layers[0].samples
+        sentences.append(
+            f"A verdict on {n:,} samples is evidence, not proof: a unit silent on all of them may"
+            f" still fire on {firing_rate_bound(n):.2%} of others (95 %)."
+        )
+    return " ".join(sentences)
+
+
+def _divergence(training: Training) -> list[str]:
+    found = training.diverged
+    if found is None:
+        return []
+    return [
+        f"Diverged in epoch {found.epoch}, step {found.step}, where the loss was {found.loss:.3g}:"
+        f" what is shown is the state after epoch {training.history[-1].epoch}. A learning rate"
+        f" below {training.config.lr:g} is the first thing to try."
+    ]
+
+
+def _score(training: Training) -> str:
+    epochs, n = training.history[-1].epoch, training.data.samples[2]
+    after = f"After {epochs} epoch{'s' if epochs != 1 else ''}"
+    if training.metric != "accuracy":
+        return (
+            f"{after} the net explains {training.test.metric:.1%} of the variance of {n:,} test"
+            " samples; another seed may give a few percent more or less."
+        )
+    right = round(training.test.metric * n)
+    known = share_interval(right, n)
+    chance = max(0.0, training.test.metric) < 1.5 / len(training.data.classes)
+    return (
+        f"{after} {right:,} of {n:,} test samples are right, {training.test.metric:.1%} (of all"
+        f" such samples {known.low:.1%} to {known.high:.1%}, at 95 %; another seed may lie"
+        f" elsewhere){': no better than guessing' if chance else ''}."
+    )
+
+
+def _describe_layer(training: Training, layer: LayerUnits) -> str:
+    counts, name = layer.counts(), f"{layer.layer} ({layer.units} units)"
+    told = [
+        f"{counts[verdict]} {said}"
+        for verdict, said in (
+            ("zero_dead", "zero-dead"),
+            ("gradient_dead", f"gradient-dead (|f'| at most {EPS:g} on every sample)"),
+            ("constant", "constant"),
+            ("dormant", "dormant"),
+            ("saturated", "saturated"),
+        )
+        if counts[verdict]
+    ]
+    if not told:
+        return f"In {name} no unit is dead, constant, dormant or saturated."
+    first = next(
+        (
+            epoch.epoch
+            for epoch in training.history
+            if any(seen.layer == layer.layer and seen.dead for seen in epoch.layers)
+        ),
+        None,
+    )
+    since = "" if first is None else f", the first dead one seen after epoch {first}"
+    if first == 0:
+        since = ", some of them dead from the initialisation on"
+    return f"In {name} are {', '.join(told)}{since}."
+
+
+def _what_zeros_miss(layers: Sequence[LayerUnits]) -> list[str]:
+    missed = sum(len(layer.dead) - layer.counts()["zero_dead"] for layer in layers)
+    if not missed:
+        return []
+    return [
+        f"Counting zeros misses {missed} unit{'s' if missed != 1 else ''}, of which no gradient"
+        " worth the name comes through, though the output is not 0."
+    ]
+
+
+def _advice(training: Training, layers: Sequence[LayerUnits]) -> list[str]:
+    dead, units = sum(len(layer.dead) for layer in layers), sum(layer.units for layer in layers)
+    if not units or dead <= MANY * units:
+        return []
+    at_init = sum(len(layer.dead) for layer in training.history[0].layers)
+    if at_init > dead / 2:
+        return ["They were dead before any step: another --init or a smaller --depth may help."]
+    return [
+        f"They died in training: a learning rate below {training.config.lr:g} is the first thing to"
+        " try."
+    ]
