@@ -24,7 +24,7 @@ def describe_training(training: Training) -> str:
         n = layers[0].samples
         sentences.append(
             f"A verdict on {n:,} samples is evidence, not proof: a unit silent on all of them may"
-            f" still fire on {firing_rate_bound(n):.2%} of others (95 %)."
+            f" still fire on {_percent(firing_rate_bound(n), 2)} of others (95 %)."
         )
     return " ".join(sentences)
 
@@ -45,16 +45,17 @@ def _score(training: Training) -> str:
     after = f"After {epochs} epoch{'s' if epochs != 1 else ''}"
     if training.metric != "accuracy":
         return (
-            f"{after} the net explains {training.test.metric:.1%} of the variance of {n:,} test"
-            " samples; another seed may give a few percent more or less."
+            f"{after} the net explains {_percent(training.test.metric)} of the variance of {n:,}"
+            " test samples; another seed may give a few percent more or less."
         )
     right = round(training.test.metric * n)
     known = share_interval(right, n)
     chance = max(0.0, training.test.metric) < 1.5 / len(training.data.classes)
+    between = f"{_percent(known.low)} to {_percent(known.high)}"
     return (
-        f"{after} {right:,} of {n:,} test samples are right, {training.test.metric:.1%} (of all"
-        f" such samples {known.low:.1%} to {known.high:.1%}, at 95 %; another seed may lie"
-        f" elsewhere){': no better than guessing' if chance else ''}."
+        f"{after} {right:,} of {n:,} test samples are right, {_percent(training.test.metric)} (of"
+        f" all such samples {between}, at 95 %; another seed may lie elsewhere)"
+        f"{': no better than guessing' if chance else ''}."
     )
 
 
@@ -108,3 +109,7 @@ def _advice(training: Training, layers: Sequence[LayerUnits]) -> list[str]:
         f"They died in training: a learning rate below {training.config.lr:g} is the first thing to"
         " try."
     ]
+
+
+def _percent(share: float, digits: int = 1) -> str:
+    return f"{100 * share:.{digits}f} %"

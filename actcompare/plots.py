@@ -285,6 +285,10 @@ def terminal_course(course: Columns, metric: str, width: int, *, colour: bool) -
     drawn = []
     for title, names in _course_panels(course, metric).items():
         figure = _terminal_figure(width, colour, "epoch", title)
+        figure.origin = False
+        figure.set_x_limits(0, 1.05 * max(1, course["epoch"][-1]))
+        if title.startswith("units"):
+            figure.set_y_limits(0, 1.1 * max(1, *(max(course[name]) for name in names)))
         for k, name in enumerate(names):
             _terminal_line(figure, course["epoch"], course[name], _line_label(name), k, colour)
         drawn.append(f"{title}\n{figure.show(legend=True)}")

@@ -57,7 +57,9 @@ def bench_command(
     ] = ["float32"],  # noqa: B006
     size: Annotated[
         list[str] | None,
-        typer.Option(metavar="N", help="Elements: 4096, 1e6, 2^20. Repeatable.  [default: three]"),
+        typer.Option(
+            metavar="N", help="Elements: 4096, 1e6, 2^20. Repeatable.", show_default="three"
+        ),
     ] = None,
     shape: Annotated[
         list[str] | None, typer.Option(metavar="128x4096", help="A shape. Repeatable.")
@@ -73,7 +75,9 @@ def bench_command(
     hidden: Annotated[
         list[int] | None,
         typer.Option(
-            metavar="N", help="Width of SimpleNet for --pass step. Repeatable.  [default: 64, 1024]"
+            metavar="N",
+            help="Width of SimpleNet for --pass step. Repeatable.",
+            show_default="64, 1024",
         ),
     ] = None,
     mode: Annotated[
@@ -100,7 +104,8 @@ def bench_command(
         ),
     ] = ["normal"],  # noqa: B006
     threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Threads of torch.  [default: as torch has it]")
+        int | None,
+        typer.Option(metavar="N", help="Threads of torch.", show_default="as torch has it"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the inputs and of the order in rounds.")] = 0,
     time_limit: Annotated[float, typer.Option(help="Seconds for each case.")] = 1.5,

@@ -48,7 +48,9 @@ Dtype = Annotated[
 Device = Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Where to compute.")]
 OutputFormat = Annotated[
     Format | None,
-    typer.Option("--format", help="How to write the result.  [default: table, or as FILE ends]"),
+    typer.Option(
+        "--format", help="How to write the result.", show_default="table, or as FILE ends"
+    ),
 ]
 Output = Annotated[
     Path | None,

@@ -58,9 +58,11 @@ def write(
             tail = dict(more or {}) | ({"reading": reading} if reading else {})
             render.write_json(head, [columns], out, lambda: tail)
         else:
-            if intro:
-                fence = "```\n" if output_format is Format.markdown else ""
-                out.write(f"{fence}{intro}{fence}\n")
+            if intro and output_format is Format.markdown:
+                out.write(f"```\n{intro}```\n\n")
+            elif intro:
+                render.write_prose(intro, out)
+                out.write("\n")
             for i, grid in enumerate(grids):
                 out.write("\n" if i else "")
                 if output_format is Format.markdown:

@@ -16,7 +16,6 @@ from actcompare.cli.options import (
     MACHINE,
     Device,
     Dtype,
-    FailOn,
     Format,
     Output,
     OutputFormat,
@@ -60,21 +59,26 @@ def train_command(
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(metavar="classification|regression", help="[default: as the target looks]"),
+        typer.Option(
+            metavar="classification|regression",
+            help="What the target is.",
+            show_default="as the target looks",
+        ),
     ] = None,
     scale: Annotated[
         str | None,
         typer.Option(
             metavar="standard|unit|none",
             help="Inputs with mean 0 and deviation 1 each, or all over the largest, or as they are."
-            "  [default: standard; unit for pixels]",
+            "",
+            show_default="standard; unit for pixels",
         ),
     ] = None,
     input_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Inputs of --data random.  [default: 4]")
+        int | None, typer.Option(metavar="N", help="Inputs of --data random.", show_default="4")
     ] = None,
     output_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Outputs of --data random.  [default: 1]")
+        int | None, typer.Option(metavar="N", help="Outputs of --data random.", show_default="1")
     ] = None,
     hidden: Annotated[int, typer.Option(metavar="N", help="Units in a hidden layer.")] = 64,
     depth: Annotated[int, typer.Option(metavar="N", help="Hidden layers.")] = 1,
@@ -97,12 +101,12 @@ def train_command(
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate.  [default: 0.1 with sgd, 0.01 for a regression; else 0.003]"
+            help="Learning rate.", show_default="0.1 with sgd, 0.01 for a regression; else 0.003"
         ),
     ] = None,
-    momentum: Annotated[float | None, typer.Option(help="Of sgd.  [default: 0.9]")] = None,
+    momentum: Annotated[float | None, typer.Option(help="Of sgd.", show_default="0.9")] = None,
     weight_decay: Annotated[
-        float | None, typer.Option(help="As torch.optim's.  [default: 0; 0.01 with adamw]")
+        float | None, typer.Option(help="As torch.optim's.", show_default="0; 0.01 with adamw")
     ] = None,
     init: Annotated[
         str, typer.Option(metavar="default|kaiming|xavier", help="How weights start.")
@@ -111,7 +115,8 @@ def train_command(
     device: Device = "cpu",
     dtype: Dtype = "float32",
     threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Threads of torch.  [default: as torch has it]")
+        int | None,
+        typer.Option(metavar="N", help="Threads of torch.", show_default="as torch has it"),
     ] = None,
     track_on: Annotated[
         str, typer.Option(metavar="train|validation", help="Where units are watched.")
@@ -128,7 +133,14 @@ def train_command(
     log_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write TensorBoard events to DIR.")
     ] = None,
-    fail_on: FailOn = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Exit with 3 if COLUMN OP NUMBER holds, such as 'zero_dead_share>10%' in a layer,"
+            " or 'test_metric<0.9'. Repeatable.",
+        ),
+    ] = None,
     output_format: OutputFormat = None,
     output: Output = None,
     plot: Plot = False,
