@@ -1,7 +1,7 @@
 """A run in a folder: after each epoch one subfolder, complete or not there at all.
 
-`DIR/epoch-000030/` holds `run.json` (config, environment, data, history, and the hashes of the
-other two), `weights.pt` (a plain state dict) and `optimizer.pt`. It is written under another name
+`DIR/epoch-000030/` holds `run.json` (config, environment, data, history, and hashes of all),
+`weights.pt` (a plain state dict) and `optimizer.pt`. It is written under another name
 and renamed, and only then is its predecessor removed: whenever a process is killed, the newest
 subfolder is whole.
 """
@@ -132,7 +132,8 @@ class Folder:
                 part.mkdir()
                 tensors = {"weights.pt": checkpoint.weights, "optimizer.pt": checkpoint.optimizer}
                 hashes = {file: _write(part / file, state) for file, state in tensors.items()}
-                text = json.dumps(_described(checkpoint) | {"files": hashes}, indent=1)
+                content = _described(checkpoint) | {"files": hashes}
+                text = json.dumps(content | {"hash": _hash_of(content)}, indent=1)
                 (part / "run.json").write_text(text, encoding="utf-8")
                 part.rename(self.path / name)
             finally:
@@ -163,6 +164,8 @@ class Folder:
                     f"{newest} is of format {content['format_version']}, and this actcompare reads"
                     f" format {FORMAT_VERSION}: resume it with the actcompare that wrote it"
                 )
+            if content.pop("hash") != _hash_of(content):
+                raise ValueError("run.json is not what was written")
             return _checkpoint(
                 content,
                 {name: _read(newest / name, hash_) for name, hash_ in content["files"].items()},
@@ -199,6 +202,10 @@ def _read(path: Path, expected: str) -> dict[str, Tensor]:
         raise ValueError(f"{path.name} is not what was written")
     state: dict[str, Tensor] = torch.load(io.BytesIO(written), weights_only=True)
     return state
+
+
+def _hash_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _described(checkpoint: Checkpoint) -> dict[str, Any]:

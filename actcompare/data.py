@@ -160,6 +160,8 @@ def from_arrays(
         X, y = X[~missing], y[~missing]
     if len(y) == 0:
         raise ActcompareError(f"{name}: no sample has a target")
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise ActcompareError(f"{name}: the target holds infinities: take those samples out")
     said += _describe_missing(X, inputs)
     inferred, why = infer_task(y)
     task, why = (inferred, why) if task is None else (task, "as asked")
@@ -212,8 +214,6 @@ def _as_quantities(name: str, y: npt.NDArray[Any]) -> Array:
             f"{name}: the target holds texts, such as {str(y[0])!r}: --task classification learns"
             " them"
         ) from None
-    if not np.isfinite(quantities).all():
-        raise ActcompareError(f"{name}: the target holds infinities: take those samples out")
     if (quantities == quantities[0]).all():
         raise ActcompareError(f"{name}: every target is {y[0]}: nothing to learn")
     return quantities

@@ -18,8 +18,8 @@ from actcompare.errors import ActcompareError, MissingExtraError, UsageError, li
 from actcompare.memory import free_memory
 from actcompare.units import in_bytes
 
-COPIES = 4
-"""A table is held as read, as numbers, as split, and as tensors."""
+COPIES = 6
+"""A table is held as read, as numbers, as standardised (and on the way there), and as tensors."""
 MOST_TEXTS = 50
 """A text column with more distinct texts than this is left out."""
 _SAMPLE_ROWS = 1000

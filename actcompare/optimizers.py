@@ -65,8 +65,8 @@ Optimizer = SGD | Adam
 OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
-def make_optimizer(name: str, lr: float, momentum: float, weight_decay: float) -> Optimizer:
+def make_optimizer(name: str, lr: float, momentum: float | None, weight_decay: float) -> Optimizer:
     """The optimizer of that name, one of OPTIMIZERS."""
     if name == "sgd":
-        return SGD(lr, momentum, weight_decay)
+        return SGD(lr, momentum or 0.0, weight_decay)
     return Adam(lr, weight_decay, decoupled=name == "adamw")

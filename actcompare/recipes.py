@@ -113,7 +113,7 @@ def make_recipe(
         _check_choice("track_on", track_on, TRACKED)
     if momentum is not None and optimizer != "sgd":
         raise UsageError(f"momentum is for sgd; {optimizer} has its own")
-    momentum = (0.9 if optimizer == "sgd" else 0.0) if momentum is None else momentum
+    momentum = 0.9 if momentum is None and optimizer == "sgd" else momentum
     weight_decay = WEIGHT_DECAY[optimizer] if weight_decay is None else weight_decay
     for name, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
         if number is not None and not (math.isfinite(number) and number >= 0):

@@ -36,7 +36,8 @@ class TrainConfig:
     batch_size: int
     optimizer: str
     lr: float
-    momentum: float
+    momentum: float | None
+    """Of sgd; None with the others, which have their own."""
     weight_decay: float
     init: str
     seed: int

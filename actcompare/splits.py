@@ -117,10 +117,11 @@ def _scale(
     known = X[train]
     present = ~np.isnan(known)
     count = np.maximum(present.sum(axis=0), 1)
-    # Divided before it is summed, so that huge numbers do not overflow.
+    # Divided before it is summed or squared, so that huge numbers do not overflow.
     mean = np.where(present, known / count, 0).sum(axis=0)
-    away = np.where(present, known - mean, 0)
-    deviation = np.sqrt((away**2 / count).sum(axis=0))
+    away = np.abs(np.where(present, known - mean, 0))
+    largest = np.maximum(away.max(axis=0), np.finfo(np.float64).tiny)
+    deviation = largest * np.sqrt(((away / largest) ** 2).sum(axis=0) / count)
     constant = deviation <= 1e-12 * np.abs(mean)
     filled = np.where(np.isnan(X), mean, X)
     if scale == STANDARD:
