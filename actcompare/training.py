@@ -290,7 +290,8 @@ class Run:
             name: tensor if name == "steps" else tensor.to(device)
             for name, tensor in checkpoint.optimizer.items()
         }
-        self.history, self.diverged = list(checkpoint.history), checkpoint.diverged
+        self.data, self.diverged = checkpoint.data, checkpoint.diverged
+        self.history = list(checkpoint.history)
         self._good = self._learner.weights()
 
     def report(self) -> Training:
