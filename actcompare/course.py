@@ -60,7 +60,7 @@ def _score(training: Training) -> str:
 
 
 def _describe_layer(training: Training, layer: LayerUnits) -> str:
-    counts, name = layer.counts(), f"{layer.layer} ({layer.units} units)"
+    counts, name = layer.counts(), f"{layer.layer}, of {layer.units} units"
     told = [
         f"{counts[verdict]} {said}"
         for verdict, said in (
@@ -73,7 +73,7 @@ def _describe_layer(training: Training, layer: LayerUnits) -> str:
         if counts[verdict]
     ]
     if not told:
-        return f"In {name} no unit is dead, constant, dormant or saturated."
+        return f"{name}: none is dead, constant, dormant or saturated."
     first = next(
         (
             epoch.epoch
@@ -82,10 +82,10 @@ def _describe_layer(training: Training, layer: LayerUnits) -> str:
         ),
         None,
     )
-    since = "" if first is None else f", the first dead one seen after epoch {first}"
+    since = "" if first is None else f"; the first dead one was seen after epoch {first}"
     if first == 0:
-        since = ", some of them dead from the initialisation on"
-    return f"In {name} are {', '.join(told)}{since}."
+        since = "; some were dead from the initialisation on"
+    return f"{name}: {', '.join(told)}{since}."
 
 
 def _what_zeros_miss(layers: Sequence[LayerUnits]) -> list[str]:

@@ -119,7 +119,9 @@ def write_prose(text: str, out: TextIO) -> None:
 
     width = min(PROSE_WIDTH, shutil.get_terminal_size().columns) if out.isatty() else PROSE_WIDTH
     for paragraph in text.splitlines():
-        out.write(textwrap.fill(paragraph, width, subsequent_indent="  ") + "\n")
+        kept_together = paragraph.replace(" %", "\N{NO-BREAK SPACE}%")
+        filled = textwrap.fill(kept_together, width, subsequent_indent="  ", break_on_hyphens=False)
+        out.write(filled.replace("\N{NO-BREAK SPACE}%", " %") + "\n")
 
 
 # --- for machines --------------------------------------------------------------------------------

@@ -229,7 +229,11 @@ class Training:
         """What the data are and how they were prepared, on one line."""
         data, config = self.data, self.config
         train, validation, test = data.samples
-        what = f"{len(data.classes)} classes" if data.classes else f"{config.output_size} outputs"
+        what = (
+            f"{len(data.classes)} classes"
+            if data.classes
+            else f"{config.output_size} output{'s' * (config.output_size > 1)}"
+        )
         scaled = {
             "standard": "each input with mean 0 and deviation 1 in the training part",
             "unit": "inputs divided by the largest of the training part",

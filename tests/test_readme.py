@@ -35,17 +35,19 @@ def test_commands(command: str, shown: str) -> None:
 
 
 def test_the_python_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    evaluating, timing = re.findall(r"```python\n((?:.*\n)*?)```", TEXT)
+    evaluating, timing, training = re.findall(r"```python\n((?:.*\n)*?)```", TEXT)
     exec(evaluating, {})
     assert "0.126928" in capsys.readouterr().out
     exec(timing, {})
     assert "Estimate(value=" in capsys.readouterr().out
+    exec(training, {})
+    assert "hidden1" in capsys.readouterr().out
 
 
 def test_every_command_and_option_named_is_there() -> None:
     help_text = "".join(
         run_in_shell(f"actcompare {command} --help")
-        for command in ("", "eval", "table", "list", "bench")
+        for command in ("", "eval", "table", "list", "bench", "train")
     )
     for option in set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", TEXT)):
         assert option in help_text, option
@@ -54,7 +56,7 @@ def test_every_command_and_option_named_is_there() -> None:
 def test_it_is_whole() -> None:
     """Every section stands, and every row of a table follows its header."""
     headings = re.findall(r"^## (.*)$", TEXT, re.MULTILINE)
-    for word in ("SPEC", "eval", "table", "bench", "Formats", "Extras", "Development"):
+    for word in ("SPEC", "eval", "table", "bench", "train", "Formats", "Extras", "Development"):
         assert any(word in heading for heading in headings), word
     prose = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL)
     for block in re.findall(r"(?:^\|.*\n)+", prose, re.MULTILINE):
@@ -84,3 +86,14 @@ def cells(text: str, column: int | None) -> list[str]:
     """A column of the table in a text, or its titles."""
     rows = [line.strip("│ ").split("│") for line in text.splitlines() if line.startswith("│")]
     return [part.strip() for part in (rows[0] if column is None else [row[column] for row in rows])]
+
+
+def test_the_training_shown_is_a_real_one() -> None:
+    """All but the time: of 5 epochs the last digits may differ from machine to machine."""
+    ((command, shown),) = re.findall(r"```text\n\$ (actcompare train .*)\n((?:.*\n)*?)```", TEXT)
+    real = run_in_shell(command)
+    same = [re.sub(r".* in steps, .*\n", "", text) for text in (shown, real)]
+    assert NUMBER.sub("#", same[0]).split() == NUMBER.sub("#", same[1]).split()
+    for line in ("hidden1 │    64 │    0 -> 0 │       0 -> 64", "Counting zeros misses 64 units"):
+        assert line in shown
+        assert line in real

@@ -12,10 +12,18 @@ import pytest
 from bench_runs import CASE, benchmark
 from hypothesis import given
 from hypothesis import strategies as st
+from training_runs import layer, training
 
 from actcompare.changes import compare_runs
 from actcompare.errors import ActcompareError
-from actcompare.layouts import cost_grid, evaluation_grid, keep_ends
+from actcompare.layouts import (
+    cost_grid,
+    course_grid,
+    evaluation_grid,
+    keep_ends,
+    score_grid,
+    unit_grid,
+)
 from actcompare.render import (
     Columns,
     Grid,
@@ -27,6 +35,7 @@ from actcompare.render import (
     write_prose,
     write_table,
 )
+from actcompare.runs import by_column
 
 GOLDEN = Path(__file__).parent / "golden"
 NASTY = ["plain", "a,b", 'say "hi"', "line\nbreak", "pipe|d", "[bold]no markup[/]", "", "λ"]
@@ -218,3 +227,18 @@ def test_golden_costs() -> None:
     write_table(cost_grid(changes.columns(), run.environment.as_dict()), out)
     write_prose(changes.reading(), out)
     assert out.getvalue() == (GOLDEN / "costs.txt").read_text(encoding="utf-8")
+
+
+def test_golden_training() -> None:
+    dead = layer(zero_dead=range(3), gradient_dead=range(4), dormant=range(5))
+    run = training(dead, layer("hidden2", constant=[7]))
+    first = by_column([one.row() for one in run.history[0].layers])
+    out = io.StringIO()
+    for grid in (
+        score_grid(run.metrics(), run.data.samples),
+        unit_grid(first, run.columns()),
+        course_grid(run.course(), run.metric),
+    ):
+        write_table(grid, out)
+    write_prose(run.reading(), out)
+    assert out.getvalue() == (GOLDEN / "training.txt").read_text(encoding="utf-8")
