@@ -191,31 +191,34 @@ def killed(device: str, rounds: int) -> dict[str, Any]:  # noqa: ARG001
         silent(command, "--save", str(folder / "whole"))
         whole_s = time.perf_counter() - start
         whole = Folder.open(folder / "whole").load()
-        same, early = 0, 0
+        same = 0
+        at: list[int] = []
         moments = random.Random(0)
-        for i in range(25):
-            path = folder / str(i)
+        while len(at) < 25:
+            path = folder / str(len(at))
             process = subprocess.Popen(
                 [*command, "--save", str(path)],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            time.sleep(moments.uniform(0.3, 1.0) * whole_s)
+            time.sleep(moments.uniform(0.4, 1.0) * whole_s)
             process.send_signal(signal.SIGKILL)
-            process.wait()
-            begun = path.exists() and any(path.glob("epoch-*"))
-            if begun:
+            if process.wait() != -signal.SIGKILL:  # it was done before
+                shutil.rmtree(path)
+                continue
+            if path.exists() and any(path.glob("epoch-*")):
+                with Folder.open(path) as opened:
+                    at.append(opened.load().history[-1].epoch)
                 silent([*command[:4], "--quiet"], "--resume", str(path))
             else:
-                early += 1
+                at.append(-1)
                 silent(command, "--save", str(path))
             again = Folder.open(path).load()
-            same += all(
-                torch.equal(again.weights[k], whole.weights[k]) for k in whole.weights
-            ) and [strip(e) for e in again.history] == [strip(e) for e in whole.history]
+            equal = all(torch.equal(again.weights[k], whole.weights[k]) for k in whole.weights)
+            same += equal and [strip(e) for e in again.history] == [strip(e) for e in whole.history]
             shutil.rmtree(path)
-    print(f"killed 25 times, {early} before the first epoch was saved: {same} ended identical")
-    return {"killed": 25, "identical": same, "before_first_save": early}
+    print(f"killed 25 times, after the epochs {sorted(at)} of 150: {same} ended identical")
+    return {"killed": 25, "identical": same, "after_epoch": at}
 
 
 def strip(epoch: Any) -> Any:
