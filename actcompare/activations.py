@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from actcompare.errors import UsageError
+from actcompare.errors import ActcompareError, UsageError
 from actcompare.users import load_users_own
 
 if TYPE_CHECKING:
@@ -275,12 +275,15 @@ class Activation:
         """The function itself, its weights (if any) in `dtype` on `device`.
 
         Raises:
-            ActcompareError: a user's own function cannot be imported or made.
+            ActcompareError: it cannot be made, or a user's own cannot be imported.
         """
         import torch
 
         if self.entry is not None:
-            made: torch.nn.Module = getattr(torch.nn, self.entry.torch_class)(**self.parameters)
+            try:
+                made: torch.nn.Module = getattr(torch.nn, self.entry.torch_class)(**self.parameters)
+            except RuntimeError as error:  # a weight that no float32 holds
+                raise ActcompareError(f"{self.label} cannot be made: {error}") from error
             return made.eval().to(device, dtype)
         function = self.loaded().function
         assert function is not None

@@ -10,7 +10,13 @@ import torch
 
 from actcompare.activations import Specs, parse_all
 from actcompare.costs import BenchConfig, Benchmark
-from actcompare.environment import Environment, describe_environment, resolve_device, resolve_dtype
+from actcompare.environment import (
+    Environment,
+    check_threads,
+    describe_environment,
+    resolve_device,
+    resolve_dtype,
+)
 from actcompare.errors import UsageError
 from actcompare.measuring import Progress, measure
 from actcompare.memory import can_keep_warm, free_memory
@@ -93,8 +99,7 @@ def bench(
         raise UsageError(f"the margin must be 0 or more, not {margin}")
     if not 0 <= seed < 2**63:
         raise UsageError(f"the seed must be from 0 to 2^63 - 1, not {seed}")
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads must be 1 or more, not {threads}")
+    check_threads(threads)
     parsed = [activation.loaded() for activation in parse_all(activations)]
     given = {"mode": mode, "cache": cache, "memory": memory, "layout": layout, "input": input}
     conditions = {name: _choices(name, values) for name, values in given.items()}

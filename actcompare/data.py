@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from actcompare.errors import ActcompareError, MissingExtraError, UsageError, listed
+from actcompare.memory import free_memory
+from actcompare.units import in_bytes
 
 Array = npt.NDArray[np.float64]
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 TASKS = (CLASSIFICATION, REGRESSION)
+COPIES = 6
+"""Data are held as read, as numbers, as scaled (and on the way there), and as tensors."""
 MOST_CLASSES = 20
 """Whole numbers with more distinct values than this are taken for quantities."""
 RANDOM_SAMPLES = 1000
@@ -138,7 +143,7 @@ def from_arrays(
     Raises:
         ActcompareError: the arrays do not fit each other, or cannot be learned from.
     """
-    X, y, said = np.asarray(X), np.asarray(y), list(notes)
+    X, y, said = np.asarray(X), np.atleast_1d(np.asarray(y)), list(notes)
     for label, array in (("X", X), ("y", y)):
         if array.dtype.kind not in ("fiub" if label == "X" else "fiubUSO"):
             raise ActcompareError(f"{name}: {label} holds {array.dtype}, not real numbers")
@@ -146,7 +151,7 @@ def from_arrays(
         raise ActcompareError(f"{name}: X of shape {X.shape} is not (sample, input)")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if len(X) != len(y) or y.ndim not in (1, 2):
+    if len(X) != len(y) or y.ndim > 2 or y.size == 0:
         raise ActcompareError(f"{name}: X of shape {X.shape} does not fit y of shape {y.shape}")
     if X.ndim > 2:
         said.append(f"X of shape {X.shape} is taken as {X[0].size:,} inputs a sample, in one unit")
@@ -197,9 +202,10 @@ def _as_classes(name: str, y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], tuple
     if len(values) < 2:
         raise ActcompareError(f"{name}: every target is {values[0]}: nothing to learn")
     if len(values) > max(2, len(y) // 2):
+        text = y.dtype.kind == "U"
+        cure = "is it the right column?" if text else "--task regression fits a quantity"
         raise ActcompareError(
-            f"{name}: {len(values):,} classes in {len(y):,} samples are too many to learn:"
-            " --task regression learns a quantity"
+            f"{name}: {len(values):,} classes in {len(y):,} samples are too many to learn: {cure}"
         )
     whole = values.dtype.kind == "f" and bool((values == np.round(values)).all())
     labels = values.astype(np.int64) if whole else values
@@ -270,12 +276,31 @@ def _from_sklearn(source: str, task: str | None) -> Dataset:
     return from_arrays(source, bunch.data, bunch.target, task, names, same_unit=name == "digits")
 
 
+def check_memory(name: object, held: float) -> None:
+    """Check, before it is read or made, that a data set fits into memory.
+
+    Args:
+        name: what to call it.
+        held: bytes of its numbers as float64.
+
+    Raises:
+        ActcompareError: it does not.
+    """
+    need, free = held * COPIES, free_memory(torch.device("cpu"))
+    if need > 0.9 * free:
+        raise ActcompareError(
+            f"{name} would take about {in_bytes(need)} in memory, where {in_bytes(free)} are free:"
+            f" take a part of its rows or columns ({90 * free / need:.2g} % would fit)"
+        )
+
+
 def _random(input_size: int, output_size: int, task: str | None, seed: int) -> Dataset:
     """Inputs of N(0,1), targets tanh of random sums of them, with a tenth of noise."""
     if task == CLASSIFICATION:
         raise UsageError("--data random is a regression: leave out --task")
     if input_size < 1 or output_size < 1:
         raise UsageError("--input-size and --output-size must be at least 1")
+    check_memory("random", 8.0 * RANDOM_SAMPLES * (input_size + output_size))
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((RANDOM_SAMPLES, input_size))
     clean = np.tanh(X @ rng.standard_normal((input_size, output_size)))

@@ -6,20 +6,15 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 
-from actcompare.data import Dataset, from_arrays
+from actcompare.data import COPIES, Dataset, check_memory, from_arrays
 from actcompare.errors import ActcompareError, MissingExtraError, UsageError, listed
-from actcompare.memory import free_memory
-from actcompare.units import in_bytes
 
-COPIES = 6
-"""A table is held as read, as numbers, as standardised (and on the way there), and as tensors."""
 MOST_TEXTS = 50
 """A text column with more distinct texts than this is left out."""
 _SAMPLE_ROWS = 1000
@@ -53,7 +48,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
             some = pd.read_csv(path, nrows=_SAMPLE_ROWS, **how)
             text_bytes = len(some.to_csv(index=False)) + 1
             rows = path.stat().st_size / text_bytes * max(1, len(some))
-            _check_memory(path, rows * _bytes_per_row(some))
+            check_memory(path, rows * _bytes_per_row(some))
         # low_memory would read a column in pieces, of types that differ from piece to piece.
         frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **how)
         return frame
@@ -67,9 +62,11 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _bytes_per_row(some: pd.DataFrame) -> float:
+    """What a row holds; texts are held once, numbers in all the copies that are reckoned with."""
     held = some.memory_usage(deep=True, index=False)
-    texts = [name for name, dtype in some.dtypes.items() if dtype.kind not in "fiub"]
-    return float(held.sum() / max(1, len(some)) + 8 * (len(held) - len(texts)) * (COPIES - 1))
+    is_number = [dtype.kind in "fiub" for dtype in some.dtypes]
+    numbers = float(held[is_number].sum())
+    return (numbers + (float(held.sum()) - numbers) / COPIES) / max(1, len(some))
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -80,7 +77,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             rows, columns = file.metadata.num_rows, file.metadata.num_columns
-            _check_memory(path, 8.0 * rows * columns * COPIES)
+            check_memory(path, 8.0 * rows * columns)
             return file.read().to_pandas()  # type: ignore[no-any-return]
     except (pyarrow.ArrowException, ValueError) as error:
         raise ActcompareError(f"{path} is not a Parquet file, or is damaged") from error
@@ -101,6 +98,9 @@ def from_frame(
         raise UsageError(
             f"{name} has the columns {listed(columns)}: choose what to learn with --target"
         )
+    twice = sorted({column for column in columns if columns.count(column) > 1} - {target})
+    if twice:
+        raise ActcompareError(f"{name} has several columns named {twice[0]!r}: rename them")
     if columns.count(target) != 1:
         has = "has no column" if target not in columns else "has several columns named"
         raise UsageError(f"{name} {has} {target!r}: it has {listed(columns)}")
@@ -125,9 +125,12 @@ def from_frame(
     if not inputs:
         raise ActcompareError(f"{name}: no column is left to learn {target!r} from")
     y = frame[target]
-    if pd.api.types.is_numeric_dtype(y.dtype) and y.dtype.kind not in "fiub":
-        y = y.astype(np.float64)  # pandas' own numbers, which may be missing
-    values = y.to_numpy() if y.dtype.kind in "fiub" else _texts(y)
+    if not pd.api.types.is_numeric_dtype(y.dtype):
+        values: npt.NDArray[Any] = _texts(y)
+    elif isinstance(y.dtype, np.dtype):
+        values = y.to_numpy()
+    else:  # pandas' own numbers, which may be missing
+        values = y.to_numpy(dtype=np.float64, na_value=np.nan)
     return from_arrays(name, np.column_stack(arrays), values, task, inputs, notes)
 
 
@@ -181,8 +184,7 @@ def read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
                     f"{path} has the arrays {listed(list(members))}: save it as"
                     " numpy.savez(FILE, X=inputs, y=targets)"
                 )
-            with archive.open(members["X"]) as stream:
-                _check_memory(path, 8.0 * _count(stream) * COPIES)
+            check_memory(path, 8.0 * sum(_count(archive, members[name]) for name in ("X", "y")))
         with np.load(path, allow_pickle=False) as arrays:
             return arrays["X"], arrays["y"]
     except OSError as error:
@@ -201,19 +203,11 @@ def read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         raise ActcompareError(f"{path} is not an .npz file of numbers, or {what}") from error
 
 
-def _count(stream: IO[bytes]) -> int:
+def _count(archive: zipfile.ZipFile, member: str) -> int:
     """How many numbers an .npy array announces."""
-    version = np.lib.format.read_magic(stream)
-    old = version == (1, 0)
-    read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-    shape, _, _ = read(stream)
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        old = version == (1, 0)
+        read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+        shape, _, _ = read(stream)
     return math.prod(shape)
-
-
-def _check_memory(path: Path, need: float) -> None:
-    free = free_memory(torch.device("cpu"))
-    if need > 0.9 * free:
-        raise ActcompareError(
-            f"{path} would take about {in_bytes(int(need))} in memory, where {in_bytes(free)} are"
-            f" free: take a part of its rows or columns ({0.9 * free / need:.0%} would fit)"
-        )

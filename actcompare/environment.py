@@ -19,6 +19,7 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,16 @@ def what_differs(old: Environment, new: Environment) -> str:
         if getattr(old, name) != getattr(new, name)
     ]
     return ", ".join(changes)
+
+
+def check_threads(threads: int | None) -> None:
+    """Check that torch can be asked for so many threads.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"threads must be from 1 to {MOST_THREADS}, not {threads}")
 
 
 def load_cautions(threads: int) -> list[str]:

@@ -15,7 +15,7 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
 }
-_GRAMMAR = re.compile(r"\s*([A-Za-z]\w*)\s*(>=|<=|>|<)\s*([^\s%]+)\s*(%?)\s*")
+_GRAMMAR = re.compile(r"\s*([A-Za-z]\w*)\s*(>=|<=|>|<)\s*([^\s%_]+)\s*(%?)\s*")
 SLOWER = "slower"
 
 
@@ -48,6 +48,7 @@ def parse_gate(text: str, columns: Sequence[str]) -> Gate:
     Raises:
         UsageError: it cannot be read, or there is no such column of numbers.
     """
+    known = [*columns, SLOWER] if "ratio_low" in columns else list(columns)
     found = _GRAMMAR.fullmatch(text)
     try:
         if not found:
@@ -57,10 +58,10 @@ def parse_gate(text: str, columns: Sequence[str]) -> Gate:
         if math.isnan(bound):
             raise ValueError
     except ValueError:
+        example = "slower>3%" if SLOWER in known else f"{columns[0]}>10%"
         raise UsageError(
-            f"--fail-on {text!r}: write COLUMN OP NUMBER with >, >=, < or <=, such as 'slower>3%'"
+            f"--fail-on {text!r}: write COLUMN OP NUMBER with >, >=, < or <=, such as '{example}'"
         ) from None
-    known = [*columns, SLOWER] if "ratio_low" in columns else list(columns)
     if column not in known:
         raise UsageError(f"--fail-on {text!r}: no column {column}; there are {', '.join(known)}")
     if column == SLOWER and sign.startswith("<"):

@@ -378,10 +378,3 @@ def course_grid(course: Columns, metric: str) -> Grid:
 
 
 _SCORES = ("train_loss", "validation_loss", "validation_metric")
-
-
-def layer_name(columns: Columns, i: int) -> str:
-    """One hidden layer on one line: the units that each verdict holds for."""
-    counts = [f"{columns[name][i]} {said}" for name, said in _VERDICTS.items() if columns[name][i]]
-    said = ", ".join(counts) or "none dead"
-    return f"{columns['layer'][i]}, of {columns['units'][i]} units: {said}"

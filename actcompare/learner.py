@@ -103,7 +103,9 @@ class Learner:
         total = [torch.zeros_like(p) for p in wanted]
         for chunk in part.chunks(self._rows()):
             loss = self._loss(self.net(chunk.X), chunk.y, "sum")
-            for sum_, g in zip(total, torch.autograd.grad(loss, wanted), strict=True):
+            for sum_, g in zip(
+                total, torch.autograd.grad(loss, wanted, materialize_grads=True), strict=True
+            ):
                 sum_ += g
         count = len(part) if self.task == CLASSIFICATION else part.y.numel()
         norms = iter([float(g.float().norm()) / count for g in total])

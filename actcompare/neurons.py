@@ -168,6 +168,8 @@ def slopes(function: torch.nn.Module, z: Tensor) -> tuple[Tensor, Tensor]:
     z = z.detach().requires_grad_()
     with torch.enable_grad():
         a = function(z)
+        if not a.requires_grad:  # no gradient passes, as autograd sees it
+            return a, torch.zeros_like(a)
         # A product with ones: grad_outputs would import sympy, a plain sum would hand the function
         # a gradient without strides, which some take a slow path for.
         (slope,) = torch.autograd.grad(torch.dot(a.flatten(), torch.ones_like(a).flatten()), z)

@@ -1,6 +1,5 @@
 """What to train and how: every setting checked, the data loaded, the activations read."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,7 @@ import torch
 
 from actcompare.activations import Activation, Specs, parse_all
 from actcompare.data import CLASSIFICATION, REGRESSION, TASKS, Dataset, Source, load_data
-from actcompare.environment import resolve_device, resolve_dtype
+from actcompare.environment import check_threads, resolve_device, resolve_dtype
 from actcompare.errors import UsageError
 from actcompare.nets import INITS
 from actcompare.optimizers import OPTIMIZERS
@@ -32,6 +31,11 @@ class Recipe:
     dataset: Dataset
     activation: Activation
     output_activation: Activation | None
+
+    def users_own(self) -> list[Activation]:
+        """Those of the activations that are not of the catalogue."""
+        both = (self.activation, self.output_activation)
+        return [a for a in both if a is not None and a.entry is None]
 
 
 def make_recipe(
@@ -93,7 +97,9 @@ def make_recipe(
     chosen = parse_all(activation)
     if len(chosen) != 1:
         raise UsageError(f"train takes one activation, not {len(chosen)}")
-    outer = parse_all(output_activation)[0] if output_activation is not None else None
+    outer = parse_all(output_activation) if output_activation is not None else [None]
+    if len(outer) != 1:
+        raise UsageError(f"output-act takes one activation, not {len(outer)}")
     for name, value in (("hidden", hidden), ("depth", depth), ("batch_size", batch_size)):
         if value < 1:
             raise UsageError(f"{_option(name)} must be at least 1, not {value}")
@@ -101,8 +107,7 @@ def make_recipe(
         raise UsageError(f"epochs must be 0 or more, not {epochs}")
     if seed < 0:
         raise UsageError(f"seed must be 0 or more, not {seed}")
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads must be 1 or more, not {threads}")
+    check_threads(threads)
     _check_choice("optimizer", optimizer, OPTIMIZERS)
     _check_choice("init", init, INITS)
     if task is not None:
@@ -115,22 +120,22 @@ def make_recipe(
         raise UsageError(f"momentum is for sgd; {optimizer} has its own")
     momentum = 0.9 if momentum is None and optimizer == "sgd" else momentum
     weight_decay = WEIGHT_DECAY[optimizer] if weight_decay is None else weight_decay
-    for name, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-        if number is not None and not (math.isfinite(number) and number >= 0):
-            raise UsageError(f"{_option(name)} must be finite and not negative, not {number}")
     if not isinstance(data, str) or data != "random":
         for name, size in (("input_size", input_size), ("output_size", output_size)):
             if size is not None:
                 raise UsageError(f"{_option(name)} is for --data random; other data have their own")
-    where, (dtype, _) = resolve_device(device), resolve_dtype(dtype)
+    where, (dtype, kind) = resolve_device(device), resolve_dtype(dtype)
+    for name, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
+        if number is not None and not 0 <= number <= torch.finfo(kind).max:
+            raise UsageError(f"{_option(name)} must be 0 or more and within {dtype}, not {number}")
     if where.type == "mps" and dtype == "float64":
         raise UsageError("device mps has no float64")
     dataset = load_data(
         data,
         target=target,
         task=task,
-        input_size=input_size or 4,
-        output_size=output_size or 1,
+        input_size=4 if input_size is None else input_size,
+        output_size=1 if output_size is None else output_size,
         seed=seed,
     )
     config = TrainConfig(
@@ -143,7 +148,7 @@ def make_recipe(
         output_size=dataset.outputs,
         hidden=hidden,
         depth=depth,
-        output_activation=outer.label if outer else None,
+        output_activation=outer[0].label if outer[0] else None,
         epochs=epochs,
         batch_size=batch_size,
         optimizer=optimizer,
@@ -157,7 +162,7 @@ def make_recipe(
         threads=threads or torch.get_num_threads(),
         track_on=track_on,
     )
-    return Recipe(config, dataset, chosen[0], outer)
+    return Recipe(config, dataset, chosen[0], outer[0])
 
 
 def _option(name: str) -> str:

@@ -223,6 +223,8 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         ActcompareError: the file or standard output cannot be written.
     """
     if path is None or str(path) == "-":
+        if sys.stdout is None:
+            raise ActcompareError("standard output is closed: --output FILE writes to a file")
         try:
             if isinstance(sys.stdout, io.TextIOWrapper):
                 sys.stdout.reconfigure(errors="backslashreplace")

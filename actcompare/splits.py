@@ -75,11 +75,10 @@ def split(
     X, constant = _scale(dataset.X, rows[0], scale)
     y = dataset.y
     if not stratified:
-        known = y[rows[0]]
-        spread = known.std(axis=0)
-        if not np.all(spread):
+        mean, deviation, constant_targets = _moments(y[rows[0]])
+        if constant_targets.any():
             raise ActcompareError(f"{dataset.name}: the target is constant in the training part")
-        y = (y - known.mean(axis=0) * centred_targets) / spread
+        y = (y - mean * centred_targets) / deviation
     targets = torch.from_numpy(y)
     targets = targets.to(device) if stratified else targets.to(device, dtype)
     inputs = torch.from_numpy(X).to(device, dtype)
@@ -114,7 +113,18 @@ def _scale(
     X: Array, train: npt.NDArray[np.int64], scale: str
 ) -> tuple[Array, npt.NDArray[np.int64]]:
     """The inputs as a net gets them, and which are constant in the training part."""
-    known = X[train]
+    mean, deviation, constant = _moments(X[train])
+    filled = np.where(np.isnan(X), mean, X)
+    if scale == STANDARD:
+        filled = (filled - mean) / np.where(constant, 1, deviation)
+        filled[:, constant] = 0  # a value that training never saw would be huge
+    elif scale == UNIT:
+        filled = filled / (np.abs(filled[train]).max() or 1)
+    return filled, np.flatnonzero(constant)
+
+
+def _moments(known: Array) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
+    """Mean and standard deviation of each column, NaN aside, and which columns are constant."""
     present = ~np.isnan(known)
     count = np.maximum(present.sum(axis=0), 1)
     # Divided before it is summed or squared, so that huge numbers do not overflow.
@@ -122,11 +132,4 @@ def _scale(
     away = np.abs(np.where(present, known - mean, 0))
     largest = np.maximum(away.max(axis=0), np.finfo(np.float64).tiny)
     deviation = largest * np.sqrt(((away / largest) ** 2).sum(axis=0) / count)
-    constant = deviation <= 1e-12 * np.abs(mean)
-    filled = np.where(np.isnan(X), mean, X)
-    if scale == STANDARD:
-        filled = (filled - mean) / np.where(constant, 1, deviation)
-        filled[:, constant] = 0  # a value that training never saw would be huge
-    elif scale == UNIT:
-        filled = filled / (np.abs(np.where(present, known, 0)).max() or 1)
-    return filled, np.flatnonzero(constant)
+    return mean, deviation, deviation <= 1e-12 * np.abs(mean)

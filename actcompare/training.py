@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from actcompare.activations import Specs
+from actcompare.activations import Activation, Specs
 from actcompare.checkpoints import Checkpoint, Folder
 from actcompare.data import Source
-from actcompare.derivatives import build_elementwise
+from actcompare.derivatives import Function, build_elementwise, differentiate
 from actcompare.environment import describe_environment, resolve_device, resolve_dtype
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.learner import Learner, batch_order
@@ -156,7 +156,7 @@ class Run:
                 f" training part: {sizes[0]:,} is the most"
             )
         _check_memory(config, free_memory(device))
-        self._users_own = recipe.activation.entry is None
+        self._labels = " or ".join(a.label for a in recipe.users_own())
         self._learner = Learner(
             _make_net(recipe, dtype, device),
             config.task,
@@ -217,7 +217,8 @@ class Run:
             return
         if number == 0:
             raise ActcompareError(
-                f"{self.config.activation} gives a loss of {score.loss} before any training"
+                f"the net with {self.config.activation} gives a loss of {score.loss} before any"
+                " training"
             )
         step = int(broken[0])
         self.diverged = Divergence(number, step + 1, float(losses[step]))
@@ -254,12 +255,14 @@ class Run:
         try:
             with _seeded(self.config, epoch):
                 yield
-        except ActcompareError:
+        except (ActcompareError, MemoryError):
             raise
-        except Exception as error:
-            if not self._users_own:
+        except (Exception, SystemExit) as error:
+            if "allocate memory" in str(error) or "out of memory" in str(error):
+                raise MemoryError from error
+            if not self._labels:
                 raise
-            raise ActcompareError(f"{self.config.activation} fails: {describe(error)}") from error
+            raise ActcompareError(f"{self._labels} fails: {describe(error)}") from error
         finally:
             torch.set_num_threads(threads)
 
@@ -332,8 +335,8 @@ def _seeded(config: TrainConfig, epoch: int) -> Iterator[None]:
 def _make_net(recipe: Recipe, dtype: torch.dtype, device: torch.device) -> SimpleNet:
     """The net with the weights of its seed, which do not depend on activation, dtype or device."""
     config, outer = recipe.config, recipe.output_activation
-    function = build_elementwise(recipe.activation, dtype, device)
-    out = build_elementwise(outer, dtype, device) if outer else None
+    function = _build(recipe.activation, dtype, device)
+    out = _build(outer, dtype, device) if outer else None
     with _seeded(config, 0), torch.device("cpu"):
         net = SimpleNet(
             config.input_size,
@@ -345,6 +348,14 @@ def _make_net(recipe: Recipe, dtype: torch.dtype, device: torch.device) -> Simpl
         )
         initialise(net, config.init)
     return net.to(device, dtype)
+
+
+def _build(activation: Activation, dtype: torch.dtype, device: torch.device) -> Function:
+    """The function, once it is known to work and to have a derivative."""
+    function = build_elementwise(activation, dtype, device)
+    some = torch.linspace(-3, 3, 64, dtype=dtype, device=device)
+    differentiate(function, some, activation.label, 1)
+    return function
 
 
 def _check_memory(config: TrainConfig, free: int) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from actcompare import UsageError, datafiles
+from actcompare import UsageError, data, datafiles
 from actcompare.data import CLASSIFICATION, REGRESSION, from_arrays, load_data
 from actcompare.errors import ActcompareError
 
@@ -75,6 +75,8 @@ def test_the_task_can_be_said() -> None:
         (np.zeros((30, 2)), np.array(["a"] * 30), "every target is a: nothing to learn"),
         (np.zeros((30, 2)), np.full(30, 1.5), "every target is 1.5"),
         (np.zeros((30, 2)), np.full(30, np.nan), "no sample has a target"),
+        (np.zeros((30, 2)), np.array(3.0), "does not fit"),
+        (np.zeros((30, 2)), np.zeros((30, 0)), "does not fit"),
         (np.zeros((30, 2)), np.arange(29.0), "does not fit"),
         (np.zeros(30), np.arange(30.0), "is not \\(sample, input\\)"),
         (np.zeros((0, 2)), np.zeros(0), "is not \\(sample, input\\)"),
@@ -182,6 +184,7 @@ def test_python_objects_are_never_unpickled() -> None:
         ("t.parquet", b"no parquet", "y", "is not a Parquet file"),
         ("t.npz", b"no zip", None, "is not an .npz file"),
         ("t.npz", b"no zip", "y", "--target names a column of a table"),
+        ("t.csv", b"a;b;y\n1;2;3\n", "y", "has no column 'y': it has a;b;y"),
         ("t.xls", b"", None, "name digits, sklearn:breast_cancer"),
     ],
 )
@@ -189,6 +192,28 @@ def test_bad_files(name: str, content: bytes, target: str | None, message: str) 
     Path(name).write_bytes(content)
     with pytest.raises(ActcompareError, match=message):
         load_data(name, target=target)
+
+
+def test_pandas_own_numbers_as_targets() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=40)})
+    frame["truth"] = pd.array([True, False, None, True] * 10, dtype="boolean")
+    frame["whole"] = pd.array([1, 2, None, 2] * 10, dtype="Int64")
+    frame.to_parquet("t.parquet")
+    for target, classes in (("truth", ("0", "1")), ("whole", ("1", "2"))):
+        dataset = load_data("t.parquet", target=target)
+        assert dataset.classes == classes
+        assert len(dataset.X) == 30
+
+
+def test_columns_of_one_name_are_refused() -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    numbers = pa.array([1.0, 2.0])
+    pyarrow.parquet.write_table(pa.table([numbers] * 3, names=["a", "a", "y"]), "t.parquet")
+    with pytest.raises(ActcompareError, match="several columns named 'a'"):
+        load_data("t.parquet", target="y")
 
 
 def test_npz_without_its_arrays() -> None:
@@ -201,7 +226,7 @@ def test_what_does_not_fit_is_refused_before_it_is_read(monkeypatch: pytest.Monk
     FRAME[["size", "kind"]].to_csv("t.csv", index=False)
     FRAME[["size", "kind"]].to_parquet("t.parquet")
     np.savez("t.npz", X=np.zeros((30, 20)), y=np.arange(30))
-    monkeypatch.setattr(datafiles, "free_memory", lambda _: 100)
+    monkeypatch.setattr(data, "free_memory", lambda _: 100)
     for name in ("t.csv", "t.parquet", "t.npz"):
         with pytest.raises(ActcompareError, match="in memory, where 100 B are free"):
             load_data(name, target=None if name == "t.npz" else "kind")

@@ -89,8 +89,9 @@ def test_a_positive_target_stays_positive() -> None:
 
 def test_huge_numbers_do_not_overflow() -> None:
     X = np.random.default_rng(0).normal(size=(100, 2)) * 1e307
-    parts = split(from_arrays("table", X, np.arange(100.0)), 0, torch.float64, CPU)
+    parts = split(from_arrays("table", X, 1e306 * np.arange(100.0)), 0, torch.float64, CPU)
     assert bool(parts.train.X.isfinite().all())
+    assert float(parts.train.y.std(correction=0)) == pytest.approx(1)
 
 
 def test_too_few_samples() -> None:

@@ -75,10 +75,10 @@ def test_unwatched(run: Run) -> None:
     [
         ("test_metric<0.1", 0, ""),
         ("test_metric<0.999", 3, "failed on test_metric<0.999: it is 0."),
-        ("dormant_share>=0%", 3, "failed on dormant_share>=0%: hidden1, of 8 units"),
+        ("dormant_share>=0%", 3, "in hidden1, of 8 units"),
         ("zero_dead_share>99%", 0, ""),
         ("diverged>0", 0, ""),
-        ("nonsense", 2, "write COLUMN OP NUMBER"),
+        ("nonsense", 2, "such as 'train_loss>10%'"),
         ("accuracy<0.9", 2, "no column accuracy"),
     ],
 )
@@ -247,11 +247,21 @@ def test_killed_and_resumed(number: signal.Signals) -> None:
         (["--act", "relu", "--act", "gelu"], 2, "takes one activation"),
         (["--batch-size", "2000"], 1, "1,259 is the most"),
         (["--hidden", "0"], 2, "hidden must be at least 1"),
-        (["--lr", "nan"], 2, "lr must be finite"),
+        (["--lr", "nan"], 2, "lr must be 0 or more"),
         (["--data", "nowhere.csv", "--target", "y"], 1, "cannot read nowhere.csv"),
         (["--data", "digits", "--target", "y"], 2, "has its own target"),
         (["--plot-file", "x.txt"], 2, "must end in"),
         (["--threads", "0"], 2, "threads must be"),
+        (["--threads", "9223372036854775807"], 2, "threads must be"),
+        (["--lr", "1e39"], 2, "within float32, not 1e+39"),
+        (["--act", "softplus:beta=1e308"], 1, "softplus:beta=1e+308 fails on float32"),
+        (["--act", "prelu:init=1e300"], 1, "cannot be made"),
+        (["--output-act", "all"], 2, "output-act takes one activation"),
+        (["--data", "random", "--input-size", "0"], 2, "must be at least 1"),
+        (["--data", "random", "--input-size", "9" * 30], 1, "in memory, where"),
+        (["--hidden", "9" * 30], 1, "choose a smaller --hidden"),
+        (["--output", "no/x.json"], 1, "there is no folder no"),
+        (["--save", "nowhere.py\n/x"], 1, "cannot write nowhere.py /x"),
         (["--log-dir", "nowhere.py/x"], 1, "cannot write"),
     ],
 )
@@ -272,7 +282,6 @@ def test_one_line_and_the_right_code(
     [
         ("raise ValueError('by design')", "by design"),
         ("return x.sum()", "not elementwise"),
-        ("return x.detach()", "does not require grad"),
         ("return x.add_(1)", "in-place"),
     ],
 )
@@ -284,6 +293,34 @@ def test_functions_that_cannot_be_trained(run: Run, body: str, message: str) -> 
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
     assert "defect" not in done.stderr
+
+
+def test_what_no_gradient_passes_is_gradient_dead(run: Run) -> None:
+    Path("mine.py").write_text("def f(x):\n    return x.detach()\n", encoding="utf-8")
+    (row,) = json.loads(run(*QUICK, "--act", "mine.py:f", "--format", "json").stdout)["rows"]
+    assert (row["zero_dead"], row["gradient_zero"]) == (0, 8)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "if x.dim() == 1: return x.relu()\n    raise SystemExit(5)",
+        "return x if x.dim() == 1 else x.sum(1)",
+        "return x.detach()",
+    ],
+)
+def test_outputs_that_cannot_be_trained(run: Run, body: str) -> None:
+    Path("mine.py").write_text(f"def f(x):\n    {body}\n", encoding="utf-8")
+    done = run(*QUICK, "--output-act", "mine.py:f")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: mine.py:f fails: ")
+
+
+def test_a_gate_on_units_that_nobody_watched(run: Run) -> None:
+    run(*QUICK, "--no-track", "--save", "run")
+    done = run("train", "--resume", "run", "--fail-on", "zero_dead>0")
+    assert done.exit_code == 2
+    assert "did not watch its units" in done.stderr
 
 
 def test_what_a_function_prints_is_talk(run: Run) -> None:

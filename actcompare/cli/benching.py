@@ -25,7 +25,14 @@ from actcompare.cli.options import (
     Quiet,
     choose_format,
 )
-from actcompare.cli.results import check_plots, check_writable, heading, prints_aside, write
+from actcompare.cli.results import (
+    check_output,
+    check_plots,
+    check_writable,
+    heading,
+    prints_aside,
+    write,
+)
 from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.render import open_output
 
@@ -136,6 +143,7 @@ def bench_command(
     output_format = choose_format(output_format, output)
     aside = sys.stderr if output_format in MACHINE else sys.stdout
     check_plots(plot_file, aside if plot else None)
+    check_output(output)
     from actcompare.costs import NUMBERS
     from actcompare.gates import parse_gate
     from actcompare.saved import load as load_saved

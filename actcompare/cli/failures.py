@@ -49,7 +49,7 @@ class ErrorLines(TyperGroup):
         except ActcompareError as error:
             if debug:
                 raise
-            typer.echo(f"error: {error}", err=True)
+            typer.echo("error: " + " ".join(str(error).splitlines()), err=True)
             code = error.exit_code
         except OSError as error:
             if debug:
@@ -57,7 +57,7 @@ class ErrorLines(TyperGroup):
             typer.echo(f"error: {error.strerror or error}", err=True)
             code = 1
         except MemoryError:
-            typer.echo("error: not enough memory for this; try fewer points at a time", err=True)
+            typer.echo("error: not enough memory for this; try less at a time", err=True)
             code = 1
         except Exception as error:
             if debug:

@@ -87,6 +87,17 @@ def check_plots(plot_file: Path | None, terminal: TextIO | None) -> None:
             check_terminal(terminal.encoding)
 
 
+def check_output(output: Path | None) -> None:
+    """Check, before anything is computed, that --output can be written.
+
+    Raises:
+        ActcompareError: it cannot.
+    """
+    special = output is not None and output.exists() and not (output.is_file() or output.is_dir())
+    if output is not None and str(output) != "-" and not special:
+        check_writable(output)
+
+
 def check_writable(path: Path) -> None:
     """Check, before anything is computed, that a file can be written there.
 

@@ -25,7 +25,7 @@ from actcompare.cli.options import (
     choose_format,
     complete_spec,
 )
-from actcompare.cli.results import check_plots, heading, prints_aside, write
+from actcompare.cli.results import check_output, check_plots, heading, prints_aside, write
 from actcompare.errors import ActcompareError, Terminated, UsageError
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ def train_command(
     output_format = choose_format(output_format, output)
     aside = sys.stderr if output_format in MACHINE else sys.stdout
     check_plots(plot_file, aside if plot else None)
+    check_output(output)
     from actcompare.gates import parse_gate
     from actcompare.runs import LAYER_NUMBERS, RUN_NUMBERS
 
@@ -361,15 +362,18 @@ def _draw(training: "Training", terminal: TextIO | None, plot_file: Path | None)
 def _trips(gates: "list[Gate]", training: "Training") -> bool:
     """Whether a gate trips, each told on stderr with what trips it."""
     from actcompare.gates import tripped
-    from actcompare.layouts import layer_name
     from actcompare.runs import RUN_NUMBERS, with_shares
 
     metrics, layers = training.metrics(), with_shares(training.columns())
-    whole = [gate for gate in gates if gate.column in RUN_NUMBERS]
+    of_layers = [gate for gate in gates if gate.column not in RUN_NUMBERS]
+    if of_layers and not layers:
+        raise UsageError(f"--fail-on {of_layers[0].text!r}: the run did not watch its units")
     once = {name: [metrics[name]] for name in RUN_NUMBERS}
-    told = [f"{g.text}: it is {metrics[g.column]:.6g}" for g, _ in tripped(whole, once)]
-    by_layer = [gate for gate in gates if gate not in whole]
-    told += [f"{g.text}: {layer_name(layers, i)}" for g, i in tripped(by_layer, layers)]
+    found = tripped([gate for gate in gates if gate not in of_layers], once)
+    told = [f"{gate.text}: it is {metrics[gate.column]:.6g}" for gate, _ in found]
+    for gate, i in tripped(of_layers, layers):
+        value, layer = layers[gate.column][i], layers["layer"][i]
+        told.append(f"{gate.text}: it is {value:.6g} in {layer}, of {layers['units'][i]} units")
     for line in told:
         typer.echo(f"failed on {line}", err=True)
     return bool(told)
