@@ -51,7 +51,7 @@ class SimpleNet(nn.Sequential):
             width = hidden_size
         layers["output"] = nn.Linear(width, output_size)
         if output_activation is not None:
-            layers["output_activation"] = _as_module(output_activation)
+            layers["on_output"] = _as_module(output_activation)
         super().__init__(layers)
 
     def hidden_layers(self) -> Iterator[tuple[str, nn.Linear, nn.Module]]:
@@ -61,12 +61,15 @@ class SimpleNet(nn.Sequential):
                 assert isinstance(layer, nn.Linear)
                 yield name, layer, self.get_submodule(name.replace("hidden", "activation"))
 
-    def outputs(self, x: Tensor) -> Tensor:
-        """What the layers behind the hidden ones make of the last activations."""
-        for name, layer in self.named_children():
-            if name.startswith("output"):
-                x = layer(x)
-        return x
+    def output_layer(self) -> nn.Linear:
+        """The layer behind the hidden ones."""
+        layer = self.get_submodule("output")
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+    def output_activation(self) -> nn.Module | None:
+        """What the outputs go through, if anything."""
+        return dict(self.named_children()).get("on_output")
 
     def parameter_count(self) -> int:
         """How many numbers are learned."""

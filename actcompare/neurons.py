@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from actcompare.derivatives import backward_through
+
 VERDICTS = ("zero_dead", "gradient_dead", "gradient_zero", "constant", "dormant", "saturated")
 EPS = 1e-3
 TAU = 0.025
@@ -168,9 +170,4 @@ def slopes(function: torch.nn.Module, z: Tensor) -> tuple[Tensor, Tensor]:
     z = z.detach().requires_grad_()
     with torch.enable_grad():
         a = function(z)
-        if not a.requires_grad:  # no gradient passes, as autograd sees it
-            return a, torch.zeros_like(a)
-        # A product with ones: grad_outputs would import sympy, a plain sum would hand the function
-        # a gradient without strides, which some take a slow path for.
-        (slope,) = torch.autograd.grad(torch.dot(a.flatten(), torch.ones_like(a).flatten()), z)
-    return a.detach(), slope
+    return a.detach(), backward_through(a, z, torch.ones_like(a))

@@ -107,7 +107,7 @@ def speed(device: str, rounds: int) -> list[dict[str, Any]]:
             for loop in loops.values():
                 loop(first)
             differ = max(
-                float((p - q).abs().max())
+                float((p - q).detach().abs().max())
                 for name in ("textbook", "plain")
                 for p, q in zip(nets[name].parameters(), nets["ours"].parameters(), strict=True)
             )
