@@ -46,7 +46,7 @@ def _score(training: Training) -> str:
     if training.metric != "accuracy":
         return (
             f"{after} the net explains {_percent(training.test.metric)} of the variance of {n:,}"
-            " test samples; another seed may give a few percent more or less."
+            " test samples; another seed, and so another split, gives another share."
         )
     right = round(training.test.metric * n)
     known = share_interval(right, n)

@@ -103,7 +103,15 @@ class UnitAccumulator:
         self._seen = seen if self._seen is None else _merge(self._seen, seen)
 
     def merge(self, other: "UnitAccumulator") -> None:
-        """Take in all that another one has seen of the same units."""
+        """Take in all that another one has seen of the same units.
+
+        Raises:
+            ValueError: it is for another number of units, or another eps.
+        """
+        if (other.units, other.eps) != (self.units, self.eps):
+            raise ValueError(
+                f"{other.units} units with eps {other.eps} are not {self.units} with {self.eps}"
+            )
         if other._seen is not None:
             self._seen = other._seen if self._seen is None else _merge(self._seen, other._seen)
 

@@ -191,6 +191,9 @@ def test_misuse_is_told() -> None:
         seen.update(torch.zeros(2, 4), torch.zeros(2, 4))
     with pytest.raises(ValueError, match="are not"):
         seen.update(torch.zeros(2, 3), torch.zeros(1, 3))
+    for other in (UnitAccumulator(4), UnitAccumulator(3, eps=0.1)):
+        with pytest.raises(ValueError, match="are not 3 with"):
+            seen.merge(other)
     seen.update(torch.zeros(0, 3), torch.zeros(0, 3))
     with pytest.raises(ValueError, match="no sample"):
         seen.statistics()

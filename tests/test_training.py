@@ -1,5 +1,7 @@
 """Whole runs: what decides about them, what does not, and how they go on after a break."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,15 @@ def test_every_activation_learns(spec: str) -> None:
 @pytest.mark.parametrize("spec", ["relu", "softplus"])
 def test_the_defaults_get_there(spec: str) -> None:
     assert train(spec).test.metric >= 0.95
+
+
+def test_a_run_loads_nothing_that_takes_a_second() -> None:
+    code = (
+        "import sys, actcompare; actcompare.train(epochs=1);"
+        "print({'pandas', 'sympy', 'torch._dynamo', 'sklearn'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.parametrize("seed", range(3))
