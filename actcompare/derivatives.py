@@ -111,12 +111,15 @@ def backward_through(
         weights: those of f, to whose gradients theirs are added.
     """
     node = a.grad_fn
+    if a is z:
+        return gradient
     if node is None:
         return torch.zeros_like(z)
-    if len(node.next_functions) == 1 and getattr(node.next_functions[0][0], "variable", None) is z:
+    behind = [getattr(before, "variable", None) for before, _ in node.next_functions]
+    if len(behind) == 1 and behind[0] is z and callable(node):  # those written in Python are not
         # One node and no weights: called itself, it takes a quarter of the engine's time.
         with torch.no_grad():
-            found: Tensor = node(gradient)  # type: ignore[operator]
+            found: Tensor = node(gradient)
         return found
     # A dot product rather than a.backward(gradient), which would import sympy.
     with torch.enable_grad():

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -67,6 +68,82 @@ def test_an_epoch_is_that_of_the_textbook(spec: str, task: str, optimizer: str) 
     assert losses.tolist() == pytest.approx(expected, rel=1e-5)
     for p, q in zip(theirs.parameters(), mine.parameters(), strict=True):
         assert torch.allclose(p, q, rtol=0, atol=1e-5)
+
+
+class Cube(torch.autograd.Function):
+    """As people write an activation with a backward pass of their own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        slope: Tensor = 3 * x**2
+        return slope * gradients[0]
+
+
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.fixed = nn.Parameter(torch.full((1,), 2.0), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x) * self.scale + self.fixed
+
+
+class Weight(nn.Module):
+    """Of its weight alone, whatever the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight.expand_as(x)
+
+
+OWN: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda x: x,
+    "module": nn.Identity(),
+    "swish": lambda x: x * torch.sigmoid(x),
+    "halves": lambda x: torch.where(x > 0, x, 0.1 * x),
+    "constant": torch.ones_like,
+    "detached": lambda x: x.detach().relu(),
+    "view": lambda x: x.view_as(x),
+    "cube": Cube.apply,
+    "scaled": Scaled(),
+    "weight": Weight(),
+    "both": nn.Sequential(nn.PReLU(), nn.Tanh()),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("outer", [None, "softplus", "prelu"])
+def test_whatever_the_activation_is_made_of(name: str, outer: str | None) -> None:
+    data, order = part(task="regression"), batch_order(70, 0, 1, torch.device("cpu"))
+
+    def make() -> SimpleNet:
+        torch.manual_seed(0)
+        out = parse(outer).build(torch.float32, torch.device("cpu")) if outer else None
+        return SimpleNet(5, 7, 3, OWN[name], depth=2, output_activation=out)
+
+    theirs, mine = make(), make()
+    peer = torch.optim.SGD([p for p in theirs.parameters() if p.requires_grad], lr=0.001)
+    learner = Learner(mine, "regression", make_optimizer("sgd", 0.001, 0, 0))
+    expected = textbook(theirs, peer, data, order, 16)
+    assert learner.learn(data, order, 16).tolist() == pytest.approx(expected, rel=1e-5)
+    for p, q in zip(theirs.parameters(), mine.parameters(), strict=True):
+        assert torch.allclose(p, q, rtol=0, atol=1e-6)
+    found, units = learner.score(data, watch=True)
+    assert found == learner.score(data, watch=False)[0]
+    if name in ("constant", "detached", "weight"):
+        assert all(bool(u.verdicts()["gradient_zero"].all()) for u in units)
+    if name == "identity":
+        assert all(u.slope.tolist() == [1] * 7 for u in units)
 
 
 @pytest.mark.parametrize("task", ["classification", "regression"])
