@@ -29,7 +29,7 @@ class Gate:
     bound: float
 
     def trips(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row meets the condition. One without the number does not.
+        """Whether a row meets the condition. One without the number does not; NaN does.
 
         `slower>3%` is met by a row whose verdict is slower, and whose ratio's whole interval lies
         above 1.03.
@@ -39,7 +39,7 @@ class Gate:
                 return False
             return _OPERATORS[self.sign](row["ratio_low"], 1 + self.bound)
         value = row[self.column]
-        return value is not None and _OPERATORS[self.sign](value, self.bound)
+        return value is not None and (math.isnan(value) or _OPERATORS[self.sign](value, self.bound))
 
 
 def parse_gate(text: str, columns: Sequence[str]) -> Gate:

@@ -34,6 +34,12 @@ def test_conditions(text: str, trips: bool) -> None:
     assert parse_gate(text, COLUMNS).trips(row()) is trips
 
 
+def test_what_is_no_number_trips_and_what_is_missing_does_not() -> None:
+    for text in ("ratio<0.5", "ratio>0.5"):
+        assert parse_gate(text, COLUMNS).trips(row(ratio=float("nan")))
+        assert not parse_gate(text, COLUMNS).trips(row(ratio=None))
+
+
 @pytest.mark.parametrize("verdict", ["faster", "same", "unclear", "failed", "baseline"])
 def test_slower_takes_a_verdict(verdict: str) -> None:
     assert not parse_gate("slower>3%", COLUMNS).trips(row(verdict=verdict))
