@@ -96,7 +96,7 @@ class Entry:
     @property
     def spec(self) -> str:
         """The SPEC that names this row."""
-        return _label(self.name, self.fixed)
+        return label_of(self.name, self.fixed)
 
 
 def _hard(low: str, high: str, slope: str = "1") -> str:
@@ -314,7 +314,7 @@ def parse(spec: str) -> Activation:
             raise UsageError(f"{spec!r}: parameters are written {names[0]}:name=value")
         if not names[-1] or not names[-2]:
             raise UsageError(f"{spec!r} names nothing: write module:Name or file.py:Name")
-        return Activation(_label(target, given), given, target=target)
+        return Activation(label_of(target, given), given, target=target)
     return _from_catalogue(names[0] if names else "", given, spec)
 
 
@@ -340,7 +340,7 @@ def _from_catalogue(name: str, given: dict[str, Value], spec: str) -> Activation
         if float(checked[low]) >= float(checked[high]):
             raise UsageError(f"{spec}: {low} must be below {high}")
     changed = {key: v for key, v in checked.items() if v != known[key].default}
-    return Activation(_label(name, changed), checked, entry=entry)
+    return Activation(label_of(name, changed), checked, entry=entry)
 
 
 def parse_all(specs: Specs) -> list[Activation]:
@@ -409,7 +409,8 @@ def written(value: Value) -> str:
     return str(value)
 
 
-def _label(name: str, parameters: Mapping[str, Value]) -> str:
+def label_of(name: str, parameters: Mapping[str, Value]) -> str:
+    """The SPEC of a name and its parameters."""
     if not parameters:
         return name
     return name + ":" + ",".join(f"{key}={written(value)}" for key, value in parameters.items())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from actcompare.errors import ActcompareError
+from actcompare.errors import ActcompareError, UsageError
 
 
 def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
@@ -19,14 +19,7 @@ def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., 
     Raises:
         ActcompareError: there is no such thing, or it fails.
     """
-    module_name, _, name = target.rpartition(":")
-    module = _import_users_own(module_name, target)
-    try:
-        made = getattr(module, name)
-    except AttributeError:
-        near = difflib.get_close_matches(name, dir(module), n=1)
-        hint = f": did you mean {near[0]}?" if near else ""
-        raise ActcompareError(f"{module_name} has no {name!r}{hint}") from None
+    made = find_users_own(target)
     if not callable(made):
         raise ActcompareError(
             f"{target} is neither a function nor a module, but of type {type(made).__name__}"
@@ -42,6 +35,27 @@ def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., 
     if not parameters:
         return made  # type: ignore[no-any-return]
     return lambda x: made(x, **parameters)
+
+
+def find_users_own(target: str) -> Any:
+    """Import `module:Name` or `file.py:Name`, and give what has that name.
+
+    Raises:
+        UsageError: it is not written so.
+        ActcompareError: there is no such thing, or the module cannot be imported.
+    """
+    module_name, _, name = target.rpartition(":")
+    if not module_name or not name:
+        raise UsageError(f"{target!r} names nothing: write module:Name or file.py:Name")
+    found: Any = _import_users_own(module_name, target)
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            near = difflib.get_close_matches(part, dir(found), n=1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            raise ActcompareError(f"{module_name} has no {name!r}{hint}") from None
+    return found
 
 
 def _import_users_own(module_name: str, target: str) -> object:
