@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     from actcompare.errors import UsageError as UsageError
     from actcompare.evaluation import Evaluation as Evaluation
     from actcompare.evaluation import evaluate as evaluate
+    from actcompare.inspection import Inspection as Inspection
+    from actcompare.inspection import inspect_model as inspect_model
     from actcompare.nets import SimpleNet as SimpleNet
     from actcompare.neurons import UnitAccumulator as UnitAccumulator
     from actcompare.properties import Comparison as Comparison
     from actcompare.properties import compare as compare
     from actcompare.runs import Training as Training
+    from actcompare.swapping import swap_activations as swap_activations
     from actcompare.timing import Timings as Timings
     from actcompare.timing import time_paired as time_paired
     from actcompare.training import resume as resume
     from actcompare.training import train as train
+    from actcompare.watching import Watch as Watch
+    from actcompare.watching import watch as watch
 
 __version__ = "0.1.0"
 
@@ -40,13 +45,18 @@ _HOME = {
     "evaluate": "evaluation",
     "Comparison": "properties",
     "compare": "properties",
+    "Inspection": "inspection",
+    "inspect_model": "inspection",
     "SimpleNet": "nets",
     "Timings": "timing",
     "time_paired": "timing",
     "Training": "runs",
     "UnitAccumulator": "neurons",
     "resume": "training",
+    "swap_activations": "swapping",
     "train": "training",
+    "Watch": "watching",
+    "watch": "watching",
 }
 __all__ = ["__version__", *_HOME]
 

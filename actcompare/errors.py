@@ -22,6 +22,14 @@ class MissingExtraError(ActcompareError):
         super().__init__(f"{what}, which is not installed: pip install 'actcompare[{extra}]'")
 
 
+class UsersError(ActcompareError):
+    """A user's own code failed: what it says itself, where it failed, without our frames."""
+
+    def __init__(self, message: str, traceback: str) -> None:
+        super().__init__(message)
+        self.traceback = traceback
+
+
 class ReaderGoneError(ActcompareError):
     """Whoever read our output has stopped reading, as `head` does: nothing is left to do."""
 

@@ -4,11 +4,12 @@ import difflib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from actcompare.errors import ActcompareError, UsageError
+from actcompare.errors import ActcompareError, UsageError, UsersError
 
 
 def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
@@ -93,6 +94,22 @@ def _import_users_own(module_name: str, target: str) -> object:
         raise ActcompareError(f"{module_name} cannot be imported: {describe(error)}") from error
     except (Exception, SystemExit) as error:
         raise ActcompareError(f"{module_name} cannot be imported: {describe(error)}") from error
+
+
+def users_error(what: str, error: BaseException) -> UsersError:
+    """An error of a user's own code, with the part of its traceback that is not ours."""
+    whole = traceback.TracebackException.from_exception(error)
+    part: traceback.TracebackException | None = whole
+    while part is not None:
+        theirs = [frame for frame in part.stack if not _is_ours(frame.filename)]
+        part.stack = traceback.StackSummary.from_list(theirs)
+        part = part.__cause__ or (None if part.__suppress_context__ else part.__context__)
+    return UsersError(f"{what}: {describe(error)}", "".join(whole.format()))
+
+
+def _is_ours(filename: str) -> bool:
+    ours = filename.startswith(str(Path(__file__).parent))
+    return ours or filename.startswith("<frozen importlib")
 
 
 def describe(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from actcompare.errors import ActcompareError, ReaderGoneError, Terminated
+from actcompare.errors import ActcompareError, ReaderGoneError, Terminated, UsersError
 
 
 def _stop(*_: object) -> None:
@@ -49,6 +49,8 @@ class ErrorLines(TyperGroup):
         except ActcompareError as error:
             if debug:
                 raise
+            if isinstance(error, UsersError):
+                typer.echo(error.traceback, err=True)
             typer.echo("error: " + " ".join(str(error).splitlines()), err=True)
             code = error.exit_code
         except OSError as error:
