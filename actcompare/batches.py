@@ -194,19 +194,19 @@ def _read_table(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[Te
         missing = [key for key in keys if not named or key not in head.columns]
         if missing:
             raise UsageError(f"{path} has no column {missing[0]!r}: it has {listed([*head])}")
-        chunks = pd.read_csv(
+        with pd.read_csv(
             path, sep=sep, chunksize=batch_size, encoding="utf-8-sig", skipinitialspace=True,
             header=0 if named else None, usecols=list(keys) or None,
-        )  # fmt: skip
-        for chunk in chunks:
-            chosen = chunk[list(keys)] if keys else chunk
-            texts = [str(name) for name in chosen if chosen[name].dtype.kind not in "fiub"]
-            if texts:
-                raise ActcompareError(
-                    f"{path}: column {texts[0]!r} does not hold numbers alone; --input-key chooses"
-                    " columns"
-                )
-            yield torch.from_numpy(chosen.to_numpy(np.float64, copy=True))
+        ) as chunks:  # fmt: skip
+            for chunk in chunks:
+                chosen = chunk[list(keys)] if keys else chunk
+                texts = [str(name) for name in chosen if chosen[name].dtype.kind not in "fiub"]
+                if texts:
+                    raise ActcompareError(
+                        f"{path}: column {texts[0]!r} does not hold numbers alone; --input-key"
+                        " chooses columns"
+                    )
+                yield torch.from_numpy(chosen.to_numpy(np.float64, copy=True))
     except OSError as error:
         raise ActcompareError(f"cannot read {path}: {error.strerror or error}") from error
     except pd.errors.EmptyDataError:

@@ -267,7 +267,7 @@ def _move(
     floats = [p for p in weights if p.is_floating_point()]
     here = weights[0].device if weights else torch.device("cpu")
     number = floats[0].dtype if floats else torch.float32
-    if device is not None and torch.device(device) != here:
+    if device is not None and resolve_device(device) != here:
         here = resolve_device(device)
         model.to(here)
     if dtype is not None:
@@ -290,6 +290,8 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     model.eval()
+    for p in model.parameters():
+        p.grad = None  # which moving the model would move in place
     try:
         yield
     finally:
@@ -298,7 +300,7 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
         for p, values, gradient in weights:
             if (p.device, p.dtype) != (values.device, values.dtype):
                 p.data = values
-                p.grad = gradient
+            p.grad = gradient
         for module, name, buffer, values in buffers:
             module._buffers[name] = buffer
             if not torch.equal(buffer, values):

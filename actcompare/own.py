@@ -69,8 +69,8 @@ def _looking(own: Own, function: Callable[..., Any], see: See) -> Callable[..., 
             result = function(*args, **kwargs)
         finally:
             own.running -= 1
-        own.calls += 1
         if z is not None and isinstance(result, Tensor):
+            own.calls += 1
             see(own, z, result, lambda z: function(z, *args[1:], **kwargs))
         return result
 
@@ -85,7 +85,7 @@ def _bindings(thing: object, model: nn.Module) -> list[tuple[Any, str]]:
         (holder, name)
         for holder in {id(holder): holder for holder in holders}.values()
         for name, value in list(getattr(holder, "__dict__", {}).items())
-        if value is thing or (isinstance(value, staticmethod) and value.__func__ is thing)
+        if value is thing or (type(value) is staticmethod and value.__func__ is thing)
     ]
 
 

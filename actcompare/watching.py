@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from actcompare.calls import MODULES, Known, known_calls, read_call
+from actcompare.calls import MODULES, Known, known_calls, read_call, use_of_module
 from actcompare.findings import Unseen, WatchedLayer, layer_columns, name_of
 from actcompare.neurons import EPS, UnitAccumulator, slopes
 from actcompare.own import Own, patched
@@ -65,9 +65,9 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self._own = [Own(spec, find_users_own(spec)) for spec in own]
         self._known = _known_calls()
         self._paths = _paths(model)
-        self._opaque = _opaque(model)
+        self._labels = {m: use for m in self._paths if (use := use_of_module(m)) is not None}
         self._seen: dict[tuple[str, str, int], UnitAccumulator] = {}
-        self._unseen: dict[str, str] = {}
+        self._unseen: dict[str, str] = _opaque(model)
         self._running: list[tuple[nn.Module, str]] = []
         self._uses: Counter[tuple[str, str]] = Counter()
         self._batch: int | None = None
@@ -141,8 +141,6 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         if len(names) > 1:
             path = next((name for name in names if name.startswith(f"{within}.")), path)
         self._running.append((module, path))
-        if module in self._opaque:
-            self._unseen[path or "(model)"] = self._opaque[module]
         for own in self._own:
             if own.is_module(module) and not self._ignored and args:
                 own.before(module, args[0])
@@ -253,7 +251,8 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             self._measuring = False
 
     def _record(self, use: str, a: Tensor, slope: Tensor | None) -> None:
-        path = self._path
+        module, path = self._running[-1]
+        use = self._labels.get(module, use)
         self._uses[path, use] += 1
         key = (path, use, self._uses[path, use])
         if a.numel() == 0:
@@ -314,14 +313,16 @@ def _known_calls() -> dict[Any, Known | str]:
     return found | known_calls()
 
 
-def _opaque(model: nn.Module) -> dict[nn.Module, str]:
-    """Modules of which it is known that nothing in them will be seen, with the reason."""
-    found: dict[nn.Module, str] = {}
-    for module in model.modules():
+def _opaque(model: nn.Module) -> dict[str, str]:
+    """Modules in which nothing can be seen, by their paths, with the reason."""
+    found: dict[str, str] = {}
+    for path, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
-            found[module] = "scripted, so that torch runs it on its own: watch what it was made of"
-        if isinstance(module, nn.DataParallel) and len(module.device_ids or ()) > 1:
-            found[module] = "its replicas run in threads: watch its .module"
+            if not any(path.startswith(f"{outer}.") or outer == "(model)" for outer in found):
+                why = "scripted, so that torch runs it on its own: watch what it was made of"
+                found[path or "(model)"] = why
+        elif isinstance(module, nn.DataParallel) and len(module.device_ids or ()) > 1:
+            found[path or "(model)"] = "its replicas run in threads: watch its .module"
     return found
 
 
