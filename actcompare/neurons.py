@@ -90,13 +90,43 @@ _PENDING = 16
 
 
 class _Summary(NamedTuple):
-    """What was seen in some batches."""
+    """What was seen in some batches, as it was computed; each tensor is of shape (unit,)."""
 
     samples: int
     values: int
-    rows: Tensor
-    """Mean of a and of |a|, counts of a != 0 and |f'| <= eps, least and greatest a, greatest |f'|,
-    squared differences from the mean: shape (8, unit)."""
+    mean: Tensor
+    variance: Tensor
+    high: Tensor
+    nonzero: Tensor
+    low: Tensor | None
+    """None for 0."""
+    mean_abs: Tensor | None
+    """None for the mean."""
+    slope: Tensor | None
+    """The largest |f'|; None for 1 where anything is not 0, and 0 elsewhere."""
+    flat: Tensor | None
+    """None for all that is 0."""
+
+
+class Scratch:
+    """Memory to work in, kept from one batch to the next: new pages cost as much as two passes."""
+
+    def __init__(self) -> None:
+        self._kept: dict[torch.dtype, Tensor] = {}
+        self._views: dict[tuple[torch.dtype, torch.Size], Tensor] = {}
+
+    def like(self, t: Tensor) -> Tensor:
+        """Of the shape and dtype of a tensor, with anything in it."""
+        if t.device.type != "cpu":  # where torch keeps memory itself
+            return torch.empty_like(t)
+        view = self._views.get((t.dtype, t.shape))
+        if view is None:
+            kept = self._kept.get(t.dtype)
+            if kept is None or kept.numel() < t.numel():
+                kept = self._kept[t.dtype] = torch.empty(t.numel(), dtype=t.dtype)
+                self._views.clear()
+            view = self._views[t.dtype, t.shape] = kept[: t.numel()].view(t.shape)
+        return view
 
 
 class UnitAccumulator:
@@ -109,8 +139,9 @@ class UnitAccumulator:
         seen.statistics().verdicts()["zero_dead"]
     """
 
-    def __init__(self, units: int, eps: float = EPS) -> None:
+    def __init__(self, units: int, eps: float = EPS, scratch: Scratch | None = None) -> None:
         self.units, self.eps = units, eps
+        self._scratch = scratch
         self._seen: list[_Summary] = []
 
     def update(
@@ -149,6 +180,7 @@ class UnitAccumulator:
             None if slopes is None else _in_columns(slopes.detach(), axis),
             len(activations) if samples is None else samples,
             self.eps,
+            self._scratch or Scratch(),
         )
         self._seen.append(seen)
         if len(self._seen) > _PENDING:
@@ -175,19 +207,19 @@ class UnitAccumulator:
         if not self._seen:
             raise ValueError("no sample was seen")
         self._seen = [_together(self._seen)]
-        ((samples, values, rows),) = self._seen
-        mean, mean_abs, nonzero, flat, low, high, slope, squares = rows.cpu().unbind()
+        (seen,) = self._seen
+        low, mean_abs, slope, flat = _filled(seen)
         return UnitStatistics(
-            samples=samples,
-            values=values,
-            nonzero=nonzero,
-            low=low,
-            high=high,
-            mean=mean,
-            squares=squares,
-            mean_abs=mean_abs,
-            slope=slope,
-            flat=flat,
+            samples=seen.samples,
+            values=seen.values,
+            nonzero=seen.nonzero.cpu(),
+            low=low.cpu(),
+            high=seen.high.cpu(),
+            mean=seen.mean.cpu(),
+            squares=seen.values * seen.variance.cpu(),
+            mean_abs=mean_abs.cpu(),
+            slope=slope.cpu(),
+            flat=flat.cpu(),
             eps=self.eps,
         )
 
@@ -202,6 +234,8 @@ def firing_rate_bound(samples: int) -> float:
 
 def _in_columns(t: Tensor, axis: int) -> Tensor:
     """The same values in shape (outer, unit, inner), copied only where memory asks for it."""
+    if t.dim() == 2 and axis in (1, -1):
+        return t.unsqueeze(2)
     axis %= t.dim()
     if t.stride(axis) == 1:  # channels last
         t, axis = t.movedim(axis, -1), t.dim() - 1
@@ -215,77 +249,95 @@ def _over_units(t: Tensor, how: str) -> Tensor:
     In the order that a CPU can vectorise, which takes a tenth of the time of both at once.
     """
     inner = t.shape[2]
+    if inner == 1:
+        return getattr(t, how)((0, 2))  # type: ignore[no-any-return]
     if inner >= _LONG:
         return getattr(getattr(t, how)(2), how)(0)  # type: ignore[no-any-return]
-    reduced: Tensor = getattr(t.flatten(1), how)(0)
-    return reduced if inner == 1 else getattr(reduced.view(-1, inner), how)(1)
+    return getattr(getattr(t.flatten(1), how)(0).view(-1, inner), how)(1)  # type: ignore[no-any-return]
 
 
-def _summarise(a: Tensor, slopes: Tensor | None, samples: int, eps: float) -> _Summary:
-    """What is in a and its slopes, of shape (outer, unit, inner)."""
-    values = a.shape[0] * a.shape[2]
-    if a.dtype != torch.float64:  # sums of narrow formats would stand still
-        a, slopes = a.float(), None if slopes is None else slopes.float()
-    # On a CPU var_mean, aminmax, norms and sums of truth values take ten times as long as these,
-    # and every pass over memory counts: this is to be small beside the layer's own arithmetic.
+def _summarise(
+    a: Tensor, slopes: Tensor | None, samples: int, eps: float, scratch: Scratch
+) -> _Summary:
+    """What is in a and its slopes, of shape (outer, unit, inner).
+
+    This is to be small beside the layer's own arithmetic. Every pass over memory counts, and for
+    small layers every call: what can wait is done for many batches at once, in `_together`. On a
+    CPU aminmax, norms and sums of truth values take ten times as long as what is used here.
+    """
+    if a.dtype in (torch.float16, torch.bfloat16):  # whose sums would stand still
+        a = a.float()
+    values, buffer = a.shape[0] * a.shape[2], scratch.like(a)
     on_cpu = a.device.type == "cpu"  # elsewhere a look at a number would wait for the device
-    buffer = torch.empty_like(a)
-    mean, squares = _moments(a, buffer)
+    mean, variance = _moments(a, buffer)
     high = _over_units(a, "amax")
     nonzero = _over_units(torch.ne(a, 0, out=buffer), "sum")
+    low = mean_abs = slope = flat = None
     if slopes is None:
-        zeros = on_cpu and float(nonzero.max()) < values  # in every unit
-        low = torch.zeros_like(high) if zeros else _over_units(a, "amin")
-        mean_abs, slope, flat = mean, nonzero.clamp(max=1), values - nonzero
+        if not (on_cpu and float(nonzero.max()) < values):  # else there are zeros in every unit
+            low = _over_units(a, "amin")
     else:
         low = _over_units(a, "amin")
-        positive = on_cpu and float(low.min()) >= 0
-        mean_abs = mean if positive else _over_units(torch.abs(a, out=buffer), "mean")
-        slope = _over_units(torch.abs(slopes, out=buffer), "amax")
+        if not (on_cpu and float(low.min()) >= 0):
+            mean_abs = _over_units(torch.abs(a, out=buffer), "mean")
+        slope = _over_units(torch.abs(slopes.to(a.dtype), out=buffer), "amax")
         flat = _over_units(torch.le(buffer, eps, out=buffer), "sum")
-    rows = torch.stack([mean, mean_abs, nonzero, flat, low, high, slope, squares])
-    return _Summary(samples, values, rows)
+    return _Summary(samples, values, mean, variance, high, nonzero, low, mean_abs, slope, flat)
 
 
 def _moments(a: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of each unit, and its squared differences from it, both of shape (unit,)."""
+    """Mean and variance of each unit, both of shape (unit,)."""
     outer, units, inner = a.shape
     if a.device.type != "cpu":
         variance, mean = torch.var_mean(a, (0, 2), correction=0)
-        return mean, variance * (outer * inner)
+        return mean, variance
     if inner >= _LONG:
         mean = _over_units(a, "sum") / (outer * inner)
         torch.sub(a, mean[:, None], out=buffer)
-        return mean, torch.linalg.vector_norm(buffer, dim=2).square_().sum(0)
+        return mean, torch.linalg.vector_norm(buffer, dim=2).square_().sum(0) / (outer * inner)
     # Batch norm's statistics take two passes and no copy; this shape is one it has vectorised.
     columns = a.view(outer, 1, 1, units * inner).permute(0, 3, 1, 2)
     mean, variance = torch.batch_norm_update_stats(columns, None, None, 0.0)
     if inner == 1:
-        return mean, variance * outer
-    means, within = mean.view(units, inner), variance.view(units, inner).sum(1)
+        return mean, variance
+    means = mean.view(units, inner)
     mean = means.mean(1)
-    return mean, outer * (within + (means - mean[:, None]).square_().sum(1))
+    between = (means - mean[:, None]).square_()
+    return mean, between.add_(variance.view(units, inner)).mean(1)
+
+
+def _filled(seen: _Summary) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Low, mean of |a|, greatest slope and flat values, where they were left to follow."""
+    low = torch.zeros_like(seen.high) if seen.low is None else seen.low
+    mean_abs = seen.mean if seen.mean_abs is None else seen.mean_abs
+    slope = seen.nonzero.clamp(max=1) if seen.slope is None else seen.slope
+    flat = seen.values - seen.nonzero if seen.flat is None else seen.flat
+    return low, mean_abs, slope, flat
 
 
 def _together(seen: Sequence[_Summary]) -> _Summary:
-    """All of them, in float64; squares as in Chan, Golub and LeVeque (1983)."""
-    rows = torch.stack([_in_float64(each.rows) for each in seen], dim=1)
-    values = sum(each.values for each in seen)
-    shares = rows.new_tensor([each.values / values for each in seen])[:, None]
-    means, means_abs, nonzero, flat, low, high, slope, squares = rows.unbind()
-    mean = (shares * means).sum(0)
-    between = values * (shares * (means - mean).square()).sum(0)
-    together = [
-        mean,
-        (shares * means_abs).sum(0),
-        nonzero.sum(0),
-        flat.sum(0),
-        low.amin(0),
-        high.amax(0),
-        slope.amax(0),
-        squares.sum(0) + between,
+    """All of them, in float64; variances as in Chan, Golub and LeVeque (1983)."""
+    rows = [
+        torch.stack([each.mean, each.variance, each.high, each.nonzero, *_filled(each)])
+        for each in seen
     ]
-    return _Summary(sum(each.samples for each in seen), values, torch.stack(together))
+    stacked = torch.stack([_in_float64(row) for row in rows], dim=1)
+    values = sum(each.values for each in seen)
+    shares = stacked.new_tensor([each.values / values for each in seen])[:, None]
+    means, variances, high, nonzero, low, means_abs, slope, flat = stacked.unbind()
+    mean = (shares * means).sum(0)
+    return _Summary(
+        samples=sum(each.samples for each in seen),
+        values=values,
+        mean=mean,
+        variance=(shares * (variances + (means - mean).square())).sum(0),
+        high=high.amax(0),
+        nonzero=nonzero.sum(0),
+        low=low.amin(0),
+        mean_abs=(shares * means_abs).sum(0),
+        slope=slope.amax(0),
+        flat=flat.sum(0),
+    )
 
 
 def _in_float64(t: Tensor) -> Tensor:

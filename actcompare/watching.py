@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from actcompare.calls import MODULES, Known, known_calls, read_call, use_of_module
 from actcompare.findings import Unseen, WatchedLayer, layer_columns, name_of
-from actcompare.neurons import EPS, UnitAccumulator, slopes
+from actcompare.neurons import EPS, Scratch, UnitAccumulator, slopes
 from actcompare.own import Own, patched
 from actcompare.users import describe, find_users_own
 
@@ -75,6 +75,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self._measuring = False
         self._last: _Producer | None = None
         self._thread = 0
+        self._scratch = Scratch()
         self._kept = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -135,17 +136,18 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     def _begin(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if self._measuring or threading.get_ident() != self._thread:
             return
-        within = self._running[-1][1] if self._running else self._begin_pass(args)
-        names = self._paths[module]
-        path = names[0]
-        if len(names) > 1:
-            path = next((name for name in names if name.startswith(f"{within}.")), path)
+        if not self._running:
+            self._begin_pass(args)
+        path, *others = self._paths[module]
+        if others:  # in several places: where it is called from
+            within = f"{self._running[-1][1]}." if self._running else ""
+            path = next((name for name in (path, *others) if name.startswith(within)), path)
         self._running.append((module, path))
         for own in self._own:
             if own.is_module(module) and not self._ignored and args:
                 own.before(module, args[0])
 
-    def _begin_pass(self, args: tuple[Any, ...]) -> str:
+    def _begin_pass(self, args: tuple[Any, ...]) -> None:
         # What torch.utils.checkpoint computes once more for the backward pass was seen before.
         self._ignored = torch._C._current_graph_task_id() != -1
         if not self._ignored:
@@ -155,7 +157,6 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             self.trained |= self.model.training
             self._uses.clear()
             self._last = None
-        return ""
 
     def _end(self, module: nn.Module, _: object, result: object) -> None:
         if self._measuring or threading.get_ident() != self._thread:
@@ -266,7 +267,9 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                     slope = None if slope is None else self._with_samples(slope)
                 units = self._seen.get(key)
                 if units is None:
-                    units = self._seen[key] = UnitAccumulator(a.shape[axis], self.eps)
+                    units = self._seen[key] = UnitAccumulator(
+                        a.shape[axis], self.eps, self._scratch
+                    )
                 if units.units != a.shape[axis]:
                     self._unseen[name_of(*key)] = (
                         f"axis {axis} had {units.units} units and then {a.shape[axis]}: say where"
