@@ -331,7 +331,7 @@ def prepare(
         before: samples before this batch.
 
     Raises:
-        ActcompareError: a sample is not a number.
+        ActcompareError: a sample is not a number, or has no values.
     """
 
     def moved(value: Any) -> Any:
@@ -339,6 +339,8 @@ def prepare(
             value = torch.as_tensor(value)
         if isinstance(value, Tensor):
             as_float = value.is_floating_point() or (floats_only and not value.is_complex())
+            if value.is_meta:
+                raise ActcompareError(f"{name}: a batch is on the meta device, without values")
             if value.is_floating_point() and bool(value.isnan().any()):
                 rows = value.isnan().reshape(len(value) if value.dim() else 1, -1).any(1)
                 first = before + int(rows.int().argmax())

@@ -222,7 +222,11 @@ def inspect_model(
 
 def _what_if(swap: Swaps, done: tuple[Swap, ...], seen: Watch, other: Watch) -> WhatIf:
     before, after = ([layer.name for layer in run.layers] for run in (seen, other))
-    return WhatIf(other.layers, (*done, *swaps_of_calls(swap, done, before, after)))
+    swaps = [*done, *swaps_of_calls(swap, done, before, after)]
+    uses = {part for layer in seen.layers for part in (layer.use, layer.use.partition(":")[0])}
+    missing = [old for old in swap if old not in uses and not any(s.old == old for s in swaps)]
+    swaps += [Swap(old, old, "", "the model does not call it") for old in missing]
+    return WhatIf(other.layers, tuple(swaps))
 
 
 def _nothing_seen(result: Inspection) -> str:
@@ -242,7 +246,7 @@ def _run(model: nn.Module, inputs: Inputs, name: str) -> None:
     try:
         with torch.no_grad():
             model(*inputs.args, **inputs.kwargs)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         shapes = [
             str(tuple(value.shape))
             for value in (*inputs.args, *inputs.kwargs.values())

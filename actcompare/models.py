@@ -50,8 +50,12 @@ def check_made(model: nn.Module) -> None:
     """Check that every weight of a model is there.
 
     Raises:
-        ActcompareError: a lazy module of it was never called.
+        ActcompareError: a lazy module of it was never called, or it is on the meta device.
     """
+    if any(p.is_meta for p in model.parameters()):
+        raise ActcompareError(
+            "the model is on the meta device, its weights without values: make it on another"
+        )
     lazy = [name for name, p in model.named_parameters() if is_lazy(p)]
     if lazy:
         raise ActcompareError(

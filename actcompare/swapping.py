@@ -64,7 +64,7 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
     a call that overwrites x as before.
 
     Args:
-        model: left as it is.
+        model: left as it is. Of one that torch.compile made the copy is uncompiled.
         swaps: SPECs of old and new activations. An old one without parameters stands for all.
             `clamp` stands for clamp(min=0).
 
@@ -79,7 +79,7 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
     news = {old: _one(new).loaded() for old, new in swaps.items()}
     own = {old: find_users_own(old) for old in swaps if old != "clamp" and parse(old).entry is None}
     try:
-        twin = copy.deepcopy(model)
+        twin = copy.deepcopy(getattr(model, "_orig_mod", model))  # what torch.compile was given
     except Exception as error:
         raise ActcompareError(f"the model cannot be copied: {describe(error)}") from error
     weights = next((p for p in twin.parameters() if p.is_floating_point()), None)
@@ -114,7 +114,7 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
     if root is not None:
         return root, tuple(done)
     if not isinstance(twin, torch.jit.ScriptModule):
-        twin.forward = _Forward(twin, news)
+        twin.forward = _Forward(twin, vars(twin).get("forward"), news)
     return twin, tuple(done)
 
 
@@ -215,13 +215,17 @@ def swaps_of_calls(
 
 
 class _Forward:
-    """The forward method of a copy: the one of its class, with calls of activations replaced."""
+    """The forward method of a copy: its own, or that of its class, with activations replaced."""
 
-    def __init__(self, model: nn.Module, news: Mapping[str, Activation]) -> None:
-        self.model, self.news = model, news
+    def __init__(
+        self, model: nn.Module, own: Callable[..., Any] | None, news: Mapping[str, Activation]
+    ) -> None:
+        self.model, self.own, self.news = model, own, news
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with _Swapping(self.news):
+            if self.own is not None:
+                return self.own(*args, **kwargs)
             return type(self.model).forward(self.model, *args, **kwargs)
 
 

@@ -195,7 +195,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             return called(*args, **kwargs)
         try:
             with self._aside():
-                a, slope = slopes(found.function, found.z)
+                a, slope = slopes(found.function, _usable(found.z))
         except _NOT_OURS_TO_STOP as error:
             self._unseen[name_of(self._path, found.use, 1)] = f"its slope fails: {describe(error)}"
             return called(*args, **kwargs)
@@ -235,7 +235,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         devices = [z.device] if z.device.type == "cuda" else []
         try:
             with self._aside(), torch.random.fork_rng(devices):
-                _, slope = slopes(function, z)
+                _, slope = slopes(function, _usable(z))
         except _NOT_OURS_TO_STOP as error:
             self._unseen[name_of(self._path, own.use, 1)] = f"its slope fails: {describe(error)}"
             return
@@ -327,6 +327,11 @@ def _opaque(model: nn.Module) -> dict[str, str]:
         elif isinstance(module, nn.DataParallel) and len(module.device_ids or ()) > 1:
             found[path or "(model)"] = "its replicas run in threads: watch its .module"
     return found
+
+
+def _usable(z: Tensor) -> Tensor:
+    """The tensor, or where inference mode made it a copy that can be differentiated by."""
+    return z.clone() if z.is_inference() else z
 
 
 def _producer(name: str, result: Tensor) -> _Producer:

@@ -68,6 +68,7 @@ def test_what_if_and_what_is_not_seen_are_told() -> None:
     assert "10 units are dead instead of 10" in said  # softplus is as flat there
     assert "The last of them, 3 / tanh, then has mean" in said
     assert "Never called: os:getcwd." in said
+    assert "Not swapped: gelu (the model does not call it)." in said
     said = read(
         nn.Sequential(nn.ReLU(), nn.RNN(4, 4, nonlinearity="relu")), X, swap={"relu": "elu"}
     )

@@ -59,9 +59,19 @@ class Failing(nn.Module):
     def half(self, h):
         raise ValueError("half-way")
 
+class Leaving(nn.Module):
+    def forward(self, x):
+        raise SystemExit(7)
+
+def meta():
+    return [torch.empty(2, 4, device="meta")]
+
 def swish(x):
     return x * torch.sigmoid(x)
 """
+
+
+BUILD = ["net.py:build", "--data", "x.npz"]
 
 
 @pytest.fixture(autouse=True)
@@ -173,6 +183,10 @@ def test_gates() -> None:
         (["net.py:build", "--random", "4x"], 2, "shape of a sample"),
         (["net.py:build", "--data", "x.npz", "--swap", "relu"], 2, "OLD=NEW"),
         (["net.py:build", "--data", "x.npz", "--watch", "net.py:no"], 1, "has no 'no'"),
+        ([*BUILD, "--swap", "relu=elu", "--swap", "relu=silu"], 2, "--swap relu is given twice"),
+        ([*BUILD, "--per-unit", "u.csv", "--output", "u.csv"], 2, "name the same file"),
+        (["net.py:Leaving", "--data", "x.npz"], 1, "fails on a batch of (50, 4): SystemExit: 7"),
+        (["net.py:build", "--data", "net.py:meta"], 1, "on the meta device"),
         (["net.py:build", "--data", "x.npz", "--samples", "0"], 2, "at least 1"),
         (["net.py:build", "--data", "x.npz", "--eps", "nan"], 2, "eps"),
         (["net.py:build", "--data", "x.npz", "--checkpoint", "x.npz"], 1, "x.npz"),

@@ -35,19 +35,21 @@ def test_commands(command: str, shown: str) -> None:
 
 
 def test_the_python_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    evaluating, timing, training = re.findall(r"```python\n((?:.*\n)*?)```", TEXT)
+    evaluating, timing, training, _, inspecting = re.findall(r"```python\n((?:.*\n)*?)```", TEXT)
     exec(evaluating, {})
     assert "0.126928" in capsys.readouterr().out
     exec(timing, {})
     assert "Estimate(value=" in capsys.readouterr().out
     exec(training, {})
     assert "hidden1" in capsys.readouterr().out
+    exec(inspecting, {})
+    assert "Softplus(beta=2" in capsys.readouterr().out
 
 
 def test_every_command_and_option_named_is_there() -> None:
     help_text = "".join(
         run_in_shell(f"actcompare {command} --help")
-        for command in ("", "eval", "table", "list", "bench", "train")
+        for command in ("", "eval", "table", "list", "bench", "train", "inspect")
     )
     for option in set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", TEXT)):
         assert option in help_text, option
@@ -56,7 +58,17 @@ def test_every_command_and_option_named_is_there() -> None:
 def test_it_is_whole() -> None:
     """Every section stands, and every row of a table follows its header."""
     headings = re.findall(r"^## (.*)$", TEXT, re.MULTILINE)
-    for word in ("SPEC", "eval", "table", "bench", "train", "Formats", "Extras", "Development"):
+    for word in (
+        "SPEC",
+        "eval",
+        "table",
+        "bench",
+        "train",
+        "inspect",
+        "Formats",
+        "Extras",
+        "Development",
+    ):
         assert any(word in heading for heading in headings), word
     prose = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL)
     for block in re.findall(r"(?:^\|.*\n)+", prose, re.MULTILINE):
@@ -97,3 +109,18 @@ def test_the_training_shown_is_a_real_one() -> None:
     for line in ("hidden1 │    64 │    0 -> 0 │       0 -> 64", "Counting zeros misses 64 units"):
         assert line in shown
         assert line in real
+
+
+def test_the_inspection_shown_is_a_real_one(in_tmp: Path) -> None:
+    """Of the net that the command before it trains; its last digits may differ."""
+    (code,) = re.findall(r"```python\n# digits.py\n((?:.*\n)*?)```", TEXT)
+    ((command, shown),) = re.findall(r"```text\n\$ (actcompare inspect .*)\n((?:.*\n)*?)```", TEXT)
+    (train,) = re.findall(r"^    (actcompare train .* --save run)$", TEXT, re.MULTILINE)
+    (in_tmp / "digits.py").write_text(code, encoding="utf-8")
+    run_in_shell(train)
+    real = run_in_shell(command)
+    assert NUMBER.sub("#", shown).split() == NUMBER.sub("#", real).split()
+    for text in (shown, real):
+        assert "On 1,797 samples: a unit silent on all of them fires at most 0.17 %" in text
+        (dead,) = re.findall(r"of 64 units: (\d+) zero-dead", " ".join(text.split()))
+        assert 45 < int(dead) < 60

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from typing import cast
 
 import pytest
 import torch
@@ -154,6 +155,21 @@ def test_swaps_are_read(text: str, swap: tuple[str, str]) -> None:
 def test_what_is_no_swap_is_told(text: str) -> None:
     with pytest.raises(UsageError):
         parse_swap(text)
+
+
+def test_compiled_models_and_forwards_of_their_own_are_copied_as_written() -> None:
+    net = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+    x = torch.randn(4, 3)
+    compiled = torch.compile(net, backend="eager")
+    twin, _ = swap_activations(cast(nn.Module, compiled), {"relu": "silu"})
+    assert torch.equal(twin(x), F.silu(net[0](x)))
+    model = InPlaces()
+    model.forward = lambda x: torch.relu(x) + 1  # type: ignore[method-assign]
+    twin, _ = swap_activations(model, {"relu": "silu"})
+    again, _ = swap_activations(twin, {"silu": "tanh"})
+    assert torch.equal(twin(x), F.silu(x) + 1)
+    assert torch.equal(again(x), F.silu(x) + 1)  # what was swapped once stays so
+    assert torch.equal(model(x), F.relu(x) + 1)
 
 
 def test_a_model_that_cannot_be_copied_is_told() -> None:

@@ -107,9 +107,11 @@ def test_nothing_changes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.no_grad(), watch(model):
         assert torch.equal(model(samples(16).clone()), bare)
     assert alike(state_of(model), before)
-    with torch.inference_mode(), watch(model):
+    with torch.inference_mode(), watch(model) as units:
         assert torch.equal(model(samples(16).clone()), bare)
     assert alike(state_of(model), before)
+    assert units.unseen == ()
+    assert {layer.name for layer in units.layers} == set(noted(model))
 
 
 @pytest.mark.parametrize("name", set(ZOO) - {"in_place"})

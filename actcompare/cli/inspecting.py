@@ -138,6 +138,8 @@ def inspect_command(
     check_output(output)
     if per_unit is not None:
         check_writable(per_unit)
+        if output is not None and per_unit.resolve() == output.resolve():
+            raise UsageError("--per-unit and --output name the same file")
     if (data is None) == (random is None):
         raise UsageError("say what goes in: --data FILE, or --random SHAPE such as 3x224x224")
     from actcompare.environment import check_threads
@@ -146,7 +148,11 @@ def inspect_command(
     from actcompare.swapping import parse_swap
 
     gates = [parse_gate(text, NUMBERS) for text in fail_on or []]
-    swaps = dict(parse_swap(text) for text in swap or [])
+    swaps: dict[str, str] = {}
+    for old, new in map(parse_swap, swap or []):
+        if old in swaps:
+            raise UsageError(f"--swap {old} is given twice")
+        swaps[old] = new
     check_threads(threads)
     if batch_size < 1 or (samples is not None and samples < 1):
         raise UsageError("--samples and --batch-size must be at least 1")

@@ -134,11 +134,12 @@ def traps() -> list[Trap]:
     x = [torch.randn(32, 8) for _ in range(4)]
     normed = nn.Sequential(linear(8, 16), nn.BatchNorm1d(16), nn.Dropout(), nn.ReLU()).train()
     with torch.no_grad():
-        normed[1].running_mean[:5] += 50  # type: ignore[operator, index, union-attr]
+        normed[1].running_mean[:5] += 50  # type: ignore[operator, index]
     transformer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
     with torch.no_grad():
         transformer.linear1.bias[:5] -= 50
     relu6 = nn.Sequential(linear(8, 16, 5, 50), nn.ReLU6())
+    clamped = Calls(lambda z: z.clamp(min=0), linear(8, 16, 5))
     return [
         Trap("a unit that fires in the last batch alone", Positive(), rarely(), 3),
         Trap("one module used twice", Reused(), x, 5),
@@ -150,7 +151,7 @@ def traps() -> list[Trap]:
         Trap("batch norm and dropout in training mode", normed, x, 5),
         Trap("a PReLU with slopes of 0", parametrised(), x, 4),
         Trap("softplus, flat but not 0", nn.Sequential(linear(8, 16, 5, -20), nn.Softplus()), x, 5),
-        Trap("a relu written clamp(min=0)", Calls(lambda z: z.clamp(min=0), linear(8, 16, 5)), x, 5),
+        Trap("a relu written clamp(min=0)", clamped, x, 5),
         Trap("inside nn.TransformerEncoderLayer", transformer, x, 5),
     ]  # fmt: skip
 
@@ -181,9 +182,11 @@ def torchlenss(trap: Trap) -> int:
     x = torch.cat(trap.batches)[-24:]  # a trace of a sample takes a third of a second
     x = x[:, None] if "Transformer" in trap.name else x
     if isinstance(model, nn.Sequential) and any(isinstance(m, nn.BatchNorm1d) for m in model):
-        traces = [torchlens.trace(model, part) for part in x.split(8)]  # needs more than a sample
+        traces = [
+            torchlens.trace(model, part) for part in torch.split(x, 8)
+        ]  # needs more than a sample
     else:
-        traces = [torchlens.trace(model, part) for part in x.split(1)]
+        traces = [torchlens.trace(model, part) for part in torch.split(x, 1)]
     resolved = torchlens.dead(traces).resolve(traces[0])
     for entry in resolved._entries:
         site = str(entry).partition("'")[2].partition("'")[0]
@@ -341,7 +344,7 @@ def run_memory() -> dict[str, Any]:
 
 
 def run_unchanged() -> dict[str, Any]:
-    """Models of the zoo, whose weights, buffers, modes, hooks, gradients and RNG stay to the bit."""
+    """Models of the zoo of which nothing changes: weights, modes, hooks, gradients, RNG."""
     unchanged = 0
     for name in ZOO:
         model, samples = make(name)
