@@ -85,6 +85,10 @@ class UnitStatistics:
 
 _LONG = 64
 """Positions in space from which on they are reduced before samples are."""
+_LONG_ROW = 256
+"""Positions in space from which on reducing them pays for more calls."""
+_CANCELS = 1e-2
+"""A variance below this share of the squared mean is computed from differences."""
 _PENDING = 16
 """Summaries of batches that are kept before they are put together."""
 
@@ -291,19 +295,22 @@ def _moments(a: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
     if a.device.type != "cpu":
         variance, mean = torch.var_mean(a, (0, 2), correction=0)
         return mean, variance
-    if inner >= _LONG:
-        mean = _over_units(a, "sum") / (outer * inner)
-        torch.sub(a, mean[:, None], out=buffer)
-        return mean, torch.linalg.vector_norm(buffer, dim=2).square_().sum(0) / (outer * inner)
-    # Batch norm's statistics take two passes and no copy; this shape is one it has vectorised.
-    columns = a.view(outer, 1, 1, units * inner).permute(0, 3, 1, 2)
-    mean, variance = torch.batch_norm_update_stats(columns, None, None, 0.0)
-    if inner == 1:
+    if inner >= _LONG_ROW:
+        mean = _over_units(a, "sum").double() / (outer * inner)
+        variance = _mean_square(a) - mean**2
+        if bool((variance < _CANCELS * mean**2).any()):
+            variance = _mean_square(torch.sub(a, mean.to(a.dtype)[:, None], out=buffer))
         return mean, variance
-    means = mean.view(units, inner)
-    mean = means.mean(1)
-    between = (means - mean[:, None]).square_()
-    return mean, between.add_(variance.view(units, inner)).mean(1)
+    # Batch norm's statistics are one call without a copy, vectorised for channels last.
+    last = a.view(outer, 1, 1, units).permute(0, 3, 1, 2) if inner == 1 else a
+    mean, variance = torch.batch_norm_update_stats(last, None, None, 0.0)
+    return mean, variance
+
+
+def _mean_square(a: Tensor) -> Tensor:
+    """Of each unit of (outer, unit, inner), shape (unit,)."""
+    rows: Tensor = torch.linalg.vector_norm(a, dim=2).double()
+    return rows.square_().sum(0) / (a.shape[0] * a.shape[2])
 
 
 def _filled(seen: _Summary) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -183,7 +183,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             result = called(*args, **kwargs)
             self._note(known, result)
             return result
-        if any(own.running for own in self._own):
+        if self._own and any(own.running for own in self._own):
             return called(*args, **kwargs)
         if known.is_relu:
             result = called(*args, **kwargs)

@@ -204,3 +204,18 @@ def test_the_bound_is_the_published_one() -> None:
     assert firing_rate_bound(1797) == pytest.approx(0.0017, abs=5e-5)
     for n in (1, 10, 1000):
         assert (1 - firing_rate_bound(n)) ** n == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("shape", [(500, 6), (20, 6, 5), (20, 6, 100), (1, 6, 3000), (7, 6, 9, 9)])
+@pytest.mark.parametrize("offset", [0.0, 1.0, 30.0, 1000.0])
+def test_variances_are_known_whatever_the_mean(shape: tuple[int, ...], offset: float) -> None:
+    """Down to a spread of a thousandth of the mean, where units are called constant."""
+    a = torch.randn(shape, generator=torch.Generator().manual_seed(0)) + offset
+    a[:, 0] = 0
+    seen = UnitAccumulator(6)
+    seen.update(a, torch.ones_like(a))
+    expected = a.double().transpose(0, 1).flatten(1).var(1, correction=0)
+    found = seen.statistics()
+    assert torch.allclose(found.squares / found.values, expected, rtol=1e-3)
+    assert found.squares[0] == 0
+    assert found.layer_variance == pytest.approx(float(a.double().var(correction=0)), rel=1e-3)

@@ -284,7 +284,7 @@ def run_speed(device: str, rounds: int) -> dict[str, Any]:
     torch.manual_seed(0)
     works = {
         "mlp 4x1024, batch 256": (mlp(), torch.randn(256, 1024)),
-        "resnet18 at 64x64, batch 32": (resnet18(), torch.randn(32, 3, 64, 64)),
+        "resnet18 at 64x64, batch 64": (resnet18(), torch.randn(64, 3, 64, 64)),
         "encoder 6x512, 8 x 64 tokens": (encoder(), torch.randn(8, 64, 512)),
     }
     found = {}
