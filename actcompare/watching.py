@@ -9,7 +9,6 @@ path, which would be one call.
 import contextlib
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -46,6 +45,15 @@ class _Producer(NamedTuple):
     dims: int
 
 
+class _Seen(NamedTuple):
+    """A use of an activation: what was seen of its units, and where they lie."""
+
+    units: UnitAccumulator
+    axis: int
+    row: torch.Size
+    """The shape of a sample."""
+
+
 class Watch(contextlib.AbstractContextManager["Watch"]):
     """What the activations of a model do while it runs in this context; see `watch`."""
 
@@ -66,10 +74,10 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self._known = _known_calls()
         self._paths = _paths(model)
         self._labels = {m: use for m in self._paths if (use := use_of_module(m)) is not None}
-        self._seen: dict[tuple[str, str, int], UnitAccumulator] = {}
+        self._seen: dict[tuple[str, str, int], _Seen] = {}
         self._unseen: dict[str, str] = _opaque(model)
         self._running: list[tuple[nn.Module, str]] = []
-        self._uses: Counter[tuple[str, str]] = Counter()
+        self._uses: dict[tuple[str, str], int] = {}
         self._batch: int | None = None
         self._ignored = False
         self._measuring = False
@@ -99,8 +107,8 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     def layers(self) -> tuple[WatchedLayer, ...]:
         """What was seen so far, in the order in which it was first called."""
         return tuple(
-            WatchedLayer(*key, units.statistics())
-            for key, units in self._seen.items()
+            WatchedLayer(*key, seen.units.statistics())
+            for key, seen in self._seen.items()
             if name_of(*key) not in self._unseen
         )
 
@@ -253,32 +261,39 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     def _record(self, use: str, a: Tensor, slope: Tensor | None) -> None:
         module, path = self._running[-1]
-        use = self._labels.get(module, use)
-        self._uses[path, use] += 1
-        key = (path, use, self._uses[path, use])
-        if a.numel() == 0:
-            return
+        place = path, self._labels.get(module, use)
+        number = self._uses[place] = self._uses.get(place, 0) + 1
+        key = (*place, number)
         try:
             with torch._C.DisableTorchFunction():
-                a = a.detach()
-                axis = self._axis(a)
-                if a.dim() < 2:
+                seen = self._seen.get(key)
+                if seen is None or seen.row != a.shape[1:]:
+                    if a.numel() == 0:
+                        return
+                    seen = self._place(key, a, seen)
+                    if seen is None:
+                        return
+                    self._seen[key] = seen
+                if len(seen.row) == 0:
                     a = self._with_samples(a)
                     slope = None if slope is None else self._with_samples(slope)
-                units = self._seen.get(key)
-                if units is None:
-                    units = self._seen[key] = UnitAccumulator(
-                        a.shape[axis], self.eps, self._scratch
-                    )
-                if units.units != a.shape[axis]:
-                    self._unseen[name_of(*key)] = (
-                        f"axis {axis} had {units.units} units and then {a.shape[axis]}: say where"
-                        " they lie with --unit-dim (unit_dim=)"
-                    )
-                    return
-                units.update(a, slope, axis=axis, samples=self._batch)
+                seen.units.update(a, slope, axis=seen.axis, samples=self._batch)
         except (*_NOT_OURS_TO_STOP, IndexError) as error:
             self._unseen[name_of(*key)] = f"cannot be measured: {describe(error)}"
+
+    def _place(self, key: tuple[str, str, int], a: Tensor, before: _Seen | None) -> _Seen | None:
+        """Where the units of an activation lie, with what was seen of them; None if of others."""
+        axis = self._axis(a)
+        units = self._with_samples(a).shape[1] if a.dim() < 2 else a.shape[axis]
+        if before is None:
+            return _Seen(UnitAccumulator(units, self.eps, self._scratch), axis, a.shape[1:])
+        if before.units.units != units:
+            self._unseen[name_of(*key)] = (
+                f"axis {axis} had {before.units.units} units and then {units}: say where they lie"
+                " with --unit-dim (unit_dim=)"
+            )
+            return None
+        return before._replace(axis=axis, row=a.shape[1:])
 
     def _with_samples(self, a: Tensor) -> Tensor:
         """One axis as two: the units of one sample, or the samples of one unit."""
