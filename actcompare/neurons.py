@@ -89,7 +89,7 @@ _LONG_ROW = 256
 """Positions in space from which on reducing them pays for more calls."""
 _CANCELS = 1e-2
 """A variance below this share of the squared mean is computed from differences."""
-_PENDING = 16
+_PENDING = 32
 """Summaries of batches that are kept before they are put together."""
 
 
@@ -212,7 +212,11 @@ class UnitAccumulator:
             raise ValueError("no sample was seen")
         self._seen = [_together(self._seen)]
         (seen,) = self._seen
-        low, mean_abs, slope, flat = _filled(seen)
+        low, mean_abs, slope, flat = seen.low, seen.mean_abs, seen.slope, seen.flat
+        assert low is not None
+        assert mean_abs is not None
+        assert slope is not None
+        assert flat is not None
         return UnitStatistics(
             samples=seen.samples,
             values=seen.values,
@@ -313,25 +317,25 @@ def _mean_square(a: Tensor) -> Tensor:
     return rows.square_().sum(0) / (a.shape[0] * a.shape[2])
 
 
-def _filled(seen: _Summary) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Low, mean of |a|, greatest slope and flat values, where they were left to follow."""
-    low = torch.zeros_like(seen.high) if seen.low is None else seen.low
-    mean_abs = seen.mean if seen.mean_abs is None else seen.mean_abs
-    slope = seen.nonzero.clamp(max=1) if seen.slope is None else seen.slope
-    flat = seen.values - seen.nonzero if seen.flat is None else seen.flat
-    return low, mean_abs, slope, flat
-
-
 def _together(seen: Sequence[_Summary]) -> _Summary:
     """All of them, in float64; variances as in Chan, Golub and LeVeque (1983)."""
-    rows = [
-        torch.stack([each.mean, each.variance, each.high, each.nonzero, *_filled(each)])
-        for each in seen
-    ]
-    stacked = torch.stack([_in_float64(row) for row in rows], dim=1)
+    nothing = torch.zeros_like(seen[0].mean)
+
+    def stacked(name: str) -> tuple[Tensor, Tensor]:
+        """A field of shape (summary, unit), and where it was given, of shape (summary, 1)."""
+        found = [getattr(each, name) for each in seen]
+        given = torch.tensor([part is not None for part in found])[:, None]
+        parts = torch.stack([nothing if part is None else part for part in found])
+        return _in_float64(parts), given.to(parts.device)
+
+    means, variances, high, nonzero = (
+        stacked(name)[0] for name in ("mean", "variance", "high", "nonzero")
+    )
+    (low, _), (means_abs, has_abs) = stacked("low"), stacked("mean_abs")
+    (slope, has_slope), (flat, has_flat) = stacked("slope"), stacked("flat")
+    counts = means.new_tensor([each.values for each in seen])[:, None]
     values = sum(each.values for each in seen)
-    shares = stacked.new_tensor([each.values / values for each in seen])[:, None]
-    means, variances, high, nonzero, low, means_abs, slope, flat = stacked.unbind()
+    shares = counts / values
     mean = (shares * means).sum(0)
     return _Summary(
         samples=sum(each.samples for each in seen),
@@ -341,9 +345,9 @@ def _together(seen: Sequence[_Summary]) -> _Summary:
         high=high.amax(0),
         nonzero=nonzero.sum(0),
         low=low.amin(0),
-        mean_abs=(shares * means_abs).sum(0),
-        slope=slope.amax(0),
-        flat=flat.sum(0),
+        mean_abs=(shares * torch.where(has_abs, means_abs, means)).sum(0),
+        slope=torch.where(has_slope, slope, nonzero.clamp(max=1)).amax(0),
+        flat=torch.where(has_flat, flat, counts - nonzero).sum(0),
     )
 
 

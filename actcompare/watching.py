@@ -305,11 +305,11 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     def _axis(self, a: Tensor) -> int:
         """Where the units lie: the axis of features of the layer before."""
         dims, last = a.dim(), self._last
+        if dims < 2:
+            return 1
         if self.unit_dim is not None:
             a.size(self.unit_dim)  # IndexError where there is none such
             return self.unit_dim
-        if dims < 2:
-            return 1
         if last is not None:
             usual = last.axis if last.axis == -1 or last.dims == dims else 1
             if a.shape[usual] == last.features:
