@@ -319,6 +319,8 @@ def _mean_square(a: Tensor) -> Tensor:
 
 def _together(seen: Sequence[_Summary]) -> _Summary:
     """All of them, in float64; variances as in Chan, Golub and LeVeque (1983)."""
+    if len(seen) == 1:
+        return _whole(seen[0])
     nothing = torch.zeros_like(seen[0].mean)
 
     def stacked(name: str) -> tuple[Tensor, Tensor]:
@@ -349,6 +351,24 @@ def _together(seen: Sequence[_Summary]) -> _Summary:
         slope=torch.where(has_slope, slope, nonzero.clamp(max=1)).amax(0),
         flat=torch.where(has_flat, flat, counts - nonzero).sum(0),
     )
+
+
+def _whole(seen: _Summary) -> _Summary:
+    """One of them, in float64, with what was left to follow."""
+    mean, nonzero = seen.mean, seen.nonzero
+    rows = torch.stack(
+        [
+            mean,
+            seen.variance,
+            seen.high,
+            nonzero,
+            torch.zeros_like(mean) if seen.low is None else seen.low,
+            mean if seen.mean_abs is None else seen.mean_abs,
+            nonzero.clamp(max=1) if seen.slope is None else seen.slope,
+            seen.values - nonzero if seen.flat is None else seen.flat,
+        ]
+    )
+    return _Summary(seen.samples, seen.values, *_in_float64(rows).unbind())
 
 
 def _in_float64(t: Tensor) -> Tensor:
