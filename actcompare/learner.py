@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -135,7 +134,7 @@ class Learner:
 
     def _loss_and_gradient(self, out: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """The mean loss of outputs, and its gradient by them."""
-        wide = out.to(_at_least_float32(out.dtype))
+        wide = out.to(at_least_float32(out.dtype))
         if self.task == CLASSIFICATION:
             logs = torch.log_softmax(wide, 1)
             loss = (logs * target).sum() / -len(out)
@@ -147,7 +146,7 @@ class Learner:
         return loss, gradient.to(out.dtype)
 
     def _sum_of_losses(self, out: Tensor, y: Tensor) -> Tensor:
-        out = out.to(_at_least_float32(out.dtype))
+        out = out.to(at_least_float32(out.dtype))
         if self.task == CLASSIFICATION:
             return nn.functional.cross_entropy(out, y, reduction="sum")
         return nn.functional.mse_loss(out, y.to(out.dtype), reduction="sum")
@@ -216,7 +215,8 @@ class Learner:
         self.net.load_state_dict(weights)
 
 
-def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
+def at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    """What losses are computed in."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
@@ -235,9 +235,3 @@ def _r2(squares: Tensor, y: Tensor) -> float:
     """1 - SSE / SST, the mean over outputs; NaN where a target is constant."""
     spread = (y - y.mean(0)).square().sum(0)
     return float((1 - squares / spread).mean())
-
-
-def batch_order(samples: int, seed: int, epoch: int, device: torch.device) -> Tensor:
-    """The order of the samples in an epoch: the same for every activation, shape (sample,)."""
-    order = np.random.default_rng([seed, 2, epoch]).permutation(samples)
-    return torch.from_numpy(order).to(device)

@@ -13,8 +13,8 @@ saturated       |f'(z)| <= eps on at least 95 % of samples
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -60,6 +60,13 @@ class UnitStatistics:
             "dormant": self.mean_abs <= tau * self.mean_abs.mean(),
             "saturated": self.flat >= SATURATED_SHARE * self.values,
         }
+
+    def of(self, units: slice) -> "UnitStatistics":
+        """Of some of the units, as of a layer of their own."""
+        seen = {
+            name: value[units] for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **seen)
 
     @property
     def sparsity(self) -> float:

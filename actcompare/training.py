@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from actcompare.activations import Activation, Specs
@@ -17,13 +16,14 @@ from actcompare.data import Source
 from actcompare.derivatives import Function, build_elementwise, differentiate
 from actcompare.environment import describe_environment, resolve_device, resolve_dtype
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.learner import Learner, batch_order
+from actcompare.learner import Learner
 from actcompare.memory import free_memory
 from actcompare.nets import SimpleNet, initialise
 from actcompare.neurons import UnitStatistics
 from actcompare.optimizers import make_optimizer
 from actcompare.recipes import Recipe, make_recipe
 from actcompare.runs import DataSummary, Divergence, Epoch, LayerUnits, TrainConfig, Training
+from actcompare.seeding import batch_order, seeded
 from actcompare.splits import split
 from actcompare.units import in_bytes
 from actcompare.users import describe
@@ -158,7 +158,7 @@ class Run:
         _check_memory(config, free_memory(device))
         self._labels = " or ".join(a.label for a in recipe.users_own())
         self._learner = Learner(
-            _make_net(recipe, dtype, device),
+            make_net(recipe, dtype, device),
             config.task,
             make_optimizer(config.optimizer, config.lr, config.momentum, config.weight_decay),
         )
@@ -253,7 +253,8 @@ class Run:
         threads = torch.get_num_threads()
         torch.set_num_threads(self.config.threads)
         try:
-            with _seeded(self.config, epoch):
+            device = next(self.net.parameters()).device
+            with seeded(self.config.seed, epoch, device):
                 yield
         except (ActcompareError, MemoryError):
             raise
@@ -322,22 +323,12 @@ class Run:
         )
 
 
-@contextlib.contextmanager
-def _seeded(config: TrainConfig, epoch: int) -> Iterator[None]:
-    """Torch's generators seeded for an epoch, and afterwards as they were."""
-    device = resolve_device(config.device)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        seed = np.random.SeedSequence([config.seed, 3, epoch]).generate_state(1, np.uint64)
-        torch.manual_seed(int(seed[0]))
-        yield
-
-
-def _make_net(recipe: Recipe, dtype: torch.dtype, device: torch.device) -> SimpleNet:
+def make_net(recipe: Recipe, dtype: torch.dtype, device: torch.device) -> SimpleNet:
     """The net with the weights of its seed, which do not depend on activation, dtype or device."""
     config, outer = recipe.config, recipe.output_activation
     function = _build(recipe.activation, dtype, device)
     out = _build(outer, dtype, device) if outer else None
-    with _seeded(config, 0), torch.device("cpu"):
+    with seeded(config.seed, 0, device), torch.device("cpu"):
         net = SimpleNet(
             config.input_size,
             config.hidden,

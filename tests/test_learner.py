@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from actcompare import CATALOGUE, SimpleNet, parse
 from actcompare import learner as learner_module
-from actcompare.learner import Learner, batch_order
+from actcompare.learner import Learner
 from actcompare.optimizers import make_optimizer
+from actcompare.seeding import batch_order
 from actcompare.splits import Part
 
 ALL = [entry.spec for entry in CATALOGUE]

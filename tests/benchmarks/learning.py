@@ -26,9 +26,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from actcompare import SimpleNet, parse, train
 from actcompare.checkpoints import Folder
-from actcompare.learner import Learner, batch_order
+from actcompare.learner import Learner
 from actcompare.optimizers import make_optimizer
 from actcompare.recipes import make_recipe
+from actcompare.seeding import batch_order
 from actcompare.splits import Part, split
 from actcompare.training import Run
 
