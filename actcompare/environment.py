@@ -52,7 +52,7 @@ def describe_environment(device: torch.device) -> Environment:
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=cpu,
-        cores=_usable_cores(),
+        cores=usable_cores(),
         threads=torch.get_num_threads(),
         device=str(device),
         device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
@@ -87,7 +87,7 @@ def check_threads(threads: int | None) -> None:
 
 def load_cautions(threads: int) -> list[str]:
     """What about this machine disturbs a measurement of time right now, each with its cure."""
-    cautions, cores = [], _usable_cores()
+    cautions, cores = [], usable_cores()
     if threads > cores:
         cautions.append(
             f"{threads} threads on {cores} cores wait for each other: --threads {cores}"
@@ -110,7 +110,7 @@ def load_cautions(threads: int) -> list[str]:
 
 def available_devices() -> list[str]:
     """Every device this torch can compute on, with its name."""
-    devices = [f"cpu ({_cpu_name()}, {_usable_cores()} cores)"]
+    devices = [f"cpu ({_cpu_name()}, {usable_cores()} cores)"]
     devices += [
         f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())
     ]
@@ -188,7 +188,8 @@ def _busy_cores(seconds: float = 0.1) -> float:
     return share * (os.cpu_count() or 1)
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -63,10 +63,10 @@ class UnitStatistics:
 
     def of(self, units: slice) -> "UnitStatistics":
         """Of some of the units, as of a layer of their own."""
-        seen = {
+        parts: dict[str, Any] = {
             name: value[units] for name, value in vars(self).items() if isinstance(value, Tensor)
         }
-        return replace(self, **seen)
+        return replace(self, **parts)
 
     @property
     def sparsity(self) -> float:

@@ -150,12 +150,7 @@ class Run:
             centred_targets=recipe.output_activation is None,
         )
         sizes = len(self._parts.train), len(self._parts.validation), len(self._parts.test)
-        if config.batch_size > sizes[0]:
-            raise ActcompareError(
-                f"batch-size {config.batch_size:,} is more than the {sizes[0]:,} samples of the"
-                f" training part: {sizes[0]:,} is the most"
-            )
-        _check_memory(config, free_memory(device))
+        check_run(config, sizes[0])
         self._labels = " or ".join(a.label for a in recipe.users_own())
         self._learner = Learner(
             make_net(recipe, dtype, device),
@@ -349,14 +344,30 @@ def _build(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
     return function
 
 
-def _check_memory(config: TrainConfig, free: int) -> None:
+def check_run(config: TrainConfig, samples: int) -> None:
+    """Check that a training part of so many samples fills a batch, and memory holds the net.
+
+    Raises:
+        ActcompareError: it does not.
+    """
+    if config.batch_size > samples:
+        raise ActcompareError(
+            f"batch-size {config.batch_size:,} is more than the {samples:,} samples of the"
+            f" training part: {samples:,} is the most"
+        )
+    free, need = free_memory(resolve_device(config.device)), memory_needed(config)
+    if need > 0.9 * free:
+        raise ActcompareError(
+            f"a net of hidden {config.hidden} and depth {config.depth} needs about {in_bytes(need)}"
+            f" on {config.device}, where {in_bytes(free)} are free: choose a smaller --hidden or"
+            " --depth"
+        )
+
+
+def memory_needed(config: TrainConfig) -> int:
+    """Bytes that a net takes while it learns, roughly."""
     sizes = [config.input_size, *[config.hidden] * config.depth, config.output_size]
     weights = sum((a + 1) * b for a, b in itertools.pairwise(sizes))
     activations = config.batch_size * config.hidden * config.depth
     # Weights, gradient, two of the optimizer's, a good copy and two passing ones.
-    need = resolve_dtype(config.dtype)[1].itemsize * (7 * weights + 4 * activations)
-    if need > 0.9 * free:
-        raise ActcompareError(
-            f"a net of {weights:,} weights needs about {in_bytes(need)} on {config.device}, where"
-            f" {in_bytes(free)} are free: choose a smaller --hidden or --depth"
-        )
+    return resolve_dtype(config.dtype)[1].itemsize * (7 * weights + 4 * activations)
