@@ -111,9 +111,8 @@ def _dead(known: Sequence[Mapping[str, Any]]) -> list[str]:
         for row in known
         if row["gradient_dead_share"] > MANY_DEAD
     ]
-    return [f"Of the hidden units no gradient worth the name reaches {listed(found)}."] * bool(
-        found
-    )
+    told = f"Of the hidden units no gradient worth the name reaches {listed(found)}."
+    return [told] if found else []
 
 
 def _missing(study: "Study", rows: Sequence[Mapping[str, Any]]) -> list[str]:

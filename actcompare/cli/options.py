@@ -68,6 +68,61 @@ FailOn = Annotated[
         help="Exit with 3 if a row meets COLUMN OP NUMBER, such as 'slower>3%'. Repeatable.",
     ),
 ]
+# What `train` and `study` learn, and how.
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="digits|FILE|sklearn:NAME|random",
+        help="What to learn. FILE: .csv, .tsv or .parquet with --target, or .npz with X and y.",
+    ),
+]
+Target = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The column of a table to learn.")
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        metavar="classification|regression",
+        help="What the target is.",
+        show_default="as the target looks",
+    ),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option(
+        metavar="standard|unit|none",
+        help="Inputs with mean 0 and deviation 1 each, or all over the largest, or as they are.",
+        show_default="standard; unit for pixels",
+    ),
+]
+InputSize = Annotated[
+    int | None, typer.Option(metavar="N", help="Inputs of --data random.", show_default="4")
+]
+OutputSize = Annotated[
+    int | None, typer.Option(metavar="N", help="Outputs of --data random.", show_default="1")
+]
+OutputAct = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        autocompletion=complete_spec,
+        help="On the outputs, such as softplus where the target is positive.",
+    ),
+]
+Epochs = Annotated[int, typer.Option(metavar="N", help="Passes over the training part.")]
+BatchSize = Annotated[int, typer.Option(metavar="N", help="Samples in a step.")]
+OptimizerName = Annotated[
+    str,
+    typer.Option(
+        metavar="sgd|adam|adamw", autocompletion=lambda: ["sgd", "adam", "adamw"], help="How."
+    ),
+]
+Momentum = Annotated[float | None, typer.Option(help="Of sgd.", show_default="0.9")]
+WeightDecay = Annotated[
+    float | None, typer.Option(help="As torch.optim's.", show_default="0; 0.01 with adamw")
+]
+Init = Annotated[str, typer.Option(metavar="default|kaiming|xavier", help="How weights start.")]
+
 BOTH = ["relu", "softplus"]
 GATE_TRIPPED = 3
 """The exit code where a --fail-on condition was met."""

@@ -14,14 +14,27 @@ import typer
 from actcompare.cli.options import (
     GATE_TRIPPED,
     MACHINE,
+    BatchSize,
+    Data,
     Device,
     Dtype,
+    Epochs,
     Format,
+    Init,
+    InputSize,
+    Momentum,
+    OptimizerName,
     Output,
+    OutputAct,
     OutputFormat,
+    OutputSize,
     Plot,
     PlotFile,
     Quiet,
+    Scale,
+    Target,
+    Task,
+    WeightDecay,
     choose_format,
     complete_spec,
 )
@@ -47,70 +60,27 @@ def train_command(
             help="The activation of the hidden layers; `actcompare list` shows them.",
         ),
     ] = ["relu"],  # noqa: B006
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="digits|FILE|sklearn:NAME|random",
-            help="What to learn. FILE: .csv, .tsv or .parquet with --target, or .npz with X and y.",
-        ),
-    ] = "digits",
-    target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column of a table to learn.")
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            metavar="classification|regression",
-            help="What the target is.",
-            show_default="as the target looks",
-        ),
-    ] = None,
-    scale: Annotated[
-        str | None,
-        typer.Option(
-            metavar="standard|unit|none",
-            help="Inputs with mean 0 and deviation 1 each, or all over the largest, or as they are."
-            "",
-            show_default="standard; unit for pixels",
-        ),
-    ] = None,
-    input_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Inputs of --data random.", show_default="4")
-    ] = None,
-    output_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Outputs of --data random.", show_default="1")
-    ] = None,
+    data: Data = "digits",
+    target: Target = None,
+    task: Task = None,
+    scale: Scale = None,
+    input_size: InputSize = None,
+    output_size: OutputSize = None,
     hidden: Annotated[int, typer.Option(metavar="N", help="Units in a hidden layer.")] = 64,
     depth: Annotated[int, typer.Option(metavar="N", help="Hidden layers.")] = 1,
-    output_act: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPEC",
-            autocompletion=complete_spec,
-            help="On the outputs, such as softplus where the target is positive.",
-        ),
-    ] = None,
-    epochs: Annotated[int, typer.Option(metavar="N", help="Passes over the training part.")] = 30,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Samples in a step.")] = 32,
-    optimizer: Annotated[
-        str,
-        typer.Option(
-            metavar="sgd|adam|adamw", autocompletion=lambda: ["sgd", "adam", "adamw"], help="How."
-        ),
-    ] = "sgd",
+    output_act: OutputAct = None,
+    epochs: Epochs = 30,
+    batch_size: BatchSize = 32,
+    optimizer: OptimizerName = "sgd",
     lr: Annotated[
         float | None,
         typer.Option(
             help="Learning rate.", show_default="0.1 with sgd, 0.01 for a regression; else 0.003"
         ),
     ] = None,
-    momentum: Annotated[float | None, typer.Option(help="Of sgd.", show_default="0.9")] = None,
-    weight_decay: Annotated[
-        float | None, typer.Option(help="As torch.optim's.", show_default="0; 0.01 with adamw")
-    ] = None,
-    init: Annotated[
-        str, typer.Option(metavar="default|kaiming|xavier", help="How weights start.")
-    ] = "default",
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    init: Init = "default",
     seed: Annotated[int, typer.Option(help="Of split, weights and order of batches.")] = 0,
     device: Device = "cpu",
     dtype: Dtype = "float32",
