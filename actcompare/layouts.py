@@ -207,20 +207,20 @@ def cost_grid(columns: Columns, environment: Mapping[str, object]) -> Grid:
     }
     shown["activation"] = list(columns["activation"])
     if "old_median_s" in columns:
-        shown["then"] = [_seconds(s) for s in columns["old_median_s"]]
-    shown["median"] = [_seconds(s) for s in columns["median_s"]]
+        shown["then"] = [seconds(s) for s in columns["old_median_s"]]
+    shown["median"] = [seconds(s) for s in columns["median_s"]]
     shown["quartiles"] = [
         _seconds_between(*pair) for pair in zip(columns["q1_s"], columns["q3_s"], strict=True)
     ]
     title = "now / then (95 %)" if "old_median_s" in columns else "ratio (95 %)"
     shown[title] = [_ratio_cell(columns, i) for i in range(n)]
     shown["verdict"] = list(columns["verdict"])
-    shown["noise"] = [_percent(share, 1) for share in columns["noise_floor"]]
+    shown["noise"] = [percent(share, 1) for share in columns["noise_floor"]]
     optional = {
         "bytes/s": [_bytes_per_s(v) for v in columns["bytes_per_s"]],
-        "of copy": [_percent(v, 0) for v in columns["copy_share"]],
+        "of copy": [percent(v, 0) for v in columns["copy_share"]],
         "peak": [_bytes(v) for v in columns["peak_bytes"]],
-        "compile": [_seconds(v) for v in columns["compile_s"]],
+        "compile": [seconds(v) for v in columns["compile_s"]],
     }
     shown |= {name: cells for name, cells in optional.items() if set(cells) != {"n/a"}}
     same = [_condition(name, columns[name][0]) for name in AXES if name not in varied]
@@ -244,7 +244,7 @@ def row_name(columns: Columns, i: int) -> str:
     axes = " ".join(_axis_cell(name, columns[name][i]) for name in varied)
     ratio = _ratio_cell(columns, i)
     return (
-        f"{columns['activation'][i]} ({axes}) takes {_seconds(columns['median_s'][i])},"
+        f"{columns['activation'][i]} ({axes}) takes {seconds(columns['median_s'][i])},"
         f" ratio {ratio}, {columns['verdict'][i]}"
     )
 
@@ -274,7 +274,8 @@ def _scale(seconds: float) -> tuple[str, float]:
     return next((unit for unit in _SECONDS if seconds >= 0.9995 * unit[1]), _SECONDS[-1])
 
 
-def _seconds(value: float | None) -> str:
+def seconds(value: float | None) -> str:
+    """A time, in the unit that suits it."""
     if value is None:
         return "n/a"
     unit, scale = _scale(value)
@@ -292,7 +293,8 @@ def _short(value: float) -> str:
     return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
 
 
-def _percent(share: float | None, digits: int) -> str:
+def percent(share: float | None, digits: int) -> str:
+    """A share in percent."""
     if share is None:
         return "n/a"
     return "unknown" if math.isinf(share) else f"{100 * share:.{digits}f} %"
@@ -335,7 +337,7 @@ def score_grid(metrics: Mapping[str, Any], samples: Sequence[int]) -> Grid:
     speed = metrics["samples_per_s"]
     caption = f"{metrics['epochs']} epochs"
     if speed:
-        caption += f", {_seconds(metrics['seconds'])} in steps, {speed:,.0f} samples a second"
+        caption += f", {seconds(metrics['seconds'])} in steps, {speed:,.0f} samples a second"
     return Grid(["part", "samples", "loss", metrics["metric"]], rows, caption=caption + ".")
 
 
@@ -344,14 +346,14 @@ def unit_grid(first: Columns, last: Columns) -> Grid:
     rows = []
     for i, layer in enumerate(last["layer"]):
         verdicts = [f"{first[name][i]} -> {last[name][i]}" for name in _VERDICTS]
-        sparsity = f"{_percent(first['sparsity'][i], 0)} -> {_percent(last['sparsity'][i], 0)}"
+        sparsity = f"{percent(first['sparsity'][i], 0)} -> {percent(last['sparsity'][i], 0)}"
         norms = f"{cell(first['gradient_norm'][i], 2)} -> {cell(last['gradient_norm'][i], 2)}"
         rows.append([str(layer), str(last["units"][i]), *verdicts, sparsity, norms])
     titles = ["layer", "units", *_VERDICTS.values(), "sparsity", "gradient norm"]
     n, bound = last["samples"][0], last["firing_rate_bound"][0]
     caption = (
         f"Initialisation -> now, on {n:,} samples: a unit silent on all of them fires at most"
-        f" {_percent(bound, 2)} of the time (95 %)."
+        f" {percent(bound, 2)} of the time (95 %)."
     )
     return Grid(titles, rows, caption=caption)
 
@@ -392,7 +394,7 @@ def inspection_grid(columns: Columns, total: Mapping[str, Any]) -> Grid:
             str(layer),
             str(columns["units"][i]),
             *(str(columns[name][i]) for name in _VERDICTS),
-            _percent(columns["sparsity"][i], 0),
+            percent(columns["sparsity"][i], 0),
             cell(columns["mean"][i], 3),
             cell(columns["variance"][i], 3),
         ]
@@ -434,6 +436,6 @@ def _seen_caption(columns: Columns) -> str:
     n = max(columns["samples"])
     bound = min(columns["firing_rate_bound"])
     return (
-        f"On {n:,} samples: a unit silent on all of them fires at most {_percent(bound, 2)} of the"
+        f"On {n:,} samples: a unit silent on all of them fires at most {percent(bound, 2)} of the"
         " time (95 %)."
     )

@@ -13,8 +13,8 @@ from actcompare.layouts import varied_axes
 from actcompare.render import Columns
 
 # Okabe and Ito's colours, told apart by every kind of colour vision; black comes last.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 _TERMINAL_COLOURS = ("bright_blue", "bright_red", "bright_green", "bright_magenta", "bright_yellow")
 _MARKS = "ox+*#@%&"
 _TITLES = {"value": "f(x)", "grad": "f'(x)", "grad2": "f''(x)"}
@@ -65,7 +65,7 @@ def write_curves(curves: Columns, points: Columns, path: Path) -> None:
     """
     panels = [name for name in _TITLES if name in curves]
     labels = list(dict.fromkeys(curves["activation"]))
-    aside = len(labels) > len(_COLOURS)  # a legend too long to stand among the curves
+    aside = len(labels) > len(COLOURS)  # a legend too long to stand among the curves
 
     def draw(figure: Any) -> None:
         for i, name in enumerate(panels):
@@ -77,10 +77,11 @@ def write_curves(curves: Columns, points: Columns, path: Path) -> None:
             figure.axes[0].legend(frameon=False, fontsize=8)
 
     size = (3.4 * len(panels) + 1.8 * aside, max(2.9, 0.17 * len(labels) * aside))
-    _write_figure(path, size, draw)
+    write_figure(path, size, draw)
 
 
-def _write_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
+def write_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
+    """Write what is drawn on a figure of that size in inches; its name chooses the format."""
     check_figure(path)
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -100,7 +101,7 @@ def _write_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], N
 def _draw(axes: Any, name: str, curves: Columns, points: Columns) -> None:
     for k, label in enumerate(dict.fromkeys(curves["activation"])):
         x, y = _select(curves, label, name)
-        colour, dash = _COLOURS[k % len(_COLOURS)], _DASHES[k % len(_DASHES)]
+        colour, dash = COLOURS[k % len(COLOURS)], DASHES[k % len(DASHES)]
         axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.4, label=label)
         x, y = _select(points, label, name)
         axes.plot(x, y, "o", color=colour, markersize=3.5, clip_on=False)
@@ -115,14 +116,15 @@ def terminal_curves(curves: Columns, width: int, *, colour: bool) -> str:
     """F and f' as text: told apart by colour, or without colours by what they are drawn with."""
     drawn = []
     for name in (name for name in _TITLES if name in curves):
-        figure = _terminal_figure(width, colour, "x", _TITLES[name])
+        figure = terminal_figure(width, colour, "x", _TITLES[name])
         for k, label in enumerate(dict.fromkeys(curves["activation"])):
-            _terminal_line(figure, *_select(curves, label, name), label, k, colour)
+            terminal_line(figure, *_select(curves, label, name), label, k, colour)
         drawn.append(figure.show(legend=True))
     return "\n\n".join(drawn) + "\n"
 
 
-def _terminal_figure(width: int, colour: bool, x: str, y: str, *, log: bool = False) -> Any:
+def terminal_figure(width: int, colour: bool, x: str, y: str, *, log: bool = False) -> Any:
+    """An empty figure for a terminal of that width."""
     import plotille
 
     def number(value: float, chars: int, delta: float, left: bool = False) -> str:  # noqa: ARG001
@@ -137,7 +139,8 @@ def _terminal_figure(width: int, colour: bool, x: str, y: str, *, log: bool = Fa
     return figure
 
 
-def _terminal_line(figure: Any, x: Any, y: Any, label: str, k: int, colour: bool) -> None:
+def terminal_line(figure: Any, x: Any, y: Any, label: str, k: int, colour: bool) -> None:
+    """Draw the k-th line, told apart by colour, or by what it is drawn with."""
     if colour:
         figure.plot(x, y, lc=_TERMINAL_COLOURS[k % len(_TERMINAL_COLOURS)], label=label)
     else:
@@ -173,8 +176,8 @@ def write_costs(columns: Columns, path: Path) -> None:
             ratio = figure.add_subplot(len(panels), 2, 2 * i + 2, sharex=time)
             for k, (label, c) in enumerate(curves.items()):
                 style: Any = {
-                    "color": _COLOURS[k % len(_COLOURS)],
-                    "linestyle": _DASHES[k % len(_DASHES)],
+                    "color": COLOURS[k % len(COLOURS)],
+                    "linestyle": DASHES[k % len(DASHES)],
                     "linewidth": 1.2,
                     "marker": "o",
                     "markersize": 3,
@@ -199,7 +202,7 @@ def write_costs(columns: Columns, path: Path) -> None:
             ratio.yaxis.set_minor_formatter(NullFormatter())
             time.legend(frameon=False, fontsize=8)
 
-    _write_figure(path, (7.2, 2.9 * len(panels)), draw)
+    write_figure(path, (7.2, 2.9 * len(panels)), draw)
 
 
 def _cost_panels(columns: Columns) -> dict[str, dict[str, dict[str, Any]]]:
@@ -236,9 +239,9 @@ def terminal_costs(columns: Columns, width: int, *, colour: bool) -> str:
     for title, curves in _cost_panels(columns).items():
         for name, of in (("median_s", "seconds a call"), ("ratio", "ratio")):
             shown = {label: c for label, c in curves.items() if name in c}
-            figure = _terminal_figure(width, colour, "elements", of, log=True)
+            figure = terminal_figure(width, colour, "elements", of, log=True)
             for k, (label, c) in enumerate(shown.items()):
-                _terminal_line(figure, np.log10(c["size"]), np.log10(c[name]), label, k, colour)
+                terminal_line(figure, np.log10(c["size"]), np.log10(c[name]), label, k, colour)
             drawn.append(f"{title}: {of}\n{figure.show(legend=True)}")
     return "\n\n".join(drawn) + "\n"
 
@@ -269,7 +272,7 @@ def write_course(course: Columns, metric: str, path: Path) -> None:
         for i, (title, names) in enumerate(panels.items()):
             axes = figure.add_subplot(1, len(panels), i + 1)
             for k, name in enumerate(names):
-                style: Any = {"color": _COLOURS[k], "linestyle": _DASHES[k % len(_DASHES)]}
+                style: Any = {"color": COLOURS[k], "linestyle": DASHES[k % len(DASHES)]}
                 label = _line_label(name)
                 axes.plot(course["epoch"], course[name], label=label, linewidth=1.4, **style)
             axes.set_xlabel("epoch")
@@ -277,20 +280,20 @@ def write_course(course: Columns, metric: str, path: Path) -> None:
             axes.spines[["top", "right"]].set_visible(False)
             axes.legend(frameon=False, fontsize=8)
 
-    _write_figure(path, (3.4 * len(panels), 2.9), draw)
+    write_figure(path, (3.4 * len(panels), 2.9), draw)
 
 
 def terminal_course(course: Columns, metric: str, width: int, *, colour: bool) -> str:
     """Loss, metric and unit verdicts over epochs as text."""
     drawn = []
     for title, names in _course_panels(course, metric).items():
-        figure = _terminal_figure(width, colour, "epoch", title)
+        figure = terminal_figure(width, colour, "epoch", title)
         figure.origin = False
         figure.set_x_limits(0, 1.05 * max(1, course["epoch"][-1]))
         if title.startswith("units"):
             figure.set_y_limits(0, 1.1 * max(1, *(max(course[name]) for name in names)))
         for k, name in enumerate(names):
-            _terminal_line(figure, course["epoch"], course[name], _line_label(name), k, colour)
+            terminal_line(figure, course["epoch"], course[name], _line_label(name), k, colour)
         drawn.append(f"{title}\n{figure.show(legend=True)}")
     return "\n\n".join(drawn) + "\n"
 
