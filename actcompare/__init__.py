@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from actcompare.properties import Comparison as Comparison
     from actcompare.properties import compare as compare
     from actcompare.runs import Training as Training
+    from actcompare.studies import Study as Study
+    from actcompare.studies import study as study
     from actcompare.swapping import swap_activations as swap_activations
     from actcompare.timing import Timings as Timings
     from actcompare.timing import time_paired as time_paired
@@ -53,6 +55,8 @@ _HOME = {
     "Training": "runs",
     "UnitAccumulator": "neurons",
     "resume": "training",
+    "Study": "studies",
+    "study": "studies",
     "swap_activations": "swapping",
     "train": "training",
     "Watch": "watching",

@@ -258,9 +258,13 @@ class Study:
 
         return pd.DataFrame(self.cell_rows())
 
+    def shared_rate_rows(self) -> list[dict[str, Any]]:
+        """How all do where they share a learning rate: one record per activation and rate."""
+        return shared_rates(self.config, self.results)
+
     def shared_rates(self) -> dict[str, list[Any]]:
-        """How all do where they share a learning rate, as tidy columns."""
-        return by_column(shared_rates(self.config, self.results))
+        """The same as tidy columns."""
+        return by_column(self.shared_rate_rows())
 
     def curves(self) -> dict[str, list[Any]]:
         """The mean validation metric over epochs at the chosen rates, as tidy columns."""

@@ -10,6 +10,7 @@ from actcompare.cli.benching import bench_command
 from actcompare.cli.evaluating import evaluate_command
 from actcompare.cli.failures import ErrorLines
 from actcompare.cli.inspecting import inspect_command
+from actcompare.cli.studying import study_command
 from actcompare.cli.tables import list_command, table_command
 from actcompare.cli.training import train_command
 from actcompare.errors import UsageError
@@ -50,5 +51,6 @@ app.command("eval", context_settings={"ignore_unknown_options": True})(evaluate_
 app.command("table")(table_command)
 app.command("bench")(bench_command)
 app.command("train")(train_command)
+app.command("study")(study_command)
 app.command("inspect")(inspect_command)
 app.command("list")(list_command)

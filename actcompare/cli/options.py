@@ -1,5 +1,6 @@
 """Options that commands share: one name, one meaning."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -126,6 +127,13 @@ Init = Annotated[str, typer.Option(metavar="default|kaiming|xavier", help="How w
 BOTH = ["relu", "softplus"]
 GATE_TRIPPED = 3
 """The exit code where a --fail-on condition was met."""
+
+
+def given_on_command_line(context: typer.Context, renamed: Mapping[str, str]) -> set[str]:
+    """The options that were, by their names in the configuration."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    return {renamed.get(name, name) for name in given}
 
 
 def choose_format(given: Format | None, output: Path | None) -> Format:

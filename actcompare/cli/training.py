@@ -37,6 +37,7 @@ from actcompare.cli.options import (
     WeightDecay,
     choose_format,
     complete_spec,
+    given_on_command_line,
 )
 from actcompare.cli.results import check_output, check_plots, heading, prints_aside, write
 from actcompare.errors import ActcompareError, Terminated, UsageError
@@ -157,7 +158,7 @@ def train_command(
         if resume is None:
             training, stopped = _start(kept, settings, save, log_dir, quiet)
         else:
-            named = _given_on_command_line(context)
+            named = given_on_command_line(context, _CONFIG_NAMES)
             given = {name: value for name, value in settings.items() if name in named}
             training, stopped = _resume(kept, resume, given, log_dir, quiet)
     _show(training, output_format, output)
@@ -170,13 +171,6 @@ def train_command(
         raise stopped
     if _trips(gates, training):
         raise typer.Exit(GATE_TRIPPED)
-
-
-def _given_on_command_line(context: typer.Context) -> set[str]:
-    """The settings that were, by their names in the configuration."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
-    return {_CONFIG_NAMES.get(name, name) for name in given}
 
 
 def _start(
