@@ -24,8 +24,8 @@ def describe_study(study: "Study") -> str:
         *(_compared(study, row) for row in known if row["verdict"] != BASELINE),
         *_few_seeds(study, known),
         *_edges(study, known),
-        *_diverged(known),
-        *_dead(known),
+        *_diverged(study, known),
+        *_dead(study, known),
         *_missing(study, rows),
     ]
     if known:
@@ -95,8 +95,8 @@ def _edges(study: "Study", known: Sequence[Mapping[str, Any]]) -> list[str]:
     return told
 
 
-def _diverged(known: Sequence[Mapping[str, Any]]) -> list[str]:
-    found = [f"{row['diverged']} of {row['activation']}" for row in known if row["diverged"]]
+def _diverged(study: "Study", known: Sequence[Mapping[str, Any]]) -> list[str]:
+    found = [f"{row['diverged']} of {_name(study, row)}" for row in known if row["diverged"]]
     if not found:
         return []
     return [
@@ -105,9 +105,9 @@ def _diverged(known: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _dead(known: Sequence[Mapping[str, Any]]) -> list[str]:
+def _dead(study: "Study", known: Sequence[Mapping[str, Any]]) -> list[str]:
     found = [
-        f"{100 * row['gradient_dead_share']:.0f} % of {row['activation']}"
+        f"{100 * row['gradient_dead_share']:.0f} % of {_name(study, row)}"
         for row in known
         if row["gradient_dead_share"] > MANY_DEAD
     ]

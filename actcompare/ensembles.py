@@ -95,7 +95,9 @@ class Ensemble:
         samples, device = part.X.shape[1], part.X.device
         orders = [batch_order(samples, seed, epoch, device) for seed in self.seeds]
         rows = (torch.stack(orders) + samples * _steps(len(orders), device)[:, None])[self._places]
-        flat, losses = Part(part.X.flatten(0, 1), part.y.flatten(0, 1)), []
+        y = part.y.flatten(0, 1)
+        y = y.squeeze(1) if y.dim() == 2 and y.shape[1] == 1 else y  # half the time to pick from
+        flat, losses = Part(part.X.flatten(0, 1), y), []
         with kept_generators(device):
             for batch in torch.split(rows, self._batch_size, 1):
                 self._update.prepare()

@@ -18,7 +18,7 @@ SEEDS, MARGIN = 20, 0.01
 _ACTIVATIONS = {"cpu": 2**17, "mps": 2**24, "cuda": 2**27}
 """Activations of a layer that a group computes at once: few enough for a core's cache, or many
 enough to fill a GPU."""
-_MEMBERS = {"cpu": 64, "mps": 256, "cuda": 1024}
+_MEMBERS = {"cpu": 32, "mps": 256, "cuda": 1024}
 _DATA = 2**28
 """Bytes of training data of all seeds of a group."""
 

@@ -142,7 +142,7 @@ def terminal_study(
     for title, depth, hidden in _settings(answer):
         compared = _compared(_at(answer, depth, hidden))
         if compared:
-            figure = terminal_figure(width, colour, "difference", "")
+            figure = terminal_figure(width, colour, "difference", "activation")
             figure.height = max(4, 2 * len(compared))
             ends = [end for each in compared for end in each[1:] if math.isfinite(end)]
             figure.set_x_limits(min(0.0, *ends), max(0.0, *ends) or 1e-9)
