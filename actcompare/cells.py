@@ -12,7 +12,7 @@ import torch
 from actcompare.ensembles import Ensemble
 from actcompare.environment import resolve_device, resolve_dtype
 from actcompare.errors import ActcompareError
-from actcompare.memory import free_memory
+from actcompare.memory import allocator, free_memory
 from actcompare.neurons import VERDICTS, UnitStatistics
 from actcompare.plans import Cell, Plan
 from actcompare.runs import Score
@@ -91,7 +91,8 @@ def run_group(plan: Plan, cells: Sequence[Cell], clock: Clock = time.perf_counte
     """
     try:
         _check_memory(plan, cells)
-        with _threads(plan.config.training.threads):
+        # What a step frees the next one takes: fresh pages would take twice the step's own time.
+        with allocator("warm"), _threads(plan.config.training.threads):
             return list(_train(plan, cells, clock))
     except ActcompareError as error:
         return [Failure(cell, str(error)) for cell in cells]

@@ -15,7 +15,7 @@ from actcompare.runs import TrainConfig
 GRID = (0.1, 0.3, 1.0, 3.0, 10.0)
 """The learning rates tried by default, as multiples of what `train` takes."""
 SEEDS, MARGIN = 20, 0.01
-_ACTIVATIONS = {"cpu": 2**17, "mps": 2**24, "cuda": 2**27}
+_ACTIVATIONS = {"cpu": 2**18, "mps": 2**24, "cuda": 2**27}
 """Activations of a layer that a group computes at once: few enough for a core's cache, or many
 enough to fill a GPU."""
 _MEMBERS = {"cpu": 32, "mps": 256, "cuda": 1024}
