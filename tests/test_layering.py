@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "actcompare"
 COMMAND_LINE = sorted(f"cli/{path.stem}" for path in PACKAGE.glob("cli/*.py"))
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
-FACE = {"cli", "render", "layouts", "plots"}
+FACE = {"cli", "render", "layouts", "plots", "study_layouts", "study_plots"}
 COMPUTE = set(MODULES) - FACE - {"__init__", "__main__"}
 
 
@@ -33,7 +33,7 @@ def test_computation_knows_no_faces(module: str) -> None:
     assert not imports(module) & (FACE | {"rich", "typer"})
 
 
-@pytest.mark.parametrize("module", ["render", "plots", "layouts"])
+@pytest.mark.parametrize("module", ["render", "plots", "layouts", "study_layouts", "study_plots"])
 def test_faces_see_no_tensors(module: str) -> None:
     assert not imports(module) & {"torch", "cli"}
 

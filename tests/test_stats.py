@@ -1,15 +1,25 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actcompare.stats import (
+    MOST_EXACT,
     Estimate,
+    difference_verdict,
+    holm,
+    interquartile_mean,
     median_interval,
     ratio_interval,
     ratio_verdict,
+    seeds_to_settle,
+    sign_flip_p,
+    t_interval,
+    t_quantile,
     unpaired_ratio_interval,
 )
 
@@ -78,3 +88,89 @@ def test_the_interval_of_two_independent_medians_covers() -> None:
 def test_few_observations_of_either_leave_it_open() -> None:
     ratio = unpaired_ratio_interval(np.ones(5), np.ones(100))
     assert (ratio.low, ratio.value, ratio.high) == (0, 1, math.inf)
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 4, 5, 10, 19, 63, 500])
+def test_quantiles_of_t_are_those_of_scipy(df: int) -> None:
+    for probability in (0.5, 0.6, 0.9, 0.975, 0.995, 0.9999):
+        expected = scipy.stats.t.ppf(probability, df)
+        assert t_quantile(probability, df) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 20])
+def test_the_t_interval_covers_the_mean(n: int) -> None:
+    rng = np.random.default_rng(n)
+    intervals = [t_interval(rng.normal(3, 2, n)) for _ in range(4000)]
+    covered = sum(interval.low <= 3 <= interval.high for interval in intervals) / 4000
+    assert 0.93 <= covered <= 0.97
+
+
+def test_one_value_has_no_interval() -> None:
+    assert t_interval([0.5]) == Estimate(0.5, -math.inf, math.inf)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
+def test_the_interquartile_mean_is_the_trimmed_mean_of_scipy(values: list[float]) -> None:
+    expected = scipy.stats.trim_mean(values, 0.25)
+    assert interquartile_mean(values) == pytest.approx(expected, rel=1e-9, abs=1e-6)
+
+
+@given(st.lists(st.integers(-9, 9), min_size=1, max_size=9))
+def test_the_sign_flip_p_is_that_of_all_assignments(differences: list[int]) -> None:
+    observed = abs(sum(differences))
+    flips = itertools.product((-1, 1), repeat=len(differences))
+    sums = [abs(sum(s * d for s, d in zip(signs, differences, strict=True))) for signs in flips]
+    share = sum(total >= observed for total in sums) / len(sums)
+    scaled = [0.1 * d for d in differences]  # sums that are equal but for rounding
+    assert sign_flip_p(scaled) == pytest.approx(share)
+
+
+def test_the_least_p_value_is_that_of_all_signs_alike() -> None:
+    for n in (1, 5, 6, 20, MOST_EXACT):
+        assert sign_flip_p([0.1] * n) == pytest.approx(2.0 ** (1 - n))
+    assert sign_flip_p([]) == sign_flip_p([0.0, 0.0]) == 1
+
+
+def test_many_pairs_are_drawn_and_agree_with_the_exact_value() -> None:
+    x = np.random.default_rng(3).normal(0.3, 1, MOST_EXACT)
+    exact = sign_flip_p(x)
+    more = sign_flip_p(np.append(x, [1e-9] * 5))  # which change no sum that matters
+    assert more == pytest.approx(exact, rel=0.1)
+    assert sign_flip_p(np.ones(100)) == pytest.approx(1 / (2**20 + 1))
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_corrects_upwards_and_keeps_the_order(p_values: list[float]) -> None:
+    corrected = holm(p_values)
+    assert all(p <= c <= 1 for p, c in zip(p_values, corrected, strict=True))
+    assert min(corrected) == pytest.approx(min(1, len(p_values) * min(p_values)))
+    order = np.argsort(p_values, kind="stable")
+    assert list(np.array(corrected)[order]) == sorted(corrected)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "expected"),
+    [
+        (0.02, 0.05, 0.01, "better"), (-0.05, -0.02, 0.01, "worse"), (0.02, 0.05, 0.2, "unclear"),
+        (-0.005, 0.005, 0.9, "same"), (0.001, 0.005, 0.001, "same"), (-0.02, 0.02, 0.9, "unclear"),
+        (-math.inf, math.inf, 1.0, "unclear"),
+    ],
+)  # fmt: skip
+def test_difference_verdicts(low: float, high: float, p: float, expected: str) -> None:
+    assert difference_verdict(Estimate((low + high) / 2, low, high), p, 0.01) == expected
+
+
+def test_so_many_seeds_do_settle_it() -> None:
+    rng, found = np.random.default_rng(0), 0
+    n = int(seeds_to_settle(rng.normal(0.5, 1, 2000), 0.0))
+    assert 30 <= n <= 40
+    for _ in range(500):
+        x = rng.normal(0.5, 1, n)
+        found += difference_verdict(t_interval(x), sign_flip_p(x), 0.0) == "better"
+    assert 0.72 <= found / 500 <= 0.88
+
+
+def test_what_no_number_of_seeds_settles() -> None:
+    assert seeds_to_settle([0.1, -0.1], 0.0) == math.inf
+    assert seeds_to_settle([0.5, 0.5], 0.0) == 6
+    assert seeds_to_settle([0.5, 0.5], 0.0, comparisons=4) == 8

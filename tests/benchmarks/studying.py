@@ -44,7 +44,7 @@ from actcompare.store import Store
 from actcompare.training import Run, make_net
 
 MEMBERS, BATCH, LR, MOMENTUM = 64, 128, 0.01, 0.9
-EPOCHS = 8
+EPOCHS = 24
 """Between two looks at the clock, so that processes are awake and caches their own."""
 CORES = len(os.sched_getaffinity(0))
 
