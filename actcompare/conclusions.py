@@ -99,10 +99,13 @@ def _diverged(study: "Study", known: Sequence[Mapping[str, Any]]) -> list[str]:
     found = [f"{row['diverged']} of {_name(study, row)}" for row in known if row["diverged"]]
     if not found:
         return []
-    return [
+    told = [
         f"Diverged at the chosen rates: {listed(found)}; such a run counts with the state before it"
         " did."
     ]
+    if any(row["diverged"] == row["seeds"] for row in known):
+        told.append("Where all runs did, a smaller --lr is the first thing to try.")
+    return told
 
 
 def _dead(study: "Study", known: Sequence[Mapping[str, Any]]) -> list[str]:
