@@ -94,7 +94,8 @@ class Ensemble:
             self._draws[:] = self._fresh_generators(epoch)
         samples, device = part.X.shape[1], part.X.device
         orders = [batch_order(samples, seed, epoch, device) for seed in self.seeds]
-        rows = (torch.stack(orders) + samples * _steps(len(orders), device)[:, None])[self._places]
+        firsts = samples * torch.arange(len(orders), device=device)[:, None]
+        rows = (torch.stack(orders) + firsts)[self._places]
         y = part.y.flatten(0, 1)
         y = y.squeeze(1) if y.dim() == 2 and y.shape[1] == 1 else y  # half the time to pick from
         flat, losses = Part(part.X.flatten(0, 1), y), []
@@ -265,7 +266,7 @@ class _Layer:
         self._own_gradients = {key: gradients[f"{prefix}.{key}"] for key in own}
         self._draws = draws
         """The state of torch's generator for each member, where an activation draws from it."""
-        self.random = function is not None and _draws(function, self.weight)
+        self.random = function is not None and _is_random(function, self.weight)
         self._leaves: dict[str, Tensor] = {}
 
     def linear(self, a: Tensor) -> Tensor:
@@ -388,7 +389,6 @@ class _Update:
                 tensor.copy_(old)
             self._graphs[size] = graph, place, loss
         graph, place, loss = self._graphs[size]
-
         place.copy_(rows)
         graph.replay()
         return loss.clone()
@@ -398,15 +398,11 @@ def _in_a_row(net: SimpleNet) -> Tensor:
     return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
 
 
-def _steps(count: int, device: torch.device) -> Tensor:
-    return torch.arange(count, device=device)
-
-
 def _minus_ones(like: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.full((), -1.0, dtype=dtype, device=like.device).expand(like.shape)
 
 
-def _draws(function: nn.Module, like: Tensor) -> bool:
+def _is_random(function: nn.Module, like: Tensor) -> bool:
     """Whether a function draws random numbers while it learns, as rrelu does."""
     was, device = function.training, like.device
     with kept_generators(device):

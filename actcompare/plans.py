@@ -1,6 +1,7 @@
 """The plan of a study: its cells, and the groups they are trained in."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -56,6 +57,12 @@ class StudyConfig:
     def all_seeds(self) -> range:
         """The seeds, one after the other."""
         return range(self.training.seed, self.training.seed + self.seeds)
+
+    @property
+    def total(self) -> int:
+        """How many cells there are."""
+        axes = (self.activations, self.depths, self.hiddens, self.lrs)
+        return math.prod(map(len, axes)) * self.seeds
 
     def run(self, cell: Cell) -> TrainConfig:
         """What `train` is asked for to do the cell alone."""

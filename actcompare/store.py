@@ -207,20 +207,28 @@ class Store:
 
     # --- what goes into it -----------------------------------------------------------------------
 
-    def begin(self, config: StudyConfig, environment: Environment, metric: str) -> None:
-        """Take up a study: a new one, the same again, or one with more seeds or activations.
+    def check(self, config: StudyConfig) -> None:
+        """See that a study is new here, the same again, or has more seeds or activations.
 
         Raises:
-            ActcompareError: it holds another study; the message names the difference.
+            ActcompareError: the file holds another study; the message names the difference.
         """
         old = self.config()
+        differ = what_differs(old, config) if old is not None else ""
+        if differ:
+            raise ActcompareError(
+                f"{self.path} holds a study with {differ}: leave that out, or choose another file"
+            )
+
+    def begin(self, config: StudyConfig, environment: Environment, metric: str) -> None:
+        """Take up a study.
+
+        Raises:
+            ActcompareError: as `check`; or the file cannot be written.
+        """
+        self.check(config)
+        old = self.config()
         if old is not None:
-            differ = what_differs(old, config)
-            if differ:
-                raise ActcompareError(
-                    f"{self.path} holds a study with {differ}: leave that out, or choose another"
-                    " file"
-                )
             more = [act for act in config.activations if act not in old.activations]
             config = replace(
                 old,

@@ -130,35 +130,22 @@ class Work:
         self.environment = replace(describe_environment(device), threads=config.training.threads)
         classes = plan.dataset.y if config.training.task == CLASSIFICATION else None
         samples = len(split_rows(classes, len(plan.dataset.X), 0)[0])
-        checked: set[Any] = set()
-        for cell in config.cells():
-            if (setting := (cell.activation, cell.depth, cell.hidden)) not in checked:
-                checked.add(setting)
-                check_run(config.run(cell), samples)
-                make_net(plan.recipe(cell), resolve_dtype(dtype)[1], device)
+        for cell in replace(config, seeds=1, lrs=config.lrs[:1]).cells():
+            check_run(config.run(cell), samples)
+            make_net(plan.recipe(cell), resolve_dtype(dtype)[1], device)
         self.metric = "accuracy" if classes is not None else "R^2"
         self.kept_from: Environment | None = None
         """Where the store's runs came from."""
         self.outcomes: dict[Cell, Outcome] = {}
         if store is not None:
+            store.check(config)
             self.kept_from = store.environment()
-            store.begin(config, self.environment, self.metric)
             wanted = set(config.cells())
             self.outcomes = {each.cell: each for each in store.outcomes() if each.cell in wanted}
-        self.done_before = self._done()
-
-    def _done(self) -> int:
-        return sum(isinstance(each, CellResult) for each in self.outcomes.values())
-
-    @property
-    def total(self) -> int:
+        self.total = config.total
         """How many cells the study has."""
-        return sum(1 for _ in self.plan.config.cells())
-
-    @property
-    def done(self) -> int:
+        self.done = sum(isinstance(each, CellResult) for each in self.outcomes.values())
         """How many of them came to something."""
-        return self._done()
 
     def groups_left(self) -> list[Group]:
         """What is to be trained; failed cells are tried again."""
@@ -176,10 +163,13 @@ class Work:
             ActcompareError: the engine does not run, or the store cannot be written.
         """
         groups = self.groups_left()
+        if self._store is not None:
+            self._store.begin(self.plan.config, self.environment, self.metric)
         for outcomes in engine(self.plan, groups) if groups else ():
             if self._store is not None:
                 self._store.add(outcomes)
             self.outcomes |= {each.cell: each for each in outcomes}
+            self.done += sum(isinstance(each, CellResult) for each in outcomes)
             if listen is not None:
                 listen(self)
         return self.report()
@@ -230,8 +220,7 @@ class Study:
     @property
     def missing(self) -> int:
         """How many cells have neither come to something nor failed."""
-        total = sum(1 for _ in self.config.cells())
-        return total - len(self.results) - len(self.failures)
+        return self.config.total - len(self.results) - len(self.failures)
 
     def rows(self) -> list[dict[str, Any]]:
         """The answer: one record per activation, depth and width."""

@@ -217,6 +217,28 @@ def test_a_store_goes_on_extends_and_is_not_computed_again(tmp_path: Path) -> No
     assert len(fewer.results) == 40
 
 
+def test_a_full_disk_keeps_what_was_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, settings = (
+        tmp_path / "study.db",
+        SMALL | {"seeds": 80, "workers": 1, "store": tmp_path / "study.db"},
+    )
+    opened = Store._open
+
+    def small(store: Store) -> None:
+        opened(store)
+        store._db.execute("PRAGMA max_page_count = 14")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "_open", small)
+        with pytest.raises(
+            ActcompareError, match=r"cannot write .*full; what it held before stays"
+        ):
+            study(["relu", "gelu"], **settings)
+    with Store(path) as store:
+        assert 0 < len(store.outcomes()) < 320
+    assert len(study(["relu", "gelu"], **settings).results) == 320
+
+
 def test_changed_data_are_another_study(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 3))

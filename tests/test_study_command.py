@@ -108,7 +108,12 @@ def test_dry_run_says_what_it_takes_and_does_nothing(run: Run) -> None:
     made = json.loads(run(*QUICK, "--dry-run", "--format", "json").stdout)
     assert [row["cells"] for row in made["rows"]] == [6, 6]
     assert made["cells"] == 12
+    assert run(*QUICK, "--store", "s.db", "--dry-run").exit_code == 0
+    assert not Path("s.db").exists()
     assert run(*QUICK, "--store", "s.db").exit_code == 0
+    more = (*QUICK, "--store", "s.db", "--act", "gelu")
+    assert "6 of 6 runs are to be done" in run(*more, "--dry-run").stdout
+    assert "gelu" not in run("study", "--store", "s.db").stdout
     assert "nothing is left" in run(*QUICK, "--store", "s.db", "--dry-run").stderr
 
 

@@ -179,7 +179,8 @@ def study_command(
             from actcompare.studies import choose_engine
 
             chosen = choose_engine(engine, workers, address, gpus_per_task)
-            work = _prepare(kept, settings, store, quiet)
+            made = None if dry_run and store is not None and not store.exists() else store
+            work = _prepare(kept, settings, made, quiet)
             if dry_run:
                 _say_what_it_takes(work, workers, output_format, output)
                 return
