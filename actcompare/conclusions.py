@@ -110,11 +110,11 @@ def _diverged(study: "Study", known: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _dead(study: "Study", known: Sequence[Mapping[str, Any]]) -> list[str]:
     found = [
-        f"{100 * row['gradient_dead_share']:.0f} % of {_name(study, row)}"
+        f"{100 * row['gradient_dead_share']:.0f} % of the hidden units of {_name(study, row)}"
         for row in known
         if row["gradient_dead_share"] > MANY_DEAD
     ]
-    told = f"Of the hidden units no gradient worth the name reaches {listed(found)}."
+    told = f"No gradient worth the name passes through {listed(found)}."
     return [told] if found else []
 
 

@@ -43,7 +43,7 @@ def test_rates_at_the_edge_dead_units_and_divergence() -> None:
         config("relu", seeds=2, lrs=(0.1, 0.3)), study.environment, "accuracy", results, ()
     ).reading()
     assert "The largest learning rate, 0.3, is the best for relu" in said
-    assert "50 % of relu" in said
+    assert "50 % of the hidden units of relu" in said
     assert "Diverged at the chosen rates: 2 of relu" in said
 
 

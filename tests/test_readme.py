@@ -35,13 +35,19 @@ def test_commands(command: str, shown: str) -> None:
 
 
 def test_the_python_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    evaluating, timing, training, _, inspecting = re.findall(r"```python\n((?:.*\n)*?)```", TEXT)
+    evaluating, timing, training, studying, _, inspecting = re.findall(
+        r"```python\n((?:.*\n)*?)```", TEXT
+    )
     exec(evaluating, {})
     assert "0.126928" in capsys.readouterr().out
     exec(timing, {})
     assert "Estimate(value=" in capsys.readouterr().out
     exec(training, {})
     assert "hidden1" in capsys.readouterr().out
+    exec(studying, {})
+    said = capsys.readouterr().out
+    assert "baseline" in said
+    assert "test_metric" in said
     exec(inspecting, {})
     assert "Softplus(beta=2" in capsys.readouterr().out
 
@@ -49,9 +55,10 @@ def test_the_python_lines(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_and_option_named_is_there() -> None:
     help_text = "".join(
         run_in_shell(f"actcompare {command} --help")
-        for command in ("", "eval", "table", "list", "bench", "train", "inspect")
+        for command in ("", "eval", "table", "list", "bench", "train", "study", "inspect")
     )
-    for option in set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", TEXT)):
+    ours = re.sub(r"^    ray .*$", "", TEXT, flags=re.MULTILINE)
+    for option in set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", ours)):
         assert option in help_text, option
 
 
@@ -64,6 +71,7 @@ def test_it_is_whole() -> None:
         "table",
         "bench",
         "train",
+        "study",
         "inspect",
         "Formats",
         "Extras",
@@ -109,6 +117,23 @@ def test_the_training_shown_is_a_real_one() -> None:
     for line in ("hidden1 │    64 │    0 -> 0 │       0 -> 64", "Counting zeros misses 64 units"):
         assert line in shown
         assert line in real
+
+
+def test_the_study_shown_is_a_real_one(in_tmp: Path) -> None:
+    """All but the time; numbers may differ where a run hangs on its last bits."""
+    ((command, shown),) = re.findall(r"```text\n\$ (actcompare study .*)\n((?:.*\n)*?)```", TEXT)
+    real = run_in_shell(command + " --plot-file study.svg")
+    assert NUMBER.sub("#", shown).split() == NUMBER.sub("#", real).split()
+    (picture,) = re.findall(r"!\[.*\]\((.*study\.svg)\)", TEXT)
+    drawn = [
+        {
+            text
+            for text in re.findall(r"<text[^>]*>(.*)</text>", path.read_text("utf-8"))
+            if text[0].isalpha()
+        }
+        for path in (README.parent / picture, in_tmp / "study.svg")
+    ]
+    assert drawn[0] == drawn[1] != set()
 
 
 def test_the_inspection_shown_is_a_real_one(in_tmp: Path) -> None:
