@@ -140,16 +140,26 @@ def resolve_device(name: str) -> torch.device:
         UsageError: no such kind of device.
         ActcompareError: this machine or this torch build does not have it.
     """
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
-        raise UsageError(f"device {name!r} is not one of cpu, cuda, cuda:N, mps")
-    if kind == "cuda":
-        _require_cuda(name, int(index or 0))
-    if kind == "mps" and not torch.backends.mps.is_available():
+    device = device_named(name)
+    if device.type == "cuda":
+        _require_cuda(name, device.index or 0)
+    if device.type == "mps" and not torch.backends.mps.is_available():
         raise ActcompareError(
             f"device mps: torch {torch.__version__} on {platform.system()} has no Apple GPU;"
             " use --device cpu"
         )
+    return device
+
+
+def device_named(name: str) -> torch.device:
+    """The device of that name, here or on another machine.
+
+    Raises:
+        UsageError: no such kind of device.
+    """
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
+        raise UsageError(f"device {name!r} is not one of cpu, cuda, cuda:N, mps")
     return torch.device(name)
 
 

@@ -91,6 +91,8 @@ class Plan:
     dataset: Dataset
     activations: tuple[Activation, ...]
     output_activation: Activation | None
+    elsewhere: bool = False
+    """Whether the device is that of other machines, on which the runs will be."""
 
     def users_own(self) -> list[Activation]:
         """Those of the activations that are not of the catalogue."""
@@ -164,6 +166,7 @@ def make_plan(
     margin: float = MARGIN,
     seed: int = 0,
     threads: int | None = None,
+    elsewhere: bool = False,
     **settings: Any,
 ) -> Plan:
     """Check all settings, load the data, and read the activations.
@@ -178,6 +181,7 @@ def make_plan(
         margin: a difference of the test metric within it is of no consequence.
         seed: the first of the seeds.
         threads: of torch, for each group; 1 by default.
+        elsewhere: the device is that of other machines, on which the runs will be.
         settings: what else `actcompare.recipes.make_recipe` takes.
 
     Raises:
@@ -197,7 +201,14 @@ def make_plan(
 
     def recipe_of(activation: Activation, data: Source, **changes: Any) -> Recipe:
         changes = {"depth": depths[0], "hidden": hiddens[0], "lr": lrs and lrs[0]} | changes
-        return make_recipe(activation, data, seed=seed, threads=threads or 1, **settings | changes)
+        return make_recipe(
+            activation,
+            data,
+            seed=seed,
+            threads=threads or 1,
+            elsewhere=elsewhere,
+            **settings | changes,
+        )
 
     first = recipe_of(chosen[0], data)
     if lrs is None:
@@ -213,7 +224,7 @@ def make_plan(
     config = StudyConfig(
         tuple(labels), seeds, lrs, depths, hiddens, margin, training, first.dataset.fingerprint()
     )
-    return Plan(config, first.dataset, tuple(chosen), first.output_activation)
+    return Plan(config, first.dataset, tuple(chosen), first.output_activation, elsewhere)
 
 
 def _several(values: Any, name: str) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import torch
 
 from actcompare.activations import Activation, Specs, parse_all
 from actcompare.data import CLASSIFICATION, REGRESSION, TASKS, Dataset, Source, load_data
-from actcompare.environment import check_threads, resolve_device, resolve_dtype
+from actcompare.environment import check_threads, device_named, resolve_device, resolve_dtype
 from actcompare.errors import UsageError
 from actcompare.nets import INITS
 from actcompare.optimizers import OPTIMIZERS
@@ -62,6 +62,7 @@ def make_recipe(
     dtype: str = "float32",
     threads: int | None = None,
     track_on: str | None = "train",
+    elsewhere: bool = False,
 ) -> Recipe:
     """Check all settings, load the data, and read the activations.
 
@@ -89,6 +90,7 @@ def make_recipe(
         dtype: float32, float64, bfloat16 or float16.
         threads: of torch; by default as torch has it.
         track_on: the part that units are watched on, train or validation; None watches none.
+        elsewhere: the device is another machine's, and is not looked for here.
 
     Raises:
         UsageError: a setting is wrong.
@@ -124,7 +126,8 @@ def make_recipe(
         for name, size in (("input_size", input_size), ("output_size", output_size)):
             if size is not None:
                 raise UsageError(f"{_option(name)} is for --data random; other data have their own")
-    where, (dtype, kind) = resolve_device(device), resolve_dtype(dtype)
+    where = device_named(device) if elsewhere else resolve_device(device)
+    dtype, kind = resolve_dtype(dtype)
     for name, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
         if number is not None and not 0 <= number <= torch.finfo(kind).max:
             raise UsageError(f"{_option(name)} must be 0 or more and within {dtype}, not {number}")

@@ -67,7 +67,8 @@ def study(
             or holds another study, no cluster answers.
     """
     chosen = choose_engine(engine, workers, address, gpus_per_task)
-    plan = make_plan(activations, data, **settings)
+    elsewhere = engine == "ray" and address is not None
+    plan = make_plan(activations, data, elsewhere=elsewhere, **settings)
     if store is None:
         return Work(plan).carry_on(chosen, listen)
     with Store(store) as kept:
@@ -126,13 +127,14 @@ class Work:
         """
         self.plan, self._store = plan, store
         config = plan.config
-        device, dtype = resolve_device(config.training.device), config.training.dtype
+        here = "cpu" if plan.elsewhere else config.training.device
+        device, dtype = resolve_device(here), resolve_dtype(config.training.dtype)[1]
         self.environment = replace(describe_environment(device), threads=config.training.threads)
         classes = plan.dataset.y if config.training.task == CLASSIFICATION else None
         samples = len(split_rows(classes, len(plan.dataset.X), 0)[0])
         for cell in replace(config, seeds=1, lrs=config.lrs[:1]).cells():
-            check_run(config.run(cell), samples)
-            make_net(plan.recipe(cell), resolve_dtype(dtype)[1], device)
+            check_run(replace(config.run(cell), device=here), samples)
+            make_net(plan.recipe(cell), dtype, device)
         self.metric = "accuracy" if classes is not None else "R^2"
         self.kept_from: Environment | None = None
         """Where the store's runs came from."""

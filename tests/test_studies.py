@@ -273,6 +273,16 @@ def test_a_cluster_that_does_not_answer_is_told_within_seconds() -> None:
             list(on_ray(plan, list(plan.groups()), address=address))
 
 
+def test_a_device_of_the_cluster_need_not_be_here() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    settings = SMALL | {"device": "cuda"}
+    with pytest.raises(ActcompareError, match="this torch"):
+        study(engine="ray", **settings)
+    with pytest.raises(ActcompareError, match="no Ray cluster at"):
+        study(engine="ray", address="127.0.0.1:1", **settings)
+
+
 def test_a_task_that_no_node_can_take_is_told() -> None:
     plan = make_plan(**SMALL)
     with pytest.raises(ActcompareError, match="a task takes 1 GPU, and no node"):

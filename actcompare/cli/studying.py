@@ -169,6 +169,7 @@ def study_command(
         "device": device,
         "dtype": dtype,
         "threads": threads,
+        "elsewhere": engine == "ray" and address is not None,
     }
     renamed = {"act": "activations", "output_act": "output_activation"}
     asked = given_on_command_line(context, renamed) & set(settings)
