@@ -15,7 +15,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
@@ -122,7 +122,12 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        empty = False
+        with suppress(ActcompareError):
+            empty = kind is not None and self._value("config") is None
         self._db.close()
+        if empty:  # nothing came of it: no file is left
+            self.path.unlink(missing_ok=True)
         self._unlock()
 
     def _unlock(self) -> None:

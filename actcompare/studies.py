@@ -165,9 +165,11 @@ class Work:
             ActcompareError: the engine does not run, or the store cannot be written.
         """
         groups = self.groups_left()
-        if self._store is not None:
-            self._store.begin(self.plan.config, self.environment, self.metric)
+        begun = False
         for outcomes in engine(self.plan, groups) if groups else ():
+            if self._store is not None and not begun:
+                self._store.begin(self.plan.config, self.environment, self.metric)
+                begun = True
             if self._store is not None:
                 self._store.add(outcomes)
             self.outcomes |= {each.cell: each for each in outcomes}

@@ -273,6 +273,12 @@ def test_a_cluster_that_does_not_answer_is_told_within_seconds() -> None:
             list(on_ray(plan, list(plan.groups()), address=address))
 
 
+def test_a_study_that_does_not_begin_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ActcompareError, match="no Ray cluster"):
+        study(engine="ray", address="127.0.0.1:1", store=tmp_path / "s.db", **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_device_of_the_cluster_need_not_be_here() -> None:
     if torch.cuda.is_available():
         pytest.skip("a GPU is here")
