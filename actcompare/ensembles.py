@@ -93,9 +93,10 @@ class Ensemble:
         if self.random:
             self._draws[:] = self._fresh_generators(epoch)
         samples, device = part.X.shape[1], part.X.device
-        orders = [batch_order(samples, seed, epoch, device) for seed in self.seeds]
+        cpu = torch.device("cpu")  # from where all of them go to a GPU in one piece
+        orders = [batch_order(samples, seed, epoch, cpu) for seed in self.seeds]
         firsts = samples * torch.arange(len(orders), device=device)[:, None]
-        rows = (torch.stack(orders) + firsts)[self._places]
+        rows = (torch.stack(orders).to(device) + firsts)[self._places]
         y = part.y.flatten(0, 1)
         y = y.squeeze(1) if y.dim() == 2 and y.shape[1] == 1 else y  # half the time to pick from
         flat, losses = Part(part.X.flatten(0, 1), y), []
