@@ -16,6 +16,7 @@ def answer_grid(columns: Columns, metric: str, margin: float) -> Grid:
     rows = [
         [
             *_key(columns, axes, i),
+            _verdict(columns, i),
             cell(columns["lr"][i], 3),
             _between(columns, "mean", i),
             _decimal(columns["iqm"][i]),
@@ -24,17 +25,17 @@ def answer_grid(columns: Columns, metric: str, margin: float) -> Grid:
                 "" if columns[p][i] is None else f"{columns[p][i]:.2g}"
                 for p in ("p_value", "p_holm")
             ),
-            _verdict(columns, i),
         ]
         for i in range(len(columns["activation"]))
     ]
-    titles = ["activation", *axes, "lr", f"test {metric} (95 %)", "IQM", "difference (95 %)"]
+    titles = ["activation", *axes, "verdict", "lr", f"test {metric} (95 %)", "IQM"]
     most = max(columns["seeds"])
     caption = (
         f"{most} paired seed{'s' * (most != 1)}; lr chosen on validation; margin {margin:g}; p by"
         " sign flips, p Holm corrected for all comparisons."
     )
-    return Grid([*titles, "p", "p Holm", "verdict"], rows, keys=1 + len(axes), caption=caption)
+    titles += ["difference (95 %)", "p", "p Holm"]
+    return Grid(titles, rows, keys=1 + len(axes), caption=caption)
 
 
 def runs_grid(columns: Columns) -> Grid:
