@@ -3,16 +3,15 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from actcompare.ensembles import Ensemble
-from actcompare.environment import resolve_device, resolve_dtype
+from actcompare.environment import resolve_device, resolve_dtype, torch_threads
 from actcompare.errors import ActcompareError
-from actcompare.memory import allocator, free_memory
+from actcompare.memory import allocator, free_memory, is_shortage
 from actcompare.neurons import VERDICTS, UnitStatistics
 from actcompare.plans import Cell, Plan
 from actcompare.runs import Score
@@ -92,13 +91,12 @@ def run_group(plan: Plan, cells: Sequence[Cell], clock: Clock = time.perf_counte
     try:
         _check_memory(plan, cells)
         # What a step frees the next one takes: fresh pages would take twice the step's own time.
-        with allocator("warm"), _threads(plan.config.training.threads):
+        with allocator("warm"), torch_threads(plan.config.training.threads):
             return list(_train(plan, cells, clock))
     except ActcompareError as error:
         return [Failure(cell, str(error)) for cell in cells]
     except (Exception, SystemExit) as error:
-        short = isinstance(error, MemoryError)
-        short |= "allocate memory" in str(error) or "out of memory" in str(error)
+        short = is_shortage(error)
         if short and len(cells) > 1:
             half = len(cells) // 2
             return [
@@ -113,16 +111,6 @@ def _check_memory(plan: Plan, cells: Sequence[Cell]) -> None:
     config = plan.config.run(cells[0])
     if len(cells) * memory_needed(config) > 0.9 * free_memory(resolve_device(config.device)):
         raise MemoryError
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]:

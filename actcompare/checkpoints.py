@@ -23,12 +23,8 @@ from torch import Tensor
 
 from actcompare.environment import Environment
 from actcompare.errors import ActcompareError
+from actcompare.locks import locked
 from actcompare.runs import DataSummary, Divergence, Epoch, LayerUnits, Score, TrainConfig
-
-try:
-    import fcntl
-except ImportError:  # Windows: two runs into one folder are not noticed there
-    fcntl = None  # type: ignore[assignment]
 
 FORMAT = "actcompare train"
 FORMAT_VERSION = 1
@@ -88,17 +84,7 @@ class Folder:
         return folder
 
     def __enter__(self) -> "Folder":
-        try:
-            self._lock = (self.path / _LOCK).open("wb")
-            if fcntl is not None:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._close()
-            raise ActcompareError(
-                f"another run is writing to {self.path}: wait for it, or choose another folder"
-            ) from None
-        except OSError as error:
-            raise ActcompareError(f"cannot write {self.path}: {error.strerror or error}") from error
+        self._lock = locked(self.path / _LOCK, "wb", self.path, "run", "folder")
         for left in self.path.glob(_PART + "*"):
             shutil.rmtree(left, ignore_errors=True)
         return self

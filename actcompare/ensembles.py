@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from actcompare.clocks import captured, own_stream
 from actcompare.data import CLASSIFICATION
 from actcompare.derivatives import backward_through
 from actcompare.learner import at_least_float32
@@ -377,21 +378,17 @@ class _Update:
         if size not in self._graphs:
             held = [self._flat, *self._moments]
             before = [tensor.clone() for tensor in held]
-            place = rows.contiguous().clone()
-            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
-                step(place)  # libraries set themselves up outside the graph
-            torch.cuda.current_stream().wait_stream(side)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                loss = step(place)
+            place, losses = rows.contiguous().clone(), list[Tensor]()
+            torch.cuda.synchronize()  # all that the step uses was made on another stream
+            with own_stream(rows.device):
+                replay = captured(lambda: losses.append(step(place)), 1)
+            torch.cuda.synchronize()
             for tensor, old in zip(held, before, strict=True):
                 tensor.copy_(old)
-            self._graphs[size] = graph, place, loss
-        graph, place, loss = self._graphs[size]
+            self._graphs[size] = replay, place, losses[-1]
+        replay, place, loss = self._graphs[size]
         place.copy_(rows)
-        graph.replay()
+        replay()
         return loss.clone()
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from actcompare.activations import Activation
 from actcompare.clocks import QUEUED_CALLS, captured, own_stream, throttle_check, timer_for
 from actcompare.costs import COPY, BenchConfig, Cost, Measurement
+from actcompare.environment import torch_threads
 from actcompare.errors import ActcompareError
-from actcompare.memory import allocator, free_memory, page_faults, peak_allocation
+from actcompare.memory import allocator, free_memory, is_shortage, page_faults, peak_allocation
 from actcompare.stats import Estimate
 from actcompare.timing import Timings, Work, time_paired
 from actcompare.units import in_bytes
@@ -46,19 +47,15 @@ def measure(
     progress: Progress | None = None,
 ) -> Iterator[Measurement]:
     """Measure the cases of a plan, each given out as it is done."""
-    threads = torch.get_num_threads()
     for case in config.cases:
-        torch.set_num_threads(config.threads)
-        try:
-            with (
-                allocator(case.memory),
-                torch.set_grad_enabled(case.needs_grad),
-                own_stream(case.where),
-                _compiler(case.mode),
-            ):
-                measurement = _measure(case, activations, config, progress)
-        finally:
-            torch.set_num_threads(threads)
+        with (
+            torch_threads(config.threads),
+            allocator(case.memory),
+            torch.set_grad_enabled(case.needs_grad),
+            own_stream(case.where),
+            _compiler(case.mode),
+        ):
+            measurement = _measure(case, activations, config, progress)
         yield measurement
 
 
@@ -225,8 +222,7 @@ def _reason(label: str, case: Case, activations: list[Activation], error: BaseEx
     text = f"{type(error).__name__}: {error}"
     if "CxxCompiler" in text or "C++ compiler" in text:
         return "--mode compiled needs a C++ compiler, and none was found: install g++ (or clang)"
-    out_of_memory = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
-    if out_of_memory or "DefaultCPUAllocator" in text or "out of memory" in text:
+    if is_shortage(error):
         free = free_memory(case.where)
         peaks = [bytes_per_element(a, case.dtype, case.device, case.pass_) for a in activations]
         share = min(0.5, SAFE_SHARE * free / memory_needed(case, peaks))

@@ -90,6 +90,12 @@ def free_memory(device: torch.device) -> int:
     return min(_free_in_machine(), _free_in_cgroup())
 
 
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, as torch says it on any device."""
+    said = ("DefaultCPUAllocator", "allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
+
+
 def _free_in_machine() -> int:
     with contextlib.suppress(OSError):
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():

@@ -24,14 +24,10 @@ from typing import IO, Any
 from actcompare.cells import CellResult, Failure, Outcome
 from actcompare.environment import Environment
 from actcompare.errors import ActcompareError
+from actcompare.locks import locked
 from actcompare.neurons import VERDICTS
 from actcompare.plans import Cell, StudyConfig
 from actcompare.runs import TrainConfig
-
-try:
-    import fcntl
-except ImportError:  # Windows: two studies into one file are not noticed there
-    fcntl = None  # type: ignore[assignment]
 
 APPLICATION_ID = 0x61637473  # "acts"
 VERSION = 1
@@ -75,17 +71,7 @@ class Store:
         """
         if self.path.is_dir():
             raise ActcompareError(f"cannot write {self.path}: it is a folder")
-        try:
-            self._lock = self.path.open("ab")
-            if fcntl is not None:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._unlock()
-            raise ActcompareError(
-                f"another study is writing to {self.path}: wait for it, or choose another file"
-            ) from None
-        except OSError as error:
-            raise ActcompareError(f"cannot write {self.path}: {error.strerror or error}") from error
+        self._lock = locked(self.path, "ab", self.path, "study", "file")
         try:
             with self._told():
                 self._open()

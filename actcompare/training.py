@@ -14,10 +14,15 @@ from actcompare.activations import Activation, Specs
 from actcompare.checkpoints import Checkpoint, Folder
 from actcompare.data import Source
 from actcompare.derivatives import Function, build_elementwise, differentiate
-from actcompare.environment import describe_environment, resolve_device, resolve_dtype
+from actcompare.environment import (
+    describe_environment,
+    resolve_device,
+    resolve_dtype,
+    torch_threads,
+)
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.learner import Learner
-from actcompare.memory import free_memory
+from actcompare.memory import free_memory, is_shortage
 from actcompare.nets import SimpleNet, initialise
 from actcompare.neurons import UnitStatistics
 from actcompare.optimizers import make_optimizer
@@ -245,22 +250,18 @@ class Run:
     @contextlib.contextmanager
     def _conditions(self, epoch: int) -> Iterator[None]:
         """Threads and torch's random numbers as this run wants them, and as they were after it."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.config.threads)
+        device = next(self.net.parameters()).device
         try:
-            device = next(self.net.parameters()).device
-            with seeded(self.config.seed, epoch, device):
+            with torch_threads(self.config.threads), seeded(self.config.seed, epoch, device):
                 yield
         except (ActcompareError, MemoryError):
             raise
         except (Exception, SystemExit) as error:
-            if "allocate memory" in str(error) or "out of memory" in str(error):
+            if is_shortage(error):
                 raise MemoryError from error
             if not self._labels:
                 raise
             raise ActcompareError(f"{self._labels} fails: {describe(error)}") from error
-        finally:
-            torch.set_num_threads(threads)
 
     def checkpoint(self) -> Checkpoint:
         """All that is needed to go on from here."""

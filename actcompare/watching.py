@@ -33,7 +33,7 @@ _CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in 
 _GATED = ("lstm", "gru", "rnn_tanh", "rnn_relu",
           "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")  # fmt: skip
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-_NOT_OURS_TO_STOP = (RuntimeError, NotImplementedError, TypeError, ValueError)
+_NOT_OURS_TO_STOP = (RuntimeError, TypeError, ValueError)
 """What measuring may fail with where a tensor is of a kind that it does not know."""
 
 
