@@ -266,7 +266,7 @@ def _connected(ray: Any, address: str | None, workers: int | None) -> Iterator[N
         where = f"at {address}" if address else "on this machine"
         raise ActcompareError(
             f"no Ray cluster {where} ({describe(error)}): `ray start --head` starts one, and prints"
-            " its address"
+            " its address; one that wants a token is reached with RAY_AUTH_MODE=token"
         ) from error
     try:
         yield
