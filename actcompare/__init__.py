@@ -7,60 +7,60 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from actcompare.activations import CATALOGUE as CATALOGUE
-    from actcompare.activations import Activation as Activation
-    from actcompare.activations import parse as parse
-    from actcompare.benchmark import bench as bench
-    from actcompare.costs import Benchmark as Benchmark
+    from actcompare.activations.catalogue import CATALOGUE as CATALOGUE
+    from actcompare.activations.spec import Activation as Activation
+    from actcompare.activations.spec import parse as parse
+    from actcompare.benchmark.bench import Benchmark as Benchmark
+    from actcompare.benchmark.bench import bench as bench
+    from actcompare.benchmark.timing import Timings as Timings
+    from actcompare.benchmark.timing import time_paired as time_paired
     from actcompare.errors import ActcompareError as ActcompareError
     from actcompare.errors import UsageError as UsageError
-    from actcompare.evaluation import Evaluation as Evaluation
-    from actcompare.evaluation import evaluate as evaluate
-    from actcompare.inspection import Inspection as Inspection
-    from actcompare.inspection import inspect_model as inspect_model
-    from actcompare.nets import SimpleNet as SimpleNet
-    from actcompare.neurons import UnitAccumulator as UnitAccumulator
-    from actcompare.properties import Comparison as Comparison
-    from actcompare.properties import compare as compare
-    from actcompare.runs import Training as Training
-    from actcompare.studies import Study as Study
-    from actcompare.studies import study as study
-    from actcompare.swapping import swap_activations as swap_activations
-    from actcompare.timing import Timings as Timings
-    from actcompare.timing import time_paired as time_paired
-    from actcompare.training import resume as resume
-    from actcompare.training import train as train
-    from actcompare.watching import Watch as Watch
-    from actcompare.watching import watch as watch
+    from actcompare.evaluation.evaluate import Evaluation as Evaluation
+    from actcompare.evaluation.evaluate import evaluate as evaluate
+    from actcompare.inspection.inspect import Inspection as Inspection
+    from actcompare.inspection.inspect import inspect_model as inspect_model
+    from actcompare.models.simple_net import SimpleNet as SimpleNet
+    from actcompare.models.swap import swap_activations as swap_activations
+    from actcompare.models.watch import Watch as Watch
+    from actcompare.models.watch import watch as watch
+    from actcompare.properties.compare import Comparison as Comparison
+    from actcompare.properties.compare import compare as compare
+    from actcompare.studies.study import Study as Study
+    from actcompare.studies.study import study as study
+    from actcompare.training.run import Training as Training
+    from actcompare.training.train import resume as resume
+    from actcompare.training.train import train as train
+    from actcompare.units.statistics import UnitAccumulator as UnitAccumulator
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "CATALOGUE": "activations",
-    "Activation": "activations",
-    "parse": "activations",
-    "Benchmark": "costs",
-    "bench": "benchmark",
+    "CATALOGUE": "activations.catalogue",
+    "Activation": "activations.spec",
+    "parse": "activations.spec",
+    "Benchmark": "benchmark.bench",
+    "bench": "benchmark.bench",
     "ActcompareError": "errors",
     "UsageError": "errors",
-    "Evaluation": "evaluation",
-    "evaluate": "evaluation",
-    "Comparison": "properties",
-    "compare": "properties",
-    "Inspection": "inspection",
-    "inspect_model": "inspection",
-    "SimpleNet": "nets",
-    "Timings": "timing",
-    "time_paired": "timing",
-    "Training": "runs",
-    "UnitAccumulator": "neurons",
-    "resume": "training",
-    "Study": "studies",
-    "study": "studies",
-    "swap_activations": "swapping",
-    "train": "training",
-    "Watch": "watching",
-    "watch": "watching",
+    "Evaluation": "evaluation.evaluate",
+    "evaluate": "evaluation.evaluate",
+    "Comparison": "properties.compare",
+    "compare": "properties.compare",
+    "Inspection": "inspection.inspect",
+    "inspect_model": "inspection.inspect",
+    "SimpleNet": "models.simple_net",
+    "Timings": "benchmark.timing",
+    "time_paired": "benchmark.timing",
+    "Training": "training.run",
+    "UnitAccumulator": "units.statistics",
+    "resume": "training.train",
+    "Study": "studies.study",
+    "study": "studies.study",
+    "swap_activations": "models.swap",
+    "train": "training.train",
+    "Watch": "models.watch",
+    "watch": "models.watch",
 }
 __all__ = ["__version__", *_HOME]
 

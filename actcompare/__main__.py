@@ -1,6 +1,6 @@
 """`python -m actcompare`."""
 
-from actcompare.cli import app
+from actcompare.cli.app import app
 
 if __name__ == "__main__":
     app(prog_name="actcompare")

@@ -1,7 +1,5 @@
 """What can go wrong, as exceptions whose message says what to do next."""
 
-from collections.abc import Sequence
-
 
 class ActcompareError(Exception):
     """Something could not be done: one line that names the thing and the cure."""
@@ -38,9 +36,3 @@ class ReaderGoneError(ActcompareError):
 
 class Terminated(BaseException):
     """Told to end by SIGTERM: ends by way of every clean-up, as an interrupt does."""
-
-
-def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names on one line of a message, the first of them where they are many."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -134,8 +134,11 @@ def share_interval(hits: int, n: int) -> Estimate:
 
 MOST_EXACT = 40
 """Up to so many pairs all signs are tried; beyond, DRAWS of them."""
+
 DRAWS = 2**20
+
 LEVEL = 0.05
+
 POWER = 0.8
 
 

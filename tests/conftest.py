@@ -5,7 +5,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from actcompare.cli import app
+from actcompare.cli.app import app
 
 Run = Callable[..., Result]
 

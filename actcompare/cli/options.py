@@ -1,29 +1,17 @@
 """Options that commands share: one name, one meaning."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class Format(StrEnum):
-    """How results are written."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-    markdown = "markdown"
-
-
-MACHINE = (Format.csv, Format.json)
-_BY_SUFFIX = {".csv": Format.csv, ".json": Format.json, ".md": Format.markdown}
+from actcompare.output.formats import Format
 
 
 def complete_spec(incomplete: str) -> list[str]:
     """SPECs of the catalogue that begin so."""
-    from actcompare.activations import CATALOGUE
+    from actcompare.activations.catalogue import CATALOGUE
 
     return [entry.spec for entry in CATALOGUE if entry.spec.startswith(incomplete)]
 
@@ -38,6 +26,7 @@ Acts = Annotated[
         " (importing it runs its code), or all. Repeatable; the first is the baseline.",
     ),
 ]
+
 Dtype = Annotated[
     str,
     typer.Option(
@@ -46,22 +35,29 @@ Dtype = Annotated[
         help="Number format.",
     ),
 ]
+
 Device = Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Where to compute.")]
+
 OutputFormat = Annotated[
     Format | None,
     typer.Option(
         "--format", help="How to write the result.", show_default="table, or as FILE ends"
     ),
 ]
+
 Output = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Write to FILE, whole or not at all, instead of stdout."),
 ]
+
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no warnings on stderr.")]
+
 Plot = Annotated[bool, typer.Option("--plot", help="Draw the result in the terminal.")]
+
 PlotFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Draw the result: .svg, .png or .pdf.")
 ]
+
 FailOn = Annotated[
     list[str] | None,
     typer.Option(
@@ -69,6 +65,7 @@ FailOn = Annotated[
         help="Exit with 3 if a row meets COLUMN OP NUMBER, such as 'slower>3%'. Repeatable.",
     ),
 ]
+
 # What `train` and `study` learn, and how.
 Data = Annotated[
     str,
@@ -77,9 +74,11 @@ Data = Annotated[
         help="What to learn. FILE: .csv, .tsv or .parquet with --target, or .npz with X and y.",
     ),
 ]
+
 Target = Annotated[
     str | None, typer.Option(metavar="COLUMN", help="The column of a table to learn.")
 ]
+
 Task = Annotated[
     str | None,
     typer.Option(
@@ -88,6 +87,7 @@ Task = Annotated[
         show_default="as the target looks",
     ),
 ]
+
 Scale = Annotated[
     str | None,
     typer.Option(
@@ -96,12 +96,15 @@ Scale = Annotated[
         show_default="standard; unit for pixels",
     ),
 ]
+
 InputSize = Annotated[
     int | None, typer.Option(metavar="N", help="Inputs of --data random.", show_default="4")
 ]
+
 OutputSize = Annotated[
     int | None, typer.Option(metavar="N", help="Outputs of --data random.", show_default="1")
 ]
+
 OutputAct = Annotated[
     str | None,
     typer.Option(
@@ -110,21 +113,28 @@ OutputAct = Annotated[
         help="On the outputs, such as softplus where the target is positive.",
     ),
 ]
+
 Epochs = Annotated[int, typer.Option(metavar="N", help="Passes over the training part.")]
+
 BatchSize = Annotated[int, typer.Option(metavar="N", help="Samples in a step.")]
+
 OptimizerName = Annotated[
     str,
     typer.Option(
         metavar="sgd|adam|adamw", autocompletion=lambda: ["sgd", "adam", "adamw"], help="How."
     ),
 ]
+
 Momentum = Annotated[float | None, typer.Option(help="Of sgd.", show_default="0.9")]
+
 WeightDecay = Annotated[
     float | None, typer.Option(help="As torch.optim's.", show_default="0; 0.01 with adamw")
 ]
+
 Init = Annotated[str, typer.Option(metavar="default|kaiming|xavier", help="How weights start.")]
 
 BOTH = ["relu", "softplus"]
+
 GATE_TRIPPED = 3
 """The exit code where a --fail-on condition was met."""
 
@@ -134,10 +144,3 @@ def given_on_command_line(context: typer.Context, renamed: Mapping[str, str]) ->
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
     return {renamed.get(name, name) for name in given}
-
-
-def choose_format(given: Format | None, output: Path | None) -> Format:
-    """The format asked for, or what the ending of the file says."""
-    if given is not None:
-        return given
-    return _BY_SUFFIX.get(output.suffix.lower(), Format.table) if output else Format.table

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from actcompare import evaluate, parse
-from actcompare.activations import CATALOGUE, Entry
-from actcompare.reference import formula_in_mpmath
+from actcompare.activations.catalogue import CATALOGUE, Entry
+from actcompare.activations.exact import formula_in_mpmath
 
 BITS = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 

@@ -39,9 +39,9 @@ from torch.utils.benchmark import Compare, Timer
 from torch.utils.benchmark.utils.compare import BEST
 
 from actcompare import Timings, time_paired
-from actcompare.memory import allocator
+from actcompare.machine.allocator import allocator
+from actcompare.machine.timers import cpu_timer
 from actcompare.stats import Estimate, ratio_interval
-from actcompare.timing import cpu_timer
 
 Work = Callable[[], object]
 Floats = npt.NDArray[np.float64]

@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from actcompare import inspect_model, watch
-from actcompare.neurons import VERDICTS
+from actcompare.units.statistics import VERDICTS
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from test_watching import Raising, alike, state_of
-from zoo import ZOO, make
+from tests.models.test_watch import Raising, alike, state_of
+from tests.models.zoo import ZOO, make
 
 # --- traps ---------------------------------------------------------------------------------------
 

@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from actcompare import SimpleNet, parse, train
-from actcompare.checkpoints import Folder
-from actcompare.learner import Learner
-from actcompare.optimizers import make_optimizer
-from actcompare.recipes import make_recipe
-from actcompare.seeding import batch_order
-from actcompare.splits import Part, split
-from actcompare.training import Run
+from actcompare.data.splits import Part, split
+from actcompare.machine.generators import batch_order
+from actcompare.training.checkpoints import Folder
+from actcompare.training.learner import Learner
+from actcompare.training.optimizers import make_optimizer
+from actcompare.training.run import Run
+from actcompare.training.settings import make_recipe
 
 LR, MOMENTUM = 0.1, 0.9
 

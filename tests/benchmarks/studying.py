@@ -28,20 +28,17 @@ import torch
 from torch import Tensor, nn
 
 from actcompare import CATALOGUE, study
-from actcompare.cells import CellResult, run_group
-from actcompare.ensembles import Ensemble
-from actcompare.memory import allocator
-from actcompare.plans import Plan, make_plan
-from actcompare.seeding import batch_order
-from actcompare.splits import Part, split
-from actcompare.stats import (
-    difference_verdict,
-    interquartile_mean,
-    sign_flip_p,
-    t_interval,
-)
-from actcompare.store import Store
-from actcompare.training import Run, make_net
+from actcompare.data.splits import Part, split
+from actcompare.machine.allocator import allocator
+from actcompare.machine.generators import batch_order
+from actcompare.stats import difference_verdict, interquartile_mean, sign_flip_p, t_interval
+from actcompare.studies.cells import run_group
+from actcompare.studies.plan import Plan, make_plan
+from actcompare.studies.records import CellResult
+from actcompare.studies.store import Store
+from actcompare.training.ensemble import Ensemble
+from actcompare.training.nets import make_net
+from actcompare.training.run import Run
 
 MEMBERS, BATCH, LR, MOMENTUM = 64, 128, 0.01, 0.9
 EPOCHS = 24
@@ -540,7 +537,7 @@ def ray_(asked: argparse.Namespace) -> dict[str, Any]:  # noqa: ARG001
     """Ray with two workers against one, and against two local processes, start aside."""
     import ray
 
-    from actcompare.engines import local, on_ray
+    from actcompare.studies.engines import local, on_ray
 
     plan = make_plan(["relu", "softplus"], seeds=200, epochs=10)
     groups = list(plan.groups())

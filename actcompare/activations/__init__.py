@@ -1,0 +1,1 @@
+"""Activations: the catalogue, SPECs, users' own, derivatives, exact values."""

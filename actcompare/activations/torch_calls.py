@@ -1,0 +1,163 @@
+"""Which calls of torch are activations: of a function and its arguments, what is computed of what.
+
+An activation may be called as `F.relu(z)`, `torch.relu_(z)`, `z.relu()`, by a module of torch.nn
+(which calls one of these), in place or not, with arguments by position or by name.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from actcompare.activations.catalogue import CATALOGUE, Entry, Value, label_of
+
+_ALIASES = {
+    "logsigmoid": ("log_sigmoid",),
+    "sigmoid": ("expit", "special_expit"),
+    "threshold": ("_threshold",),
+}
+"""Other names that torch has for a function of the catalogue."""
+
+_HOLDERS = (functional, torch, torch.special, torch._C._nn, torch.Tensor)
+
+_CLAMPS = ("clamp", "clamp_min", "clip")
+
+_NOT_THE_FUNCTION = ("inplace", "training", "out")
+"""Arguments that say where the result goes, or how chance comes in, not what is computed."""
+
+
+class Call(NamedTuple):
+    """An activation being called: function(z)."""
+
+    use: str
+    """A SPEC, but for clamp(min=0)."""
+    z: Tensor
+    function: Callable[[Tensor], Tensor]
+    """The same out of place and without chance."""
+    as_it_is: bool
+    """Whether the call must be done as it is: in place, into another tensor, or by chance."""
+
+
+class Known(NamedTuple):
+    """A function of torch that is an activation."""
+
+    name: str
+    parameters: tuple[str, ...]
+    """Names of what is given by position, z the first."""
+    function: Callable[..., Tensor]
+    """The function out of place."""
+    in_place: bool
+    entry: Entry | None
+
+    @property
+    def is_relu(self) -> bool:
+        """Whether it is max(0, z), so that its slopes follow from its values."""
+        return self.name == "relu"
+
+
+@cache
+def known_calls() -> dict[Any, Known]:
+    """Every function of torch that is an activation."""
+    found: dict[Any, Known] = {}
+    for entry in CATALOGUE:
+        names = (entry.name, *_ALIASES.get(entry.name, ()))
+        named = ("weight" if p.name == "init" else p.name for p in entry.parameters)
+        parameters = ("input", *named)
+        for holder in _HOLDERS:
+            for name in names:
+                _add(found, holder, name, name, parameters, entry)
+                _add(found, holder, name + "_", name, parameters, entry)
+    for holder in (torch, torch.Tensor):
+        for name in _CLAMPS:
+            _add(found, holder, name, name, ("input", "min", "max"), None)
+            _add(found, holder, name + "_", name, ("input", "min", "max"), None)
+    return found
+
+
+def _add(
+    found: dict[Any, Known],
+    holder: Any,
+    name: str,
+    plain: str,
+    parameters: tuple[str, ...],
+    entry: Entry | None,
+) -> None:
+    called = getattr(holder, name, None)
+    if called is None or called in found:
+        return
+    if inspect.isfunction(called):
+        parameters = tuple(inspect.signature(called).parameters)
+    function = getattr(holder, plain, None) or getattr(functional, plain, None)
+    if function is None:
+        function = getattr(torch, plain)
+    in_place = name.endswith("_")
+    found[called] = Known(entry.name if entry else plain, parameters, function, in_place, entry)
+
+
+def read_call(known: Known, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call | None:
+    """The activation that a call is, or None where its arguments make it something else."""
+    given = dict(zip(known.parameters, args, strict=False)) | dict(kwargs)
+    z = given.pop("input", None)
+    if not isinstance(z, Tensor) or not z.dtype.is_floating_point:
+        return None
+    if known.entry is None and not _is_rectifier(given):
+        return None
+    by_chance = known.name == "rrelu" and bool(given.get("training"))
+    as_it_is = known.in_place or bool(given.get("inplace")) or by_chance or "out" in given
+    rest = {
+        name: value.detach() if isinstance(value, Tensor) else value
+        for name, value in given.items()
+        if name not in _NOT_THE_FUNCTION
+    }
+    function = partial(known.function, **rest) if rest else known.function
+    return Call(_use(known, rest), z, function, as_it_is)
+
+
+def _is_rectifier(given: Mapping[str, Any]) -> bool:
+    """Whether a clamp is one at 0 from below: max(0, z), or the same with an upper end."""
+    low, high = given.get("min"), given.get("max")
+    numbers = isinstance(low, int | float) and (high is None or isinstance(high, int | float))
+    return numbers and low == 0
+
+
+def _use(known: Known, given: Mapping[str, Any]) -> str:
+    values: dict[str, Value] = {
+        name: value for name, value in given.items() if isinstance(value, float | int | str)
+    }
+    if known.entry is not None:
+        defaults = {p.name: p.default for p in known.entry.parameters}
+        values = {
+            name: value
+            for name, value in values.items()
+            if name in defaults and value != defaults[name]
+        }
+    return label_of(known.name, values)
+
+
+MODULES: Mapping[type[torch.nn.Module], Entry] = {
+    getattr(torch.nn, entry.torch_class): entry for entry in reversed(CATALOGUE)
+}
+"""The activations among torch.nn's modules."""
+
+
+def use_of_module(module: torch.nn.Module) -> str | None:
+    """The SPEC of an activation of torch.nn, or None for any other module."""
+    entry = MODULES.get(type(module))
+    if entry is None:
+        return None
+    values = {p.name: getattr(module, p.name) for p in entry.parameters if hasattr(module, p.name)}
+    defaults = {p.name: p.default for p in entry.parameters}
+    return label_of(entry.name, {k: v for k, v in values.items() if v != defaults[k]})
+
+
+def use_of_function(function: object) -> str | None:
+    """The SPEC of an activation that is kept as a function, such as F.gelu, or None."""
+    try:
+        known = known_calls().get(function)
+    except TypeError:  # cannot be hashed
+        return None
+    return known.name if known is not None and known.entry is not None else None

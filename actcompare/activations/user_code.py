@@ -1,0 +1,118 @@
+"""A user's own code: `package.module:Name` or `path/to/file.py:Name`, imported and made."""
+
+import difflib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import actcompare
+from actcompare.errors import ActcompareError, UsageError, UsersError
+
+
+def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
+    """Import `module:Name` or `file.py:Name` and make a function of one tensor of it.
+
+    A class is instantiated with the parameters; to a plain function they are passed on each call.
+
+    Raises:
+        ActcompareError: there is no such thing, or it fails.
+    """
+    made = find_users_own(target)
+    if not callable(made):
+        raise ActcompareError(
+            f"{target} is neither a function nor a module, but of type {type(made).__name__}"
+        )
+    if isinstance(made, type):
+        try:
+            made = made(**parameters)
+        except (Exception, SystemExit) as error:
+            raise ActcompareError(f"{target} cannot be made: {describe(error)}") from error
+        if not callable(made):
+            raise ActcompareError(f"{target} makes objects that cannot be called")
+        return made  # type: ignore[no-any-return]
+    if not parameters:
+        return made  # type: ignore[no-any-return]
+    return lambda x: made(x, **parameters)
+
+
+def find_users_own(target: str) -> Any:
+    """Import `module:Name` or `file.py:Name`, and give what has that name.
+
+    Raises:
+        UsageError: it is not written so.
+        ActcompareError: there is no such thing, or the module cannot be imported.
+    """
+    module_name, _, name = target.rpartition(":")
+    if not module_name or not name:
+        raise UsageError(f"{target!r} names nothing: write module:Name or file.py:Name")
+    found: Any = _import_users_own(module_name, target)
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            near = difflib.get_close_matches(part, dir(found), n=1)
+            hint = f": did you mean {near[0]}?" if near else ""
+            raise ActcompareError(f"{module_name} has no {name!r}{hint}") from None
+    return found
+
+
+def _import_users_own(module_name: str, target: str) -> object:
+    try:
+        if module_name.endswith(".py"):
+            path = Path(module_name).resolve()
+            if not path.is_file():
+                raise ActcompareError(f"{module_name} does not exist")
+            # One module per file however often it is named, so that its classes stay the same.
+            name = f"_actcompare_user_{path.stem}_{abs(hash(path)):x}"
+            if name in sys.modules:
+                return sys.modules[name]
+            spec = importlib.util.spec_from_file_location(name, path)
+            if spec is None or spec.loader is None:
+                raise ActcompareError(f"{module_name} is not a Python file")
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[name] = module
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[name]
+                raise
+            return module
+        if "" not in sys.path and str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        return importlib.import_module(module_name)
+    except ActcompareError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise ActcompareError(
+                f"{target}: no module named {error.name!r} here or on the Python path"
+                " (a file is written path/to/file.py:Name)"
+            ) from None
+        raise ActcompareError(f"{module_name} cannot be imported: {describe(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise ActcompareError(f"{module_name} cannot be imported: {describe(error)}") from error
+
+
+def users_error(what: str, error: BaseException) -> UsersError:
+    """An error of a user's own code, with the part of its traceback that is not ours."""
+    whole = traceback.TracebackException.from_exception(error)
+    part: traceback.TracebackException | None = whole
+    while part is not None:
+        theirs = [frame for frame in part.stack if not _is_ours(frame.filename)]
+        part.stack = traceback.StackSummary.from_list(theirs)
+        part = part.__cause__ or (None if part.__suppress_context__ else part.__context__)
+    return UsersError(f"{what}: {describe(error)}", "".join(whole.format()))
+
+
+def _is_ours(filename: str) -> bool:
+    ours = filename.startswith(str(Path(actcompare.__file__).parent))
+    return ours or filename.startswith("<frozen importlib")
+
+
+def describe(error: BaseException) -> str:
+    """An exception on one line: its type and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

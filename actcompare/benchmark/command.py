@@ -1,0 +1,331 @@
+"""`actcompare bench`."""
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from actcompare.cli.options import (
+    BOTH,
+    GATE_TRIPPED,
+    Acts,
+    FailOn,
+    Output,
+    OutputFormat,
+    Plot,
+    PlotFile,
+    Quiet,
+)
+from actcompare.cli.streams import prints_aside
+from actcompare.errors import ActcompareError, Terminated, UsageError
+from actcompare.files.writing import check_output, check_writable, open_output
+from actcompare.output.formats import MACHINE, Format, choose_format
+from actcompare.output.plotting import check_plots
+from actcompare.output.results import heading, write
+
+if TYPE_CHECKING:
+    from actcompare.benchmark.bench import Benchmark
+    from actcompare.benchmark.changes import Changes
+    from actcompare.benchmark.measure import Progress
+    from actcompare.benchmark.records import Case
+    from actcompare.output.gates import Gate
+    from actcompare.stats import Estimate
+
+_SHOWING = ("load", "compare", "fail_on", "output_format", "output", "plot", "plot_file", "quiet")
+"""What can be asked for without measuring."""
+
+
+def bench_command(
+    context: typer.Context,
+    act: Acts = BOTH,
+    device: Annotated[
+        list[str], typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Where to compute. Repeatable.")
+    ] = ["cpu"],  # noqa: B006
+    dtype: Annotated[
+        list[str],
+        typer.Option(
+            metavar="float32|float64|bfloat16|float16",
+            autocompletion=lambda: ["float32", "float64", "bfloat16", "float16"],
+            help="Number format. Repeatable.",
+        ),
+    ] = ["float32"],  # noqa: B006
+    size: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N", help="Elements: 4096, 1e6, 2^20. Repeatable.", show_default="three"
+        ),
+    ] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(metavar="128x4096", help="A shape. Repeatable.")
+    ] = None,
+    passes: Annotated[
+        list[str],
+        typer.Option(
+            "--pass",
+            metavar="forward|backward|both|step",
+            help="What is timed; step is a training step of SimpleNet. Repeatable.",
+        ),
+    ] = ["forward", "both"],  # noqa: B006
+    hidden: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N",
+            help="Width of SimpleNet for --pass step. Repeatable.",
+            show_default="64, 1024",
+        ),
+    ] = None,
+    mode: Annotated[
+        list[str], typer.Option(metavar="eager|compiled", help="As it is, or by torch.compile.")
+    ] = ["eager"],  # noqa: B006
+    cache: Annotated[
+        list[str],
+        typer.Option(metavar="hot|cold", help="The same buffers, or more than the cache holds."),
+    ] = ["hot"],  # noqa: B006
+    memory: Annotated[
+        list[str],
+        typer.Option(metavar="warm|fresh", help="Freed memory is reused, or as glibc does it."),
+    ] = ["warm"],  # noqa: B006
+    layout: Annotated[
+        list[str],
+        typer.Option(metavar="contiguous|strided", help="Strided: every second element."),
+    ] = ["contiguous"],  # noqa: B006
+    input_: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            metavar="normal|uniform|tail",
+            help="N(0,1), U(-1,1), or where results of softplus are subnormal.",
+        ),
+    ] = ["normal"],  # noqa: B006
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Threads of torch.", show_default="as torch has it"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the inputs and of the order in rounds.")] = 0,
+    time_limit: Annotated[float, typer.Option(help="Seconds for each case.")] = 1.5,
+    precision: Annotated[
+        float, typer.Option(help="A case is done when its ratios are known to this share.")
+    ] = 0.005,
+    margin: Annotated[
+        float, typer.Option(help="Ratios within this share of 1 are the same.")
+    ] = 0.01,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep every round in FILE, case by case.")
+    ] = None,
+    load: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Show what FILE holds, as it was measured."),
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Give ratios to the run saved in FILE.")
+    ] = None,
+    fail_on: FailOn = None,
+    output_format: OutputFormat = None,
+    output: Output = None,
+    plot: Plot = False,
+    plot_file: PlotFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """What activations cost on this machine: paired timings, each against the first."""
+    output_format = choose_format(output_format, output)
+    aside = sys.stderr if output_format in MACHINE else sys.stdout
+    check_plots(plot_file, aside if plot else None)
+    check_output(output)
+    from actcompare.benchmark.records import NUMBERS
+    from actcompare.benchmark.saved import load as load_saved
+    from actcompare.output.gates import parse_gate
+
+    gates = [parse_gate(text, NUMBERS) for text in fail_on or []]
+    old = load_saved(compare) if compare else None
+    stopped: BaseException | None = None
+    if load is not None:
+        _refuse_to_measure(context)
+        benchmark = load_saved(load)
+    else:
+        benchmark, stopped = _measure(
+            save,
+            old,
+            quiet,
+            activations=act,
+            device=device,
+            dtype=dtype,
+            size=[_read_size(text) for text in size or []],
+            shape=[_read_shape(text) for text in shape or []],
+            passes=passes,
+            hidden=hidden or (),
+            mode=mode,
+            cache=cache,
+            memory=memory,
+            layout=layout,
+            input=input_,
+            threads=threads,
+            seed=seed,
+            time_limit=time_limit,
+            precision=precision,
+            margin=margin,
+        )
+    columns = _show(benchmark, old, output_format, output)
+    if columns and (plot or plot_file):
+        _draw(columns, aside if plot else None, plot_file)
+    for reason in benchmark.failures():
+        typer.echo(f"error: {reason}", err=True)
+    if stopped is not None:
+        raise stopped
+    if _trips(gates, columns):
+        raise typer.Exit(GATE_TRIPPED)
+    if benchmark.failures():
+        raise typer.Exit(1)
+
+
+def _refuse_to_measure(context: typer.Context) -> None:
+    """With --load nothing is measured: options that say what to measure would be ignored."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in _SHOWING and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--load shows what FILE holds: leave out {parameter.opts[0]}")
+
+
+def _read_size(text: str) -> int:
+    """Elements as people write them: 4096, 1_000, 1e6, 2^20."""
+    base, power, exponent = text.partition("^")
+    try:
+        if power:
+            return _whole(float(base) ** float(exponent))
+        return _whole(float(text)) if "e" in text.lower() else int(text)
+    except (ValueError, OverflowError, ZeroDivisionError, TypeError):
+        raise UsageError(f"--size {text!r}: write elements as 4096, 1e6 or 2^20") from None
+
+
+def _whole(number: float) -> int:
+    if not number.is_integer():
+        raise ValueError
+    return int(number)
+
+
+def _read_shape(text: str) -> list[int]:
+    try:
+        return [int(length) for length in text.lower().split("x")]
+    except ValueError:
+        raise UsageError(f"--shape {text!r}: write lengths as 128x4096") from None
+
+
+def _measure(
+    save: Path | None, old: "Benchmark | None", quiet: bool, **asked: Any
+) -> "tuple[Benchmark, BaseException | None]":
+    """Measure case by case, saving each; an interrupt ends it with what there is, and is told."""
+    from actcompare.benchmark.bench import bench
+    from actcompare.benchmark.changes import refuse_nothing_in_common
+    from actcompare.benchmark.saved import dumps
+    from actcompare.machine.processors import load_cautions
+
+    done: list[Benchmark] = []
+    if save is not None:
+        check_writable(save)
+    with _bar(quiet) as (tell, show):
+
+        def keep(benchmark: "Benchmark") -> None:
+            if not done and old is not None:
+                refuse_nothing_in_common(benchmark.config, old)
+            for caution in load_cautions(benchmark.config.threads) if not (done or quiet) else []:
+                typer.echo(f"warning: {caution}", err=True)
+            done.append(benchmark)
+            show(benchmark)
+            if benchmark.measurements and save is not None:
+                with open_output(save) as out:
+                    out.write(dumps(benchmark))
+
+        try:
+            with prints_aside():
+                bench(**asked, progress=tell, keep=keep)
+        except (KeyboardInterrupt, Terminated, ActcompareError) as error:
+            if not (done and done[-1].measurements):
+                raise
+            return done[-1], error
+    return done[-1], None
+
+
+@contextlib.contextmanager
+def _bar(
+    quiet: bool,
+) -> "Iterator[tuple[Progress | None, Callable[[Benchmark], None]]]":
+    """A live bar on a terminal: cases done, and the interval of the ratio at hand."""
+    if quiet or not sys.stderr.isatty():
+        yield None, lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from actcompare.benchmark.explain import name_case
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    # Drawn between rounds: a thread that draws would take time from what is measured.
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
+        task = progress.add_task("", total=None)
+
+        def tell(case: "Case", ratio: "Estimate") -> None:
+            interval = f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+            name = name_case(case, ["pass_", "shape"])
+            progress.update(task, description=f"{name}: ratio {interval}", refresh=True)
+
+        def show(benchmark: "Benchmark") -> None:
+            done, total = len(benchmark.measurements), len(benchmark.config.cases)
+            progress.update(task, completed=done, total=total, refresh=True)
+
+        yield tell, show
+
+
+def _show(
+    benchmark: "Benchmark", old: "Benchmark | None", output_format: Format, output: Path | None
+) -> "dict[str, list[Any]]":
+    """Write the result; its columns, to be judged and drawn."""
+    from actcompare.benchmark.changes import compare_runs
+    from actcompare.benchmark.tables import cost_grid
+
+    result: Benchmark | Changes = benchmark if old is None else compare_runs(benchmark, old)
+    columns, environment = result.columns(), benchmark.environment.as_dict()
+    if not columns:
+        return columns
+    write(
+        heading("bench", asdict(benchmark.config), environment),
+        columns,
+        [cost_grid(columns, environment)],
+        result.reading(),
+        output_format,
+        output,
+    )
+    return columns
+
+
+def _trips(gates: "list[Gate]", columns: "dict[str, list[Any]]") -> bool:
+    """Whether a gate trips, each row that trips it told on stderr."""
+    from actcompare.benchmark.tables import row_name
+    from actcompare.output.gates import SLOWER, tripped
+
+    found = tripped(gates, columns)
+    for gate, i in found:
+        typer.echo(f"failed on {gate.text}: {row_name(columns, i)}", err=True)
+    unclear = list(columns.get("verdict", ())).count("unclear")
+    if any(gate.column == SLOWER for gate in gates) and unclear and not found:
+        total = len(columns["verdict"])
+        typer.echo(
+            f"not settled: {unclear} of {total} rows are unclear, and none is slower", err=True
+        )
+    return bool(found)
+
+
+def _draw(columns: "dict[str, list[Any]]", terminal: TextIO | None, plot_file: Path | None) -> None:
+    from actcompare.benchmark import plots
+
+    if plot_file:
+        plots.write_costs(columns, plot_file)
+    if terminal:
+        colour = terminal.isatty() and not os.environ.get("NO_COLOR")
+        width = shutil.get_terminal_size().columns
+        typer.echo("\n" + plots.terminal_costs(columns, width, colour=colour), file=terminal)

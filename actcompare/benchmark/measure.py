@@ -1,0 +1,237 @@
+"""Cases measured one by one: each activation tried out, then all of them in paired rounds."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib import import_module
+
+import torch
+from torch import Tensor
+
+from actcompare.activations.spec import Activation
+from actcompare.activations.user_code import describe
+from actcompare.benchmark.records import COPY, BenchConfig, Case, Cost, Measurement
+from actcompare.benchmark.timing import Timings, time_paired
+from actcompare.benchmark.workloads import (
+    SAFE_SHARE,
+    Buffers,
+    build_function,
+    bytes_per_element,
+    make_buffers,
+    make_copy,
+    make_work,
+    memory_needed,
+    refuse_in_place,
+    subnormal_share,
+    traffic,
+)
+from actcompare.errors import ActcompareError
+from actcompare.machine.allocator import allocator
+from actcompare.machine.cuda import captured, own_stream, throttle_check
+from actcompare.machine.memory import free_memory, is_shortage, page_faults, peak_allocation
+from actcompare.machine.processors import torch_threads
+from actcompare.machine.timers import QUEUED_CALLS, Work, timer_for
+from actcompare.stats import Estimate
+from actcompare.text import in_bytes
+
+ASIDE_LIMIT = 0.1
+"""Seconds for each measurement beside the main one."""
+
+Progress = Callable[[Case, Estimate], None]
+"""Told now and then the ratio of a case's second activation to its first."""
+
+
+def measure(
+    config: BenchConfig,
+    activations: list[Activation],
+    progress: Progress | None = None,
+) -> Iterator[Measurement]:
+    """Measure the cases of a plan, each given out as it is done."""
+    for case in config.cases:
+        with (
+            torch_threads(config.threads),
+            allocator(case.memory),
+            torch.set_grad_enabled(case.needs_grad),
+            own_stream(case.where),
+            _compiler(case.mode),
+        ):
+            measurement = _measure(case, activations, config, progress)
+        yield measurement
+
+
+@contextlib.contextmanager
+def _compiler(mode: str) -> Iterator[None]:
+    """torch.compile that compiles each function given, anew, and says so where it cannot."""
+    if mode == "eager":
+        yield
+        return
+    dynamo, inductor = (
+        import_module("torch._dynamo.config"),
+        import_module("torch._inductor.config"),
+    )
+    limit = "recompile_limit" if hasattr(dynamo, "recompile_limit") else "cache_size_limit"
+    with dynamo.patch({limit: 10_000}), inductor.patch({"force_disable_caches": True}):
+        try:
+            # What the compiler sets up once is no activation's.
+            with contextlib.suppress(Exception):
+                torch.compile(torch.neg, dynamic=False)(torch.zeros(8))
+            yield
+        finally:
+            torch.compiler.reset()
+
+
+def _measure(
+    case: Case,
+    activations: list[Activation],
+    config: BenchConfig,
+    progress: Progress | None,
+) -> Measurement:
+    costs: list[Cost] = []
+    works: list[Work] = []
+    try:
+        buffers = make_buffers(case, config.seed)
+        for activation in activations:
+            try:
+                work, cost = _try_out(activation, case, buffers, config.seed)
+            except (Exception, SystemExit) as error:
+                reason = _reason(activation.label, case, activations, error)
+                costs.append(Cost(activation.label, error=reason))
+                continue
+            works.append(work)
+            costs.append(cost)
+        if costs[0].error:
+            first = activations[0].label
+            raise ActcompareError(f"without the baseline {first} there is nothing to compare with")
+        timings = _time(case, works, buffers, config, progress)
+        if case.where.type == "cuda" and case.cache == "hot":
+            costs = _with_graphs(case, costs, works, timings)
+        return Measurement(case, tuple(costs), timings, _new_pages(case, buffers))
+    except (Exception, SystemExit) as error:
+        reason = _reason("the measurement", case, activations, error)
+        known = {cost.activation: cost.error for cost in costs}
+        failed = (Cost(a.label, error=known.get(a.label) or reason) for a in activations)
+        return Measurement(case, tuple(failed), None)
+
+
+def _time(
+    case: Case,
+    works: list[Work],
+    buffers: Buffers,
+    config: BenchConfig,
+    progress: Progress | None,
+) -> Timings:
+    candidates = {str(i): work for i, work in enumerate(works)}
+    candidates[COPY] = make_copy(case, buffers)
+    return time_paired(
+        candidates,
+        time_limit=config.time_limit,
+        precision=config.precision,
+        seed=config.seed,
+        timer=timer_for(case.where),
+        progress=None if progress is None else lambda ratio: progress(case, ratio),
+        throttled=throttle_check(case.where),
+        most_calls=QUEUED_CALLS if case.where.type == "cuda" else None,
+    )
+
+
+def _try_out(activation: Activation, case: Case, buffers: Buffers, seed: int) -> tuple[Work, Cost]:
+    """The work of one activation, done a few times, and what is seen on the way."""
+    plain = build_function(activation, replace(case, mode="eager"))
+    refuse_in_place(plain, case, activation.label)
+    timer, step = timer_for(case.where), case.pass_ == "step"
+    began = time.perf_counter()
+    function = build_function(activation, case)
+    work = make_work(function, case, buffers, seed)
+    timer(work, 1)
+    first_s = time.perf_counter() - began
+    peak = peak_allocation(work, case.where)
+    timer(work, 4)  # until memory that is kept has been handed out
+    faults = page_faults()
+    timer(work, 4)
+    cost = Cost(
+        activation.label,
+        traffic_bytes=traffic(function, case, buffers),
+        peak_bytes=peak,
+        compile_s=first_s if case.mode == "compiled" else None,
+        page_faults=(page_faults() - faults) / 4,
+        subnormal_share=subnormal_share(plain, case, buffers),
+    )
+    if step:
+        idle = make_work(_identity, case, buffers, seed)
+        return work, replace(cost, over_identity=_ratio(idle, work, case))
+
+    def over(other: Case) -> float | None:
+        if other == case:
+            return None
+        return _ratio(make_work(function, other, make_buffers(other, seed), seed), work, case)
+
+    one = replace(case, shape=(1,), cache="hot", layout="contiguous", input="normal")
+    return work, replace(
+        cost,
+        over_one_element=over(one) if case.where.type == "cpu" else None,
+        over_contiguous=over(replace(case, layout="contiguous")),
+        over_normal=over(replace(case, input="normal")),
+    )
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+def _ratio(reference: Work, work: Work, case: Case) -> float:
+    """The time of some work over another's, in a moment."""
+    timings = time_paired(
+        {"reference": reference, "work": work},
+        time_limit=ASIDE_LIMIT,
+        precision=0.02,
+        timer=timer_for(case.where),
+        most_calls=QUEUED_CALLS if case.where.type == "cuda" else None,
+    )
+    return timings.ratio(1).value
+
+
+def _new_pages(case: Case, buffers: Buffers) -> float | None:
+    """What new pages cost a copy: its time over that of one into memory touched before."""
+    if case.memory != "fresh" or case.pass_ == "step":
+        return None
+    touched = make_copy(replace(case, memory="warm"), buffers)
+    return _ratio(touched, make_copy(case, buffers), case)
+
+
+def _with_graphs(case: Case, costs: list[Cost], works: list[Work], timings: Timings) -> list[Cost]:
+    """The costs with the time each call takes where launching it is not part of it."""
+    timer, out = timer_for(case.where), []
+    remaining = iter(zip(works, timings.calls, strict=False))
+    for cost in costs:
+        if cost.error:
+            out.append(cost)
+            continue
+        work, calls = next(remaining)
+        try:
+            replay = captured(work, calls)
+        except RuntimeError:  # what reads results back cannot be captured; its graph has no time
+            out.append(cost)
+            continue
+        timer(replay, 1)
+        out.append(replace(cost, graph_s=sorted(timer(replay, 1) for _ in range(9))[4] / calls))
+    return out
+
+
+def _reason(label: str, case: Case, activations: list[Activation], error: BaseException) -> str:
+    """Why something could not be measured, and what to do."""
+    text = f"{type(error).__name__}: {error}"
+    if "CxxCompiler" in text or "C++ compiler" in text:
+        return "--mode compiled needs a C++ compiler, and none was found: install g++ (or clang)"
+    if is_shortage(error):
+        free = free_memory(case.where)
+        peaks = [bytes_per_element(a, case.dtype, case.device, case.pass_) for a in activations]
+        share = min(0.5, SAFE_SHARE * free / memory_needed(case, peaks))
+        what, amount = ("hidden", case.shape[-1]) if case.pass_ == "step" else ("size", case.size)
+        return (
+            f"{label} ran out of memory at {what} {amount:,} ({in_bytes(free)} are free on"
+            f" {case.device}): try {what} {max(1, int(amount * share)):,}"
+        )
+    if isinstance(error, ActcompareError):
+        return str(error)
+    return f"{label} fails ({case.pass_}, {case.mode}, {case.dtype}): {describe(error)}"

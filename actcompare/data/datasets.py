@@ -1,0 +1,224 @@
+"""Data sets to train on: the shipped digits, files, scikit-learn's, random numbers, arrays."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from actcompare.errors import ActcompareError
+from actcompare.machine.memory import free_memory
+from actcompare.text import in_bytes, listed
+
+Array = npt.NDArray[np.float64]
+
+CLASSIFICATION, REGRESSION = "classification", "regression"
+
+TASKS = (CLASSIFICATION, REGRESSION)
+
+COPIES = 6
+"""Data are held as read, as numbers, as scaled (and on the way there), and as tensors."""
+
+MOST_CLASSES = 20
+"""Whole numbers with more distinct values than this are taken for quantities."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples to learn from, as numbers, neither split nor standardised."""
+
+    name: str
+    X: Array = field(repr=False)
+    """Shape (sample, input). NaN where a value is missing."""
+    y: npt.NDArray[Any] = field(repr=False)
+    """Numbers of classes, shape (sample,), or quantities, shape (sample, output)."""
+    task: str
+    """classification or regression."""
+    why: str
+    """What the task was inferred from, or that it was given."""
+    inputs: tuple[str, ...] = field(repr=False)
+    """Names of the inputs."""
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was changed or left out on the way in."""
+    same_unit: bool = False
+    """Whether all inputs are in one unit, as the pixels of an image are."""
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a net puts out for a sample."""
+        return len(self.classes) if self.task == CLASSIFICATION else self.y.shape[1]
+
+    def fingerprint(self) -> str:
+        """A hash of every number, the same for the same data only."""
+        digest = hashlib.sha256(f"{self.X.shape} {self.y.shape} {self.task}".encode())
+        for array in (self.X, self.y):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:16]
+
+
+Source = str | Dataset | tuple[npt.ArrayLike, npt.ArrayLike]
+"""What a function takes as data: a name, a data set, or X and y as arrays."""
+
+
+def from_arrays(
+    name: str,
+    X: npt.ArrayLike,
+    y: npt.ArrayLike,
+    task: str | None = None,
+    inputs: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    same_unit: bool = False,
+) -> Dataset:
+    """A data set of arrays.
+
+    Args:
+        name: what to call it.
+        X: numbers, shape (sample, ...); more than two dimensions are flattened.
+        y: the target, shape (sample,), or (sample, output) for a regression.
+        task: None infers it from the target.
+        inputs: names of the inputs; their numbers by default.
+        notes: what is already known to have been changed.
+        same_unit: whether all inputs are in one unit.
+
+    Raises:
+        ActcompareError: the arrays do not fit each other, or cannot be learned from.
+    """
+    X, y, said = np.asarray(X), np.atleast_1d(np.asarray(y)), list(notes)
+    for label, array in (("X", X), ("y", y)):
+        if array.dtype.kind not in ("fiub" if label == "X" else "fiubUSO"):
+            raise ActcompareError(f"{name}: {label} holds {array.dtype}, not real numbers")
+    if X.ndim < 2 or X.size == 0:
+        raise ActcompareError(f"{name}: X of shape {X.shape} is not (sample, input)")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if len(X) != len(y) or y.ndim > 2 or y.size == 0:
+        raise ActcompareError(f"{name}: X of shape {X.shape} does not fit y of shape {y.shape}")
+    if X.ndim > 2:
+        said.append(f"X of shape {X.shape} is taken as {X[0].size:,} inputs a sample, in one unit")
+        same_unit = True
+    X = X.reshape(len(X), -1).astype(np.float64)
+    inputs = tuple(inputs) or tuple(map(str, range(X.shape[1])))
+    _refuse_infinities(name, X, inputs)
+    missing = _is_missing(y)
+    if missing.any():
+        said.append(f"{missing.sum():,} samples without a target are left out")
+        X, y = X[~missing], y[~missing]
+    if len(y) == 0:
+        raise ActcompareError(f"{name}: no sample has a target")
+    if y.dtype.kind == "f" and np.isinf(y).any():
+        raise ActcompareError(f"{name}: the target holds infinities: take those samples out")
+    said += _describe_missing(X, inputs)
+    inferred, why = infer_task(y)
+    task, why = (inferred, why) if task is None else (task, "as asked")
+    if task == CLASSIFICATION:
+        numbers, classes = _as_classes(name, y)
+        return Dataset(name, X, numbers, task, why, inputs, classes, tuple(said), same_unit)
+    return Dataset(name, X, _as_quantities(name, y), task, why, inputs, (), tuple(said), same_unit)
+
+
+def infer_task(y: npt.NDArray[Any]) -> tuple[str, str]:
+    """Whether a target is classes or quantities, and what says so.
+
+    Args:
+        y: targets, shape (sample,) or (sample, output), none missing.
+    """
+    if y.ndim == 2:
+        return REGRESSION, f"{y.shape[1]} numbers a sample"
+    if y.dtype.kind not in "fiu":
+        distinct = len(set(y.tolist()))
+        return CLASSIFICATION, f"{distinct} distinct {'values' if y.dtype.kind == 'b' else 'texts'}"
+    distinct = len(np.unique(y))
+    if distinct <= MOST_CLASSES and bool((y == np.round(y)).all()):
+        return CLASSIFICATION, f"{distinct} distinct whole numbers"
+    return REGRESSION, f"{distinct:,} distinct numbers"
+
+
+def _as_classes(name: str, y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    if y.ndim == 2:
+        raise ActcompareError(f"{name}: a target of {y.shape[1]} columns is no class")
+    if y.dtype.kind == "O":
+        y = y.astype(str)
+    values, numbers = np.unique(y, return_inverse=True)
+    if len(values) < 2:
+        raise ActcompareError(f"{name}: every target is {values[0]}: nothing to learn")
+    if len(values) > max(2, len(y) // 2):
+        text = y.dtype.kind == "U"
+        cure = "is it the right column?" if text else "--task regression fits a quantity"
+        raise ActcompareError(
+            f"{name}: {len(values):,} classes in {len(y):,} samples are too many to learn: {cure}"
+        )
+    whole = values.dtype.kind == "f" and bool((values == np.round(values)).all())
+    labels = values.astype(np.int64) if whole else values
+    return numbers.astype(np.int64), tuple(map(str, labels.tolist()))
+
+
+def _as_quantities(name: str, y: npt.NDArray[Any]) -> Array:
+    try:
+        quantities = y.astype(np.float64).reshape(len(y), -1)
+    except ValueError:
+        raise ActcompareError(
+            f"{name}: the target holds texts, such as {str(y[0])!r}: --task classification learns"
+            " them"
+        ) from None
+    if (quantities == quantities[0]).all():
+        raise ActcompareError(f"{name}: every target is {y[0]}: nothing to learn")
+    return quantities
+
+
+def _is_missing(y: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which samples lack their target, or a part of it."""
+    flat = y.reshape(len(y), -1)
+    if y.dtype.kind == "O":
+        return np.array([any(v is None or v != v for v in row) for row in flat], dtype=bool)
+    if y.dtype.kind == "f":
+        return np.array(np.isnan(flat).any(axis=1))
+    return np.zeros(len(y), dtype=bool)
+
+
+def _refuse_infinities(name: str, X: Array, inputs: Sequence[str]) -> None:
+    if np.isinf(X).any():
+        row, column = np.argwhere(np.isinf(X))[0]
+        raise ActcompareError(
+            f"{name}: input {inputs[column]!r} is infinite, first in sample {row + 1}: take such"
+            " samples out"
+        )
+
+
+def _describe_missing(X: Array, inputs: Sequence[str]) -> list[str]:
+    absent = np.isnan(X)
+    if not absent.any():
+        return []
+    empty = absent.all(axis=0)
+    notes = [
+        f"input {inputs[i]!r} holds no value at all: it is 0 throughout"
+        for i in map(int, np.flatnonzero(empty))
+    ]
+    count = int(absent[:, ~empty].sum())
+    if count:
+        columns = [inputs[int(i)] for i in np.flatnonzero(absent.any(axis=0) & ~empty)]
+        notes.append(
+            f"{count:,} missing values (in {listed(columns)}) become the mean of the training part"
+        )
+    return notes
+
+
+def check_memory(name: object, held: float) -> None:
+    """Check, before it is read or made, that a data set fits into memory.
+
+    Args:
+        name: what to call it.
+        held: bytes of its numbers as float64.
+
+    Raises:
+        ActcompareError: it does not.
+    """
+    need, free = held * COPIES, free_memory(torch.device("cpu"))
+    if need > 0.9 * free:
+        raise ActcompareError(
+            f"{name} would take about {in_bytes(need)} in memory, where {in_bytes(free)} are free:"
+            f" take a part of its rows or columns ({90 * free / need:.2g} % would fit)"
+        )

@@ -1,0 +1,109 @@
+"""Data sets by name: the shipped digits, files, scikit-learn's, random numbers, arrays."""
+
+from collections.abc import Callable
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actcompare.data.datasets import (
+    CLASSIFICATION,
+    REGRESSION,
+    TASKS,
+    Dataset,
+    Source,
+    check_memory,
+    from_arrays,
+)
+from actcompare.errors import MissingExtraError, UsageError
+
+RANDOM_SAMPLES = 1000
+
+
+_SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
+
+
+def load_data(
+    source: Source,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    input_size: int = 4,
+    output_size: int = 1,
+    seed: int = 0,
+) -> Dataset:
+    """Load `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
+
+    Args:
+        source: which data.
+        target: the column of a table to learn; one of its names.
+        task: classification or regression; None infers it from the target.
+        input_size: inputs of `random`.
+        output_size: outputs of `random`.
+        seed: of `random`.
+
+    Raises:
+        UsageError: the request is wrong: an unknown name, a missing or misplaced target.
+        ActcompareError: the data cannot be read, or cannot be learned from.
+    """
+    if task is not None and task not in TASKS:
+        raise UsageError(f"task {task!r} is not one of {', '.join(TASKS)}")
+    if isinstance(source, Dataset):
+        return source
+    if not isinstance(source, str):
+        X, y = source
+        return from_arrays("arrays", X, y, task)
+    if target is not None and (source in ("digits", "random") or source.startswith("sklearn:")):
+        raise UsageError(f"--target names a column of a file; {source} has its own target")
+    if source == "digits":
+        with resources.files("actcompare").joinpath("data/digits.npz").open("rb") as stream:
+            shipped = np.load(stream)
+            return from_arrays("digits", shipped["X"], shipped["y"], task, same_unit=True)
+    if source == "random":
+        return _random(input_size, output_size, task, seed)
+    if source.startswith("sklearn:"):
+        return _from_sklearn(source, task)
+    path = Path(source)
+    if path.suffix.lower() not in (".csv", ".tsv", ".parquet", ".npz"):
+        raise UsageError(
+            f"--data {source}: name digits, sklearn:breast_cancer, random, or a .csv, .tsv,"
+            " .parquet or .npz file"
+        )
+
+    from actcompare.data.samples import from_frame, read_npz, read_table
+
+    if path.suffix.lower() == ".npz":
+        if target is not None:
+            raise UsageError(f"--target names a column of a table; {path} holds X and y")
+        return from_arrays(path.name, *read_npz(path), task)
+    return from_frame(path.name, read_table(path), target, task)
+
+
+def _from_sklearn(source: str, task: str | None) -> Dataset:
+    name = source.partition(":")[2]
+    if name not in _SKLEARN:
+        raise UsageError(f"--data {source}: scikit-learn ships {', '.join(_SKLEARN)}")
+    try:
+        datasets = import_module("sklearn.datasets")
+    except ImportError:
+        raise MissingExtraError(f"--data {source} needs scikit-learn", "data") from None
+    load: Callable[[], Any] = getattr(datasets, f"load_{name}")
+    bunch = load()
+    names = list(map(str, bunch.feature_names))
+    return from_arrays(source, bunch.data, bunch.target, task, names, same_unit=name == "digits")
+
+
+def _random(input_size: int, output_size: int, task: str | None, seed: int) -> Dataset:
+    """Inputs of N(0,1), targets tanh of random sums of them, with a tenth of noise."""
+    if task == CLASSIFICATION:
+        raise UsageError("--data random is a regression: leave out --task")
+    if input_size < 1 or output_size < 1:
+        raise UsageError("--input-size and --output-size must be at least 1")
+    check_memory("random", 8.0 * RANDOM_SAMPLES * (input_size + output_size))
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((RANDOM_SAMPLES, input_size))
+    clean = np.tanh(X @ rng.standard_normal((input_size, output_size)))
+    y = clean + 0.1 * rng.standard_normal(clean.shape)
+    inputs = tuple(map(str, range(input_size)))
+    return Dataset("random", X, y, REGRESSION, "made so", inputs)

@@ -1,0 +1,1 @@
+"""`actcompare eval`."""

@@ -1,0 +1,215 @@
+"""`actcompare eval`."""
+
+import difflib
+import itertools
+import math
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from actcompare.cli.options import (
+    BOTH,
+    Acts,
+    Device,
+    Dtype,
+    Output,
+    OutputFormat,
+    Plot,
+    PlotFile,
+    Quiet,
+)
+from actcompare.cli.streams import prints_aside
+from actcompare.errors import UsageError
+from actcompare.files.writing import open_output
+from actcompare.output import render
+from actcompare.output.formats import MACHINE, Format, choose_format
+from actcompare.output.plotting import check_plots
+from actcompare.output.results import heading
+from actcompare.table import Columns
+
+if TYPE_CHECKING:
+    from actcompare.evaluation.evaluate import Evaluation
+    from actcompare.evaluation.points import Chunk
+    from actcompare.evaluation.stream import Seen
+
+
+def evaluate_command(
+    context: typer.Context,
+    x: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[X]...", help="Points, such as -2 0 5 inf; - reads them on stdin."),
+    ] = None,
+    act: Acts = BOTH,
+    order: Annotated[int, typer.Option(min=0, max=2, help="How many derivatives.")] = 1,
+    error: Annotated[
+        bool, typer.Option("--error", help="Add the exact result and the error in ULP.")
+    ] = False,
+    range_: Annotated[
+        tuple[float, float, int] | None,
+        typer.Option("--range", metavar="START STOP COUNT", help="Evenly spaced points."),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Points from a .csv, .tsv, .npy, .npz or .parquet."),
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="The column of a table in --file.")] = None,
+    key: Annotated[str | None, typer.Option(help="The array of an .npz in --file.")] = None,
+    dtype: Dtype = "float32",
+    device: Device = "cpu",
+    output_format: OutputFormat = None,
+    output: Output = None,
+    plot: Plot = False,
+    plot_file: PlotFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Value and derivatives at given points, and how exact they are."""
+    chunks = _points(context, x or [], range_, file, column, key)
+    output_format = choose_format(output_format, output)
+    aside = sys.stderr if output_format in MACHINE else sys.stdout
+    check_plots(plot_file, aside if plot else None)
+    from actcompare.activations.spec import parse_all
+    from actcompare.evaluation.evaluate import evaluate
+
+    with prints_aside():
+        activations = [activation.loaded() for activation in parse_all(act)]
+
+    def evaluate_chunk(points: Any, **options: Any) -> "Evaluation":
+        with prints_aside():
+            return evaluate(points, activations, dtype=dtype, device=device, **options)
+
+    evaluate_chunk([0.0], order=0)  # a wrong request fails here, before anything is read
+    from actcompare.evaluation.stream import Seen
+
+    seen = Seen()
+    shown = not (quiet or (output is None and output_format in MACHINE and sys.stdout.isatty()))
+    stream = (
+        seen.add(evaluate_chunk(chunk, order=order, error=error))
+        for chunk in _with_progress(chunks, shown)
+    )
+    first = next(stream)
+    with open_output(output) as out:
+        _write_evaluations(first, stream, seen, output_format, out)
+    if plot or plot_file:
+        curves = evaluate_chunk(seen.plotted_range(), order=max(order, 1)).columns()
+        marked = seen.few if len(seen.few) <= seen.MOST_MARKED else [math.nan]
+        points = evaluate_chunk(marked, order=max(order, 1)).columns()
+        if plot_file:
+            from actcompare.evaluation.plots import write_curves
+
+            write_curves(curves, points, plot_file)
+        if plot and aside is sys.stdout:
+            with open_output(None) as out:
+                _draw_in_terminal(curves, out)
+        elif plot:
+            _draw_in_terminal(curves, aside)
+    if not quiet:
+        for message in seen.messages():
+            typer.echo(f"warning: {message}", err=True)
+
+
+# --- points in -----------------------------------------------------------------------------------
+
+
+def _points(
+    context: typer.Context,
+    x: list[str],
+    range_: tuple[float, float, int] | None,
+    file: Path | None,
+    column: str | None,
+    key: str | None,
+) -> "Iterator[Chunk]":
+    for text in x:
+        if text.startswith("-") and text[1:2].isalpha() | text.startswith("--"):
+            _refuse_unknown_option(context, text)
+    if (bool(x) + (range_ is not None) + (file is not None)) != 1:
+        given = "no points" if not x and range_ is None and file is None else "points given twice"
+        raise UsageError(
+            f"{given}: write them (actcompare eval -- -2 0 5), or --range START STOP COUNT,"
+            " or --file FILE, or - for standard input"
+        )
+    if file is None and (column or key):
+        raise UsageError("--column and --key go with --file")
+    from actcompare.evaluation import points as inputs
+
+    if range_ is not None:
+        return inputs.from_range(*range_)
+    if file is not None:
+        return inputs.from_file(file, column, key)
+    if "-" in x:
+        if len(x) > 1:
+            raise UsageError("- reads standard input: give it alone")
+        return inputs.from_text(sys.stdin, "standard input")
+    return inputs.from_arguments(x)
+
+
+def _refuse_unknown_option(context: typer.Context, text: str) -> None:
+    """Options that nobody knows arrive among the points, since negative numbers must."""
+    if text.lower().lstrip("-") in ("inf", "infinity", "nan") and not text.startswith("--"):
+        return
+    known = [
+        name for parameter in context.command.params for name in parameter.opts if "--" in name
+    ]
+    near = difflib.get_close_matches(text.partition("=")[0], known, n=1)
+    hint = f": did you mean {near[0]}?" if near else ""
+    raise UsageError(f"No such option: {text}{hint}")
+
+
+def _with_progress(chunks: "Iterator[Chunk]", shown: bool) -> "Iterator[Chunk]":
+    """The same chunks, with a count of points on stderr from the second one on."""
+    if not (shown and sys.stderr.isatty()):
+        yield from chunks
+        return
+    yield (first := next(chunks))
+    second = next(chunks, None)
+    if second is None:
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} points"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None, completed=len(first))
+        for chunk in itertools.chain([second], chunks):
+            yield chunk
+            progress.advance(task, len(chunk))
+
+
+def _write_evaluations(
+    first: "Evaluation",
+    rest: "Iterator[Evaluation]",
+    seen: "Seen",
+    output_format: Format,
+    out: TextIO,
+) -> None:
+    columns = (evaluation.columns() for evaluation in itertools.chain([first], rest))
+    if output_format is Format.csv:
+        render.write_csv(columns, out)
+        return
+    if output_format is Format.json:
+        head = heading("eval", asdict(first.config), first.environment.as_dict())
+        render.write_json(head, columns, out, lambda: {"warnings": seen.messages()})
+        return
+    from actcompare.evaluation.tables import evaluation_grid, keep_ends
+
+    labels, dtype = first.config.activations, first.config.dtype
+    if output_format is Format.markdown:
+        for i, chunk in enumerate(columns):
+            render.write_markdown(evaluation_grid(chunk, labels, dtype), out, header=i == 0)
+    else:
+        kept, total = keep_ends(columns, len(labels))
+        render.write_table(evaluation_grid(kept, labels, dtype, total), out)
+
+
+def _draw_in_terminal(curves: Columns, out: TextIO) -> None:
+    from actcompare.evaluation.plots import terminal_curves
+
+    colour = out.isatty() and not os.environ.get("NO_COLOR")
+    typer.echo(
+        "\n" + terminal_curves(curves, shutil.get_terminal_size().columns, colour=colour), file=out
+    )

@@ -1,0 +1,77 @@
+"""The tables of `eval`."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from actcompare.output.render import Grid, cell
+from actcompare.table import Columns
+
+MOST_ROWS = 40
+"""A longer evaluation shows its first and last MOST_ROWS / 2 points."""
+
+DIGITS = {"float32": 7, "float64": 16, "bfloat16": 4, "float16": 5}
+"""Significant digits that a dtype holds, and no more than that."""
+
+_EVALUATED = {
+    "value": "{}",
+    "exact": "exact",
+    "ulp_error": "ULP",
+    "grad": "{}'",
+    "grad_exact": "exact'",
+    "grad_ulp_error": "ULP'",
+    "grad2": "{}''",
+}
+
+
+def keep_ends(chunks: Iterable[Columns], records_per_row: int) -> tuple[dict[str, list[Any]], int]:
+    """The first and last records of a stream, enough for a table, and how many rows it had."""
+    half = MOST_ROWS // 2 * records_per_row
+    head: dict[str, list[Any]] = {}
+    tail: dict[str, list[Any]] = {}
+    total = 0
+    for columns in chunks:
+        length = len(next(iter(columns.values())))
+        for name, column in columns.items():
+            kept = head.setdefault(name, [])
+            room = half - len(kept)
+            kept += list(column[:room])
+            # What did not fit in the head may be the tail; only its last records can be.
+            rest = list(column[max(room, length - half) :])
+            tail[name] = (tail.get(name, []) + rest)[-half:]
+        total += length
+    return {name: head[name] + tail[name] for name in head}, total // records_per_row
+
+
+def evaluation_grid(
+    columns: Columns, activations: Sequence[str], dtype: str, total: int | None = None
+) -> Grid:
+    """One row per point: x, then for each activation its value, derivatives and errors.
+
+    `columns` holds the records of every point, or, where `total` points were more, of the first
+    and the last of them.
+    """
+    digits, k = DIGITS[dtype], len(activations)
+    names = [name for name in _EVALUATED if name in columns]
+    titles = ["x"] + [_EVALUATED[name].format(label) for label in activations for name in names]
+    rows = []
+    for start in range(0, len(columns["x"]), k):
+        row = [cell(float(columns["x"][start]), digits)]
+        for i in range(start, start + k):
+            row += [_evaluated_cell(name, columns[name][i], digits) for name in names]
+        rows.append(row)
+    caption = ""
+    if total is not None and total > len(rows):
+        rows.insert(len(rows) // 2, ["..."] * len(titles))
+        caption = (
+            f"The first and last {MOST_ROWS // 2} of {total:,} points;"
+            " --format csv --output FILE writes them all."
+        )
+    return Grid(titles, rows, group=len(names), caption=caption)
+
+
+def _evaluated_cell(name: str, value: Any, digits: int) -> str:
+    if value is None:
+        return "n/a"
+    if name.endswith("ulp_error"):
+        return f"{float(value):.3g}"
+    return cell(float(value), min(digits + 3, 17) if name.endswith("exact") else digits)

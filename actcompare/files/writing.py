@@ -1,0 +1,83 @@
+"""Where results go: standard output, or a file that is written whole or not at all."""
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from actcompare.errors import ActcompareError, ReaderGoneError
+
+# --- where to ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def open_output(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that is written whole or not at all.
+
+    Raises:
+        ReaderGoneError: whoever read standard output has closed it.
+        ActcompareError: the file or standard output cannot be written.
+    """
+    if path is None or str(path) == "-":
+        if sys.stdout is None:
+            raise ActcompareError("standard output is closed: --output FILE writes to a file")
+        try:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(errors="backslashreplace")
+            yield sys.stdout
+            sys.stdout.flush()
+        except OSError as error:
+            _abandon_stdout()
+            if isinstance(error, BrokenPipeError):
+                raise ReaderGoneError from error
+            raise ActcompareError(f"cannot write to standard output: {error.strerror}") from error
+        return
+    try:
+        if path.exists() and not path.is_file():  # a device or a pipe: nothing to replace
+            with path.open("w", encoding="utf-8", newline="") as out:
+                yield out
+            return
+        path = Path(os.path.realpath(path))
+        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with partial.open("x", encoding="utf-8", newline="") as out:
+                yield out
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise ActcompareError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _abandon_stdout() -> None:
+    """Send what is still buffered nowhere, so that the interpreter's last flush cannot fail."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def check_output(output: Path | None) -> None:
+    """Check, before anything is computed, that --output can be written.
+
+    Raises:
+        ActcompareError: it cannot.
+    """
+    special = output is not None and output.exists() and not (output.is_file() or output.is_dir())
+    if output is not None and str(output) != "-" and not special:
+        check_writable(output)
+
+
+def check_writable(path: Path) -> None:
+    """Check, before anything is computed, that a file can be written there.
+
+    Raises:
+        ActcompareError: it cannot.
+    """
+    if path.is_dir():
+        raise ActcompareError(f"cannot write {path}: it is a folder")
+    if not path.parent.is_dir():
+        raise ActcompareError(f"cannot write {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise ActcompareError(f"cannot write {path}: no permission to write in {path.parent}")

@@ -1,0 +1,67 @@
+"""The tables of `inspect`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from actcompare.output.render import Grid, cell
+from actcompare.table import Columns
+from actcompare.text import percent
+from actcompare.units.wording import _VERDICTS
+
+# --- inspect -------------------------------------------------------------------------------------
+
+
+def inspection_grid(columns: Columns, total: Mapping[str, Any]) -> Grid:
+    """Of each use of an activation how many units each verdict holds for, and all together."""
+    if "run" in columns:
+        return _what_if_grid(columns)
+    rows = [
+        [
+            str(layer),
+            str(columns["units"][i]),
+            *(str(columns[name][i]) for name in _VERDICTS),
+            percent(columns["sparsity"][i], 0),
+            cell(columns["mean"][i], 3),
+            cell(columns["variance"][i], 3),
+        ]
+        for i, layer in enumerate(columns["layer"])
+    ]
+    counts = [str(total[name]) for name in _VERDICTS]
+    rows.append(["total", str(total["units"]), *counts, "", "", ""])
+    titles = ["layer", "units", *_VERDICTS.values(), "sparsity", "mean", "variance"]
+    return Grid(titles, rows, caption=_seen_caption(columns))
+
+
+def _what_if_grid(columns: Columns) -> Grid:
+    """The same of two runs side by side."""
+    n = list(columns["run"]).count(columns["run"][0])
+    others = len(columns["run"]) - n
+    rows = []
+    for i in range(max(n, others)):
+        one, two = (i if i < n else None), (n + i if i < others else None)
+
+        def both(name: str, digits: int, one: int | None = one, two: int | None = two) -> str:
+            shown = ["" if k is None else cell(columns[name][k], digits) for k in (one, two)]
+            return " -> ".join(shown)
+
+        then = "" if two is None else str(columns["activation"][two])
+        name = str(columns["layer"][two if one is None else one])
+        rows.append(
+            [
+                f"{name} -> {then}",
+                str(columns["units"][two if one is None else one]),
+                *(both(verdict, 9) for verdict in _VERDICTS),
+                *(both(number, 3) for number in ("mean", "variance")),
+            ]
+        )
+    titles = ["layer", "units", *_VERDICTS.values(), "mean", "variance"]
+    return Grid(titles, rows, caption="As it is -> swapped. " + _seen_caption(columns))
+
+
+def _seen_caption(columns: Columns) -> str:
+    n = max(columns["samples"])
+    bound = min(columns["firing_rate_bound"])
+    return (
+        f"On {n:,} samples: a unit silent on all of them fires at most {percent(bound, 2)} of the"
+        " time (95 %)."
+    )

@@ -1,0 +1,1 @@
+"""The machine: environment, devices, threads, memory, CUDA, timers."""

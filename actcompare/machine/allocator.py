@@ -1,0 +1,63 @@
+"""How the C library hands out memory, as a condition of a measurement."""
+
+import contextlib
+import ctypes
+import platform
+from collections.abc import Iterator
+
+from actcompare.machine.memory import _IS_MMAPPED, MIB
+
+_MMAP_MAX, _TRIM_THRESHOLD, _MMAP_THRESHOLD = -4, -1, -3
+"""glibc's malloc.h numbers them so."""
+
+_LARGE = 32 * MIB
+
+
+@contextlib.contextmanager
+def allocator(regime: str) -> Iterator[None]:
+    """How this process's C library hands out large blocks while the context lasts.
+
+    `warm` keeps freed memory and reuses it, as CUDA's caching allocator and jemalloc do. `fresh` is
+    glibc's own policy as it stands in a process that has worked with large tensors: from 32 MiB on
+    every block is new pages, which the kernel clears when they are first touched.
+
+    Source: mallopt(3); the 32 MiB are glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64 bits.
+    """
+    if not can_keep_warm():
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    _set_thresholds(libc, keep=regime == "warm")
+    plugs = [] if regime == "warm" else _plug_holes(libc)
+    try:
+        yield
+    finally:
+        for plug in plugs:
+            libc.free(ctypes.c_void_p(plug))
+        _set_thresholds(libc, keep=False)
+
+
+def can_keep_warm() -> bool:
+    """Whether the C library is one that can be told to reuse memory."""
+    return platform.libc_ver()[0] == "glibc"
+
+
+def _set_thresholds(libc: ctypes.CDLL, *, keep: bool) -> None:
+    libc.mallopt(_MMAP_MAX, 0 if keep else 65536)
+    libc.mallopt(_TRIM_THRESHOLD, -1 if keep else 2 * _LARGE)
+    if not keep:
+        libc.mallopt(_MMAP_THRESHOLD, _LARGE)
+        libc.malloc_trim(0)
+
+
+def _plug_holes(libc: ctypes.CDLL) -> list[int]:
+    """Take the large blocks that were kept while memory was warm, lest they be handed out again."""
+    plugs: list[int] = []
+    while block := libc.malloc(ctypes.c_size_t(_LARGE)):
+        header = ctypes.c_size_t.from_address(block - ctypes.sizeof(ctypes.c_size_t)).value
+        if header & _IS_MMAPPED:
+            libc.free(ctypes.c_void_p(block))
+            break
+        plugs.append(block)
+    return plugs

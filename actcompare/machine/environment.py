@@ -1,0 +1,62 @@
+"""What machine, library versions and device a result came from; and which device was asked for."""
+
+import platform
+from dataclasses import asdict, dataclass
+
+import torch
+
+import actcompare
+from actcompare.machine.processors import _cpu_name, usable_cores
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a result was computed."""
+
+    actcompare: str
+    torch: str
+    python: str
+    platform: str
+    cpu: str
+    cores: int
+    """Cores this process may use."""
+    threads: int
+    """Threads torch uses within an operation."""
+    device: str
+    device_name: str
+
+    def as_dict(self) -> dict[str, object]:
+        """The record as plain data."""
+        return asdict(self)
+
+
+def describe_environment(device: torch.device) -> Environment:
+    """The environment of this process, with `device` named."""
+    cpu = _cpu_name()
+    return Environment(
+        actcompare=actcompare.__version__,
+        torch=torch.__version__,
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=cpu,
+        cores=usable_cores(),
+        threads=torch.get_num_threads(),
+        device=str(device),
+        device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
+    )
+
+
+def what_differs(old: Environment, new: Environment) -> str:
+    """What of two environments can change the last bits of a result, in words, or nothing."""
+    named = {
+        "torch": "torch",
+        "device_name": "device",
+        "threads": "threads",
+        "platform": "platform",
+    }
+    changes = [
+        f"{said} was {getattr(old, name)} and is {getattr(new, name)}"
+        for name, said in named.items()
+        if getattr(old, name) != getattr(new, name)
+    ]
+    return ", ".join(changes)

@@ -1,0 +1,110 @@
+"""Memory as a condition of a measurement: how it is reused, how much is free, what a call takes."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import torch
+
+MIB = 2**20
+
+_IS_MMAPPED = 2
+"""The bit of a block's header, in the word before it, that tells new pages from reused memory."""
+
+
+def page_faults() -> int:
+    """Pages this process was given so far without reading a disk; 0 where nobody counts them."""
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be allocated on a device."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + unused)
+    if device.type == "mps":
+        used = torch.mps.driver_allocated_memory()
+        return int(torch.mps.recommended_max_memory() - used)
+    return min(_free_in_machine(), _free_in_cgroup())
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, as torch says it on any device."""
+    said = ("DefaultCPUAllocator", "allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
+
+
+def _free_in_machine() -> int:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):
+        return 2**63 - 1
+
+
+def _free_in_cgroup() -> int:
+    """What a container's limit leaves; the files of cgroup v2, or of v1."""
+    roots = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes",) * 2)
+    for limit, used in roots:
+        used = used.replace("limit_in_bytes", "usage_in_bytes")
+        with contextlib.suppress(OSError, ValueError):
+            root = Path("/sys/fs/cgroup")
+            return int((root / limit).read_text()) - int((root / used).read_text())
+    return 2**63 - 1
+
+
+@cache
+def last_level_cache(device: torch.device) -> int:
+    """Bytes of the largest cache: the second level on CUDA, the last one of a CPU.
+
+    Where the machine does not say, 64 MiB, which few exceed.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).L2_cache_size)
+    sizes = [64 * 1024 if device.type == "cpu" else 64 * MIB]
+    found = list(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))
+    for path in found if device.type == "cpu" else []:
+        with contextlib.suppress(OSError, ValueError):
+            sizes.append(int(path.read_text().strip().removesuffix("K")) * 1024)
+    return max(sizes) if len(sizes) > 1 else 64 * MIB
+
+
+def peak_allocation(work: Callable[[], object], device: torch.device) -> int | None:
+    """Bytes that one call holds at most beyond what was allocated before it.
+
+    From torch's own record of its allocations; None where it keeps none (MPS).
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        torch.cuda.synchronize(device)
+        return int(torch.cuda.max_memory_allocated(device) - before)
+    if device.type != "cpu":
+        return None
+    from torch.autograd.profiler import profile
+
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would talk on stderr
+    with profile(profile_memory=True) as profiler:
+        work()
+    recorded = profiler.kineto_results
+    if recorded is None:
+        return None
+    events = [event for event in recorded.events() if event.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak

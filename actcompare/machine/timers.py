@@ -1,0 +1,75 @@
+"""Timers: the seconds that a block of calls takes on each kind of device."""
+
+import time
+from collections.abc import Callable
+from itertools import repeat
+
+import torch
+
+Work = Callable[[], object]
+
+Timer = Callable[[Work, int], float]
+"""Seconds that a number of calls of some work took."""
+
+QUEUED_CALLS = 128
+"""Most calls of a block on CUDA: they must all fit the launch queue while it is held up."""
+
+_CYCLES_PER_S = 2e9
+"""About the clock of a GPU, to turn seconds into the cycles that hold its queue up."""
+
+
+def timer_for(device: torch.device) -> Timer:
+    """The timer of a device; each waits until the work is done."""
+    if device.type == "cuda":
+        return _cuda_timer(device)
+    if device.type == "mps":
+        return _mps_timer
+    return cpu_timer
+
+
+def _cuda_timer(device: torch.device) -> Timer:
+    """GPU time between two events, with the calls queued before the first of them is reached.
+
+    The queue is held up for twice what queueing the calls takes the host; where that was not enough
+    (the first event is reached before the last call is queued), longer.
+    """
+    host_s: dict[int, float] = {}
+
+    def timer(work: Work, calls: int) -> float:
+        begin = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        for _ in range(4):
+            torch.cuda.synchronize(device)
+            hold_s = 2 * host_s.get(id(work), 0.0) * calls
+            torch.cuda._sleep(int(_CYCLES_PER_S * hold_s) + 1)  # type: ignore[no-untyped-call]
+            begin.record()
+            began = time.perf_counter()
+            for _ in repeat(None, calls):
+                work()
+            took = time.perf_counter() - began
+            end.record()
+            queued_ahead = not begin.query()  # type: ignore[no-untyped-call]
+            end.synchronize()
+            if queued_ahead or calls == 0:
+                break
+            host_s[id(work)] = max(took / calls, 2 * host_s.get(id(work), 0.0))
+        return float(begin.elapsed_time(end)) / 1e3
+
+    return timer
+
+
+def _mps_timer(work: Work, calls: int) -> float:
+    torch.mps.synchronize()
+    begin = time.perf_counter()
+    for _ in repeat(None, calls):
+        work()
+    torch.mps.synchronize()
+    return time.perf_counter() - begin
+
+
+def cpu_timer(work: Work, calls: int) -> float:
+    """Seconds that `calls` calls took, by the monotonic clock."""
+    begin = time.perf_counter()
+    for _ in repeat(None, calls):
+        work()
+    return time.perf_counter() - begin

@@ -1,0 +1,1 @@
+"""SimpleNet, and a user's own model."""

@@ -1,0 +1,371 @@
+"""What goes into a user's own model: files and iterables as batches, and batches as arguments."""
+
+import inspect
+import math
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from actcompare.activations.user_code import find_users_own, users_error
+from actcompare.errors import ActcompareError, UsageError
+from actcompare.models.load import load_tensors
+from actcompare.text import listed
+
+FILES = (".npz", ".npy", ".csv", ".tsv", ".pt", ".pth")
+
+
+class Inputs(NamedTuple):
+    """What a model is called with for a batch."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    samples: int
+
+
+# --- where batches come from ---------------------------------------------------------------------
+
+
+def open_batches(source: str, batch_size: int, keys: Sequence[str] = ()) -> Iterable[Any]:
+    """Batches of a file, read one after the other, or of a user's own `module:attr`.
+
+    Args:
+        source: the path of a file, or `module:attr`, an iterable or a callable that gives one.
+        batch_size: samples in a batch of a file.
+        keys: which arrays of an .npz or .pt file, or columns of a table, to read.
+
+    Raises:
+        UsageError: a file of another kind, or no such array.
+        ActcompareError: it cannot be read, or fails.
+    """
+    path = Path(source)
+    kind = path.suffix.lower()
+    if kind in FILES:
+        if not path.is_file():
+            raise ActcompareError(f"{source} does not exist")
+        if kind in (".npz", ".npy"):
+            return _read_arrays(path, batch_size, keys)
+        if kind in (".csv", ".tsv"):
+            return _read_table(path, batch_size, keys)
+        return _slices(load_tensors(path), source, batch_size, keys)
+    if ":" not in source:
+        raise UsageError(
+            f"--data {source}: name a {', '.join(FILES)} file, or module:attr or file.py:attr that"
+            " gives batches"
+        )
+    return _users_own(source)
+
+
+def _users_own(source: str) -> Iterator[Any]:
+    try:
+        found = find_users_own(source)
+    except ActcompareError as error:
+        if error.__cause__ is None:
+            raise
+        raise users_error(f"{source} cannot be imported", error.__cause__) from error
+    try:
+        if callable(found) and not isinstance(found, Iterable):
+            found = found()
+        if isinstance(found, Tensor) or not isinstance(found, Iterable):
+            raise ActcompareError(
+                f"{source} is of type {type(found).__name__}: name an iterable of batches, or a"
+                " function that gives one"
+            )
+        yield from found
+    except ActcompareError:
+        raise
+    except Exception as error:
+        raise users_error(f"{source} fails", error) from error
+
+
+def slices(data: Tensor | npt.NDArray[Any], batch_size: int) -> Iterator[Tensor]:
+    """Batches of one tensor or array, of shape (sample, ...)."""
+    whole = torch.as_tensor(data)
+    return (whole[i : i + batch_size] for i in range(0, len(whole), batch_size))
+
+
+def _slices(content: Any, name: str, batch_size: int, keys: Sequence[str]) -> Iterator[Any]:
+    """Batches of what a file of tensors holds: one tensor, several by name, or several in order."""
+    if isinstance(content, Tensor) and content.dim():
+        return slices(content, batch_size)
+    named = isinstance(content, Mapping)
+    parts = list(content.values()) if named else content
+    fits = isinstance(parts, list | tuple) and bool(parts)
+    if not fits or not all(isinstance(part, Tensor) and part.dim() for part in parts):
+        raise ActcompareError(f"{name} holds neither a tensor of samples nor several")
+    if named:
+        content = {key: content[key] for key in _choose(list(content), name, keys)}
+        parts = list(content.values())
+    if len({len(part) for part in parts}) > 1:
+        shapes = listed([str(tuple(part.shape)) for part in parts])
+        raise ActcompareError(f"{name} holds tensors of different lengths: {shapes}")
+    batches = zip(*(slices(part, batch_size) for part in parts), strict=True)
+    if not named:
+        return batches
+    if len(content) == 1:
+        return (part for (part,) in batches)
+    return (dict(zip(content, batch, strict=True)) for batch in batches)
+
+
+def _choose(names: list[str], source: str, keys: Sequence[str]) -> list[str]:
+    """Which of several arrays go into the model."""
+    missing = [key for key in keys if key not in names]
+    if missing:
+        raise UsageError(f"{source} has no {missing[0]!r}: it has {listed(names)}")
+    if keys:
+        return list(keys)
+    chosen = names if len(names) == 1 else [name for name in names if name.lower() == "x"]
+    if len(chosen) != 1:
+        raise UsageError(f"{source} has {listed(names)}: choose what goes in with --input-key")
+    return chosen
+
+
+def _read_arrays(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[Any]:
+    """Batches of .npy and .npz files, as many rows at a time as a batch has."""
+    try:
+        with ExitStack() as kept:
+            if path.suffix.lower() == ".npy":
+                if keys:
+                    raise UsageError(f"{path} is one array: leave out --input-key")
+                streams: dict[str, IO[bytes]] = {"": kept.enter_context(path.open("rb"))}
+            else:
+                archive = kept.enter_context(zipfile.ZipFile(path))
+                members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+                streams = {
+                    key: kept.enter_context(archive.open(members[key]))
+                    for key in _choose(list(members), str(path), keys)
+                }
+            yield from _read_rows(path, streams, batch_size)
+    except OSError as error:
+        raise ActcompareError(f"cannot read {path}: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
+        raise ActcompareError(f"{path} is not a file of arrays, or is damaged") from error
+
+
+def _read_rows(path: Path, streams: dict[str, IO[bytes]], batch_size: int) -> Iterator[Any]:
+    heads = {key: _read_head(stream, path) for key, stream in streams.items()}
+    lengths = {shape[0] for shape, _ in heads.values()}
+    if len(lengths) > 1:
+        shapes = listed([str(shape) for shape, _ in heads.values()])
+        raise ActcompareError(f"{path} holds arrays of different lengths: {shapes}")
+    (length,) = lengths
+    for start in range(0, length, batch_size):
+        rows = min(batch_size, length - start)
+        batch = {}
+        for key, ((_, *row), dtype) in heads.items():
+            size = rows * math.prod(row) * dtype.itemsize
+            block = streams[key].read(size)
+            if len(block) < size:
+                raise ActcompareError(f"{path} is cut off after {start:,} of {length:,} samples")
+            array = np.frombuffer(block, dtype).reshape(rows, *row)
+            batch[key] = torch.from_numpy(array.astype(dtype.newbyteorder("="), copy=True))
+        yield batch if len(batch) > 1 else batch.popitem()[1]
+
+
+def _read_head(stream: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(stream)
+    old = version == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+    shape, transposed, dtype = read(stream)
+    if dtype.kind not in "fiub" or dtype.itemsize > 8:
+        raise ActcompareError(f"{path} holds {dtype}, not numbers that torch knows")
+    if not shape:
+        raise ActcompareError(f"{path} holds a single number: give it a first axis of samples")
+    if transposed and len(shape) > 1:
+        raise ActcompareError(
+            f"{path} is written column by column: save numpy.ascontiguousarray(x)"
+        )
+    return shape, dtype
+
+
+def _read_table(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[Tensor]:
+    """Batches of a table's columns of numbers, in their order or in that of the keys."""
+    sep = "\t" if path.suffix.lower() == ".tsv" else ","
+    try:
+        head = pd.read_csv(path, sep=sep, nrows=0, encoding="utf-8-sig", skipinitialspace=True)
+        named = not all(_is_number(str(name)) for name in head.columns)
+        missing = [key for key in keys if not named or key not in head.columns]
+        if missing:
+            raise UsageError(f"{path} has no column {missing[0]!r}: it has {listed([*head])}")
+        with pd.read_csv(
+            path, sep=sep, chunksize=batch_size, encoding="utf-8-sig", skipinitialspace=True,
+            header=0 if named else None, usecols=list(keys) or None,
+        ) as chunks:  # fmt: skip
+            for chunk in chunks:
+                chosen = chunk[list(keys)] if keys else chunk
+                texts = [str(name) for name in chosen if chosen[name].dtype.kind not in "fiub"]
+                if texts:
+                    raise ActcompareError(
+                        f"{path}: column {texts[0]!r} does not hold numbers alone; --input-key"
+                        " chooses columns"
+                    )
+                yield torch.from_numpy(chosen.to_numpy(np.float64, copy=True))
+    except OSError as error:
+        raise ActcompareError(f"cannot read {path}: {error.strerror or error}") from error
+    except pd.errors.EmptyDataError:
+        raise ActcompareError(f"{path} holds no table") from None
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ActcompareError(f"{path} is not a table: {str(error).strip()}") from error
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def random_batches(shape: Sequence[int], samples: int, batch_size: int, seed: int) -> Iterator[Any]:
+    """Standard normal numbers as samples of a shape."""
+    generator = torch.Generator().manual_seed(seed)
+    for start in range(0, samples, batch_size):
+        yield torch.randn(min(batch_size, samples - start), *shape, generator=generator)
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """The shape of a sample, such as 3x224x224.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    parts = text.lower().split("x")
+    if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+        raise UsageError(f"--random {text!r}: write the shape of a sample, such as 3x224x224")
+    return tuple(int(part) for part in parts)
+
+
+# --- what of a batch goes into the model ---------------------------------------------------------
+
+
+def select(
+    batch: Any, model: nn.Module, indices: Sequence[int] = (), keys: Sequence[str] = ()
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments that a model takes from a batch.
+
+    A tensor is the one argument, a mapping gives named ones, a tuple or list as many as `forward`
+    must have.
+
+    Args:
+        batch: what the data gave.
+        model: whose `forward` says how many arguments it takes.
+        indices: which parts of a tuple go in.
+        keys: which parts of a mapping go in: one as the only argument, more by their names.
+
+    Raises:
+        UsageError: the batch does not have them, or it is open what goes in.
+    """
+    if isinstance(batch, Mapping):
+        if indices:
+            raise UsageError(f"batches have names ({listed(list(map(str, batch)))}): --input-key")
+        missing = [key for key in keys if key not in batch]
+        if missing:
+            names = listed([str(name) for name in batch])
+            raise UsageError(f"batches have no {missing[0]!r}: they have {names}")
+        if len(keys) == 1:
+            return (batch[keys[0]],), {}
+        return (), {name: batch[name] for name in keys or batch}
+    if isinstance(batch, tuple | list):
+        if keys:
+            raise UsageError(f"batches are {len(batch)} in a row, without names: --input-index")
+        beyond = [i for i in indices if not -len(batch) <= i < len(batch)]
+        if beyond:
+            raise UsageError(f"--input-index {beyond[0]}: batches have {len(batch)} parts, from 0")
+        if indices:
+            return tuple(batch[i] for i in indices), {}
+        return tuple(batch[: _arguments(model, len(batch))]), {}
+    if not isinstance(batch, Tensor | np.ndarray):
+        raise ActcompareError(
+            f"a batch is of type {type(batch).__name__}: give tensors, or tuples or dicts of them"
+        )
+    return (batch,), {}
+
+
+def _arguments(model: nn.Module, parts: int) -> int:
+    """How many of the parts of a batch `forward` takes."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        taken = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):
+        return parts
+    least = sum(p.kind in positional and p.default is p.empty for p in taken)
+    most = sum(p.kind in positional for p in taken)
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in taken):
+        most = max(most, parts)
+    if parts == least or (least == most and 0 < least <= parts):
+        return least
+    if parts < least:
+        raise UsageError(f"batches have {parts} parts, but forward needs {least}")
+    raise UsageError(
+        f"batches have {parts} parts, of which forward may take {least} to {min(most, parts)}: say"
+        " which with --input-index (such as 0)"
+    )
+
+
+def prepare(
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    floats_only: bool,
+    name: str,
+    before: int,
+) -> Inputs:
+    """Arguments on a model's device and in its dtype, copied, since a model may overwrite them.
+
+    Args:
+        args: by position.
+        kwargs: by name.
+        device: of the model.
+        dtype: what floating point numbers become.
+        floats_only: whether whole numbers become floating point too.
+        name: of the data.
+        before: samples before this batch.
+
+    Raises:
+        ActcompareError: a sample is not a number, or has no values.
+    """
+
+    def moved(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            value = torch.as_tensor(value)
+        if isinstance(value, Tensor):
+            as_float = value.is_floating_point() or (floats_only and not value.is_complex())
+            if value.is_meta:
+                raise ActcompareError(f"{name}: a batch is on the meta device, without values")
+            if value.is_floating_point() and bool(value.isnan().any()):
+                rows = value.isnan().reshape(len(value) if value.dim() else 1, -1).any(1)
+                first = before + int(rows.int().argmax())
+                raise ActcompareError(
+                    f"{name}: sample {first:,} (counted from 0) holds NaN: leave it out, or fill it"
+                )
+            return value.detach().to(device, dtype if as_float else value.dtype, copy=True)
+        if isinstance(value, list | tuple) and type(value) in (list, tuple):
+            return type(value)(moved(part) for part in value)
+        if isinstance(value, dict):
+            return {key: moved(part) for key, part in value.items()}
+        return value
+
+    ready, named = tuple(moved(a) for a in args), {k: moved(v) for k, v in kwargs.items()}
+    tensors = [v for v in (*ready, *named.values()) if isinstance(v, Tensor) and v.dim()]
+    return Inputs(ready, named, len(tensors[0]) if tensors else 1)
+
+
+def cut(batch: Any, samples: int) -> Any:
+    """The first samples of a batch, of whatever it is made."""
+    if isinstance(batch, Tensor | np.ndarray):
+        return batch[:samples] if batch.ndim else batch
+    if isinstance(batch, Mapping):
+        return {key: cut(part, samples) for key, part in batch.items()}
+    if isinstance(batch, tuple | list):
+        return [cut(part, samples) for part in batch]
+    return batch

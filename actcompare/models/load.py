@@ -1,0 +1,137 @@
+"""A user's own model: imported, made, and given its weights."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from actcompare.activations.user_code import find_users_own, users_error
+from actcompare.errors import ActcompareError
+from actcompare.text import listed
+
+_WITHIN = ("state_dict", "model_state_dict", "model", "net", "weights")
+"""Where checkpoints that hold more than weights keep them."""
+
+_PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before the name of each weight."""
+
+
+def load_model(target: str) -> nn.Module:
+    """Import `module:attr` or `file.py:attr`: a module, or a callable that gives one.
+
+    Raises:
+        UsageError: the target is not written so.
+        ActcompareError: there is no such thing, it fails, or it is not a module.
+    """
+    try:
+        found = find_users_own(target)
+    except ActcompareError as error:
+        if error.__cause__ is None:
+            raise
+        raise users_error(f"{target} cannot be imported", error.__cause__) from error
+    if not isinstance(found, nn.Module):
+        if not callable(found):
+            raise ActcompareError(
+                f"{target} is of type {type(found).__name__}: name a torch.nn.Module, or a"
+                " function that gives one"
+            )
+        try:
+            found = found()
+        except (Exception, SystemExit) as error:
+            raise users_error(f"{target}() fails", error) from error
+    if not isinstance(found, nn.Module):
+        raise ActcompareError(f"{target}() gives {type(found).__name__}, not a torch.nn.Module")
+    return found
+
+
+def check_made(model: nn.Module) -> None:
+    """Check that every weight of a model is there.
+
+    Raises:
+        ActcompareError: a lazy module of it was never called, or it is on the meta device.
+    """
+    if any(p.is_meta for p in model.parameters()):
+        raise ActcompareError(
+            "the model is on the meta device, its weights without values: make it on another"
+        )
+    lazy = [name for name, p in model.named_parameters() if is_lazy(p)]
+    if lazy:
+        raise ActcompareError(
+            f"the model has weights without a shape ({listed(lazy, 3)}): call it once on a batch"
+            " where it is made"
+        )
+
+
+def load_weights(model: nn.Module, path: Path) -> str:
+    """Give a model the weights of a checkpoint, of which every tensor must fit.
+
+    Returns:
+        What was loaded, in words.
+
+    Raises:
+        ActcompareError: it cannot be read, holds more than tensors, or does not fit.
+    """
+    content = load_tensors(path)
+    within = ""
+    if isinstance(content, Mapping) and not _are_weights(content):
+        keys = [key for key in _WITHIN if _are_weights(content.get(key))]
+        if keys:
+            within, content = f" under {keys[0]!r}", content[keys[0]]
+    if not _are_weights(content):
+        raise ActcompareError(
+            f"{path} holds no weights by name: save it as torch.save(model.state_dict(), FILE)"
+        )
+    state = {str(name): tensor for name, tensor in content.items()}
+    wanted = {
+        name: tensor for name, tensor in model.state_dict().items() if isinstance(tensor, Tensor)
+    }
+    for prefix in _PREFIXES:
+        strangers = all(name.startswith(prefix) for name in state)
+        if strangers and not any(name.startswith(prefix) for name in wanted):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+            within += f" without the prefix {prefix!r}"
+    misfits = {
+        "lacks": sorted(wanted.keys() - state.keys()),
+        "has besides": sorted(state.keys() - wanted.keys()),
+        "has in another shape": [
+            f"{name} {tuple(state[name].shape)} for {tuple(tensor.shape)}"
+            for name, tensor in wanted.items()
+            if name in state and state[name].shape != tensor.shape
+        ],
+    }
+    said = [f"it {how} {listed(names, 4)}" for how, names in misfits.items() if names]
+    if said:
+        raise ActcompareError(f"{path} does not fit the model: {'; '.join(said)}")
+    model.load_state_dict(state)
+    return f"{path.name}: all {len(state)} tensors{within} fit the model's"
+
+
+def _are_weights(content: Any) -> bool:
+    return (
+        isinstance(content, Mapping)
+        and bool(content)
+        and all(isinstance(value, Tensor) for value in content.values())
+    )
+
+
+def load_tensors(path: Path) -> Any:
+    """What torch.save wrote, if it is tensors and plain containers; other code is never run.
+
+    Raises:
+        ActcompareError: it is not that, or cannot be read.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ActcompareError(f"cannot read {path}: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        raise ActcompareError(
+            f"{path} holds more than tensors, or is damaged; what else a pickle holds could run"
+            " code, and is never loaded: save tensors alone, such as model.state_dict()"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, UnicodeDecodeError):
+        raise ActcompareError(f"{path} is not a file of torch.save, or is damaged") from None

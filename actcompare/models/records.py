@@ -1,0 +1,115 @@
+"""What was seen of the activations of a model, as values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from actcompare.table import by_column
+from actcompare.units.statistics import EPS, VERDICTS, UnitStatistics, firing_rate_bound
+
+
+@dataclass(frozen=True)
+class WatchedLayer:
+    """The units of one use of an activation, over all samples that went through it."""
+
+    module: str
+    """The path of the module that calls the activation; empty for the model itself."""
+    use: str
+    """What it calls: a SPEC, or the name of a user's own."""
+    number: int
+    """The how manieth such call of the module in a forward pass, from 1."""
+    statistics: UnitStatistics = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """`blocks.2.mlp / gelu`, or `layer1.0 / relu #2` for a second use."""
+        return name_of(self.module, self.use, self.number)
+
+    @cached_property
+    def verdicts(self) -> Mapping[str, Tensor]:
+        """For each verdict whether it holds, of shape (unit,)."""
+        return self.statistics.verdicts()
+
+    @property
+    def units(self) -> int:
+        """How many units it has."""
+        return len(self.statistics.mean)
+
+    def counts(self) -> dict[str, int]:
+        """How many units each verdict holds for."""
+        return {verdict: int(self.verdicts[verdict].sum()) for verdict in VERDICTS}
+
+    @property
+    def dead(self) -> int:
+        """How many units are zero-dead or gradient-dead."""
+        return int((self.verdicts["zero_dead"] | self.verdicts["gradient_dead"]).sum())
+
+    def row(self) -> dict[str, Any]:
+        """The tidy record."""
+        seen = self.statistics
+        return {
+            "layer": self.name,
+            "module": self.module,
+            "activation": self.use,
+            "units": self.units,
+            **self.counts(),
+            "sparsity": seen.sparsity,
+            "mean": seen.layer_mean,
+            "variance": seen.layer_variance,
+            "not_finite": int(seen.not_finite.sum()),
+            "samples": seen.samples,
+            "values": seen.values,
+            "firing_rate_bound": firing_rate_bound(seen.samples),
+        }
+
+    def unit_columns(self) -> dict[str, list[Any]]:
+        """Tidy columns: what was seen of each unit."""
+        seen = self.statistics
+        return {
+            "layer": [self.name] * self.units,
+            "unit": list(range(self.units)),
+            "samples": [seen.samples] * self.units,
+            "values": [seen.values] * self.units,
+            "nonzero": [int(count) for count in seen.nonzero],
+            "low": seen.low.tolist(),
+            "high": seen.high.tolist(),
+            "mean": seen.mean.tolist(),
+            "std": (seen.squares / seen.values).sqrt().tolist(),
+            "mean_abs": seen.mean_abs.tolist(),
+            "max_abs_slope": seen.slope.tolist(),
+            "flat": [int(count) for count in seen.flat],
+            **{name: [int(held) for held in holds] for name, holds in self.verdicts.items()},
+        }
+
+
+def name_of(module: str, use: str, number: int) -> str:
+    """The name of a use of an activation."""
+    return f"{module or '(model)'} / {use}" + (f" #{number}" if number > 1 else "")
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Something in a model that acts, or may, and cannot be watched or swapped."""
+
+    where: str
+    """The name of the use, or the path of the module."""
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}"
+
+
+def layer_columns(layers: Sequence[WatchedLayer]) -> dict[str, list[Any]]:
+    """Tidy columns: one record per use of an activation."""
+    return by_column([layer.row() for layer in layers])
+
+
+def total_of(layers: Sequence[WatchedLayer]) -> dict[str, Any]:
+    """All layers together: units, how many each verdict holds for, and their shares."""
+    units = sum(layer.units for layer in layers)
+    counts = {name: sum(layer.counts()[name] for layer in layers) for name in VERDICTS}
+    shares = {f"{name}_share": count / units if units else 0.0 for name, count in counts.items()}
+    return {"layers": len(layers), "units": units, **counts, **shares, "eps": EPS}

@@ -1,0 +1,265 @@
+"""What if a model had other activations: a copy of it in which they are swapped."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from actcompare.activations.spec import Activation, parse, parse_all
+from actcompare.activations.torch_calls import (
+    Known,
+    known_calls,
+    read_call,
+    use_of_function,
+    use_of_module,
+)
+from actcompare.activations.user_code import describe, find_users_own
+from actcompare.errors import ActcompareError, UsageError
+
+Swaps = Mapping[str, str | Activation | Callable[..., Any]]
+"""What by what: `{"relu": "softplus"}`."""
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One place where an activation was to be swapped."""
+
+    where: str
+    """The path of the module."""
+    old: str
+    new: str
+    why_not: str = ""
+    """Why it was not; empty where it was."""
+
+
+def parse_swap(text: str) -> tuple[str, str]:
+    """Read OLD=NEW, each a SPEC: `relu=softplus`, `gelu=softplus:beta=2`.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    for i, sign in enumerate(text):
+        # Of a SPEC with parameters the first `=` is its own: OLD ends where both sides are SPECs.
+        if sign == "=" and _is_spec(text[:i]) and _is_spec(text[i + 1 :]):
+            return text[:i].strip(), text[i + 1 :].strip()
+    old, _, new = text.partition("=")
+    if old.strip() and new.strip():
+        for side in (old, new):
+            if ":" not in side and side.strip() != "clamp":
+                parse(side)  # says what is wrong with it
+    raise UsageError(f"--swap {text!r}: write OLD=NEW, such as relu=softplus")
+
+
+def _is_spec(text: str) -> bool:
+    try:
+        return text.strip() == "clamp" or bool(parse(text))
+    except UsageError:
+        return False
+
+
+def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[Swap, ...]]:
+    """A copy of a model in which activations are others.
+
+    Modules of torch.nn, and functions that modules keep as attributes (as torch's transformer
+    layers do), are replaced by modules. Calls such as `F.relu(x)` in a forward method are replaced
+    while the copy runs, each time; nn.ReLU(inplace=True) by a module out of place, `x.relu_()` by
+    a call that overwrites x as before.
+
+    Args:
+        model: left as it is. Of one that torch.compile made the copy is uncompiled.
+        swaps: SPECs of old and new activations. An old one without parameters stands for all.
+            `clamp` stands for clamp(min=0).
+
+    Returns:
+        The copy, and a list of the places where activations were found in modules, with the reason
+        where one could not be swapped. What forward methods call is found only by running them.
+
+    Raises:
+        UsageError: a bad SPEC.
+        ActcompareError: the model cannot be copied, or a new activation cannot be made.
+    """
+    news = {old: _one(new).loaded() for old, new in swaps.items()}
+    own = {old: find_users_own(old) for old in swaps if old != "clamp" and parse(old).entry is None}
+    try:
+        twin = copy.deepcopy(getattr(model, "_orig_mod", model))  # what torch.compile was given
+    except Exception as error:
+        raise ActcompareError(f"the model cannot be copied: {describe(error)}") from error
+    weights = next((p for p in twin.parameters() if p.is_floating_point()), None)
+    device, dtype = (weights.device, weights.dtype) if weights is not None else _DEFAULT
+    done: list[Swap] = []
+    made: dict[int, nn.Module] = {}
+
+    def exchanged(module: nn.Module, where: str) -> nn.Module | None:
+        """What comes in a module's place, or None where it stays."""
+        use = use_of_module(module)
+        kinds = [old for old, kind in own.items() if _is_kind(module, kind)]
+        old = kinds[0] if kinds else _match(use, news)
+        if old is None:
+            return None
+        if id(module) not in made:
+            made[id(module)] = _as_module(news[old].build(dtype, device)).train(module.training)
+        in_place = " (which was in place)" if getattr(module, "inplace", False) else ""
+        done.append(Swap(where or "(model)", (use or old) + in_place, news[old].label))
+        return made[id(module)]
+
+    for where, module in list(twin.named_modules(remove_duplicate=False)):
+        if isinstance(module, torch.jit.ScriptModule):
+            done.append(Swap(where or "(model)", "", "", "scripted: torch runs it on its own"))
+            continue
+        done += _swap_functions(module, where, news, dtype, device)
+        for name, child in list(module._modules.items()):
+            path = f"{where}.{name}" if where else name
+            new = exchanged(child, path) if child is not None else None
+            if new is not None:
+                module._modules[name] = new
+    root = exchanged(twin, "")
+    if root is not None:
+        return root, tuple(done)
+    if not isinstance(twin, torch.jit.ScriptModule):
+        twin.forward = _Forward(twin, vars(twin).get("forward"), news)
+    return twin, tuple(done)
+
+
+_DEFAULT = torch.device("cpu"), torch.float32
+
+
+def _one(new: str | Activation | Callable[..., Any]) -> Activation:
+    (activation,) = parse_all([new])
+    return activation
+
+
+def _is_kind(module: nn.Module, kind: object) -> bool:
+    return isinstance(module, kind) if isinstance(kind, type) else False
+
+
+def _as_module(function: Callable[[Tensor], Tensor]) -> nn.Module:
+    return function if isinstance(function, nn.Module) else _Function(function)
+
+
+class _Function(nn.Module):
+    """A plain function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.function(z)
+
+    def extra_repr(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))
+
+
+def _match(use: str | None, news: Mapping[str, Activation]) -> str | None:
+    """Which of the old activations a use is: the same SPEC, or its name alone."""
+    if use is None:
+        return None
+    name = use.partition(":")[0].replace("clamp_min", "clamp").replace("clip", "clamp")
+    return next((old for old in (use, name) if old in news), None)
+
+
+def _swap_functions(
+    module: nn.Module,
+    where: str,
+    news: Mapping[str, Activation],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> list[Swap]:
+    """Swap what a module keeps as a function; name what it runs out of reach."""
+    done = []
+    for name, value in list(vars(module).items()):
+        use = use_of_function(value)
+        old = _match(use, news)
+        if old is not None:
+            delattr(module, name)
+            setattr(module, name, _as_module(news[old].build(dtype, device)))
+            done.append(Swap(f"{where}.{name}".lstrip("."), str(use), news[old].label))
+            if isinstance(module, nn.TransformerEncoderLayer):
+                module.activation_relu_or_gelu = 0  # noqa: B010: no fast path for it
+    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        gates = ["tanh", "sigmoid"]
+        if hasattr(module, "nonlinearity"):
+            gates = [str(module.nonlinearity)]
+        if isinstance(module, nn.RNN):
+            gates = [module.mode.removeprefix("RNN_").lower()]
+        why = "torch computes the gates of a recurrent layer in one call"
+        done += [
+            Swap(where or "(model)", gate, news[gate].label, why) for gate in gates if gate in news
+        ]
+    return done
+
+
+def swaps_of_calls(
+    swaps: Swaps, done: Sequence[Swap], before: Sequence[str], after: Sequence[str]
+) -> list[Swap]:
+    """What running a copy showed beside the swaps in modules.
+
+    Args:
+        swaps: what was to be swapped by what.
+        done: the swaps in modules.
+        before: the uses of activations in the model, as `module / use`, in their order.
+        after: those in the copy.
+    """
+    if len(before) != len(after):
+        return []
+    found, of_modules = [], {swap.where for swap in done}
+    for old, new in zip(before, after, strict=True):
+        where, _, use = old.rpartition(" / ")
+        use, _, _ = use.partition(" #")
+        if not any(name in (use, use.partition(":")[0]) for name in swaps) or where in of_modules:
+            continue
+        by = new.rpartition(" / ")[2].partition(" #")[0]
+        why = (
+            "this call is out of reach" if new == old and by not in map(str, swaps.values()) else ""
+        )
+        found.append(Swap(old, use, by, why))
+    return found
+
+
+class _Forward:
+    """The forward method of a copy: its own, or that of its class, with activations replaced."""
+
+    def __init__(
+        self, model: nn.Module, own: Callable[..., Any] | None, news: Mapping[str, Activation]
+    ) -> None:
+        self.model, self.own, self.news = model, own, news
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with _Swapping(self.news):
+            if self.own is not None:
+                return self.own(*args, **kwargs)
+            return type(self.model).forward(self.model, *args, **kwargs)
+
+
+class _Swapping(TorchFunctionMode):
+    """Replaces calls of activations by others."""
+
+    def __init__(self, news: Mapping[str, Activation]) -> None:
+        super().__init__()
+        self._news, self._known = news, known_calls()
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        known = self._known.get(func)
+        call = read_call(known, args, kwargs) if known is not None else None
+        old = _match(call.use, self._news) if call is not None else None
+        if known is None or call is None or old is None:
+            return func(*args, **kwargs)
+        function = self._news[old].build(call.z.dtype, call.z.device)
+        if known.in_place or kwargs.get("inplace") or _positional_inplace(known, args):
+            return call.z.copy_(function(call.z.clone()))
+        return function(call.z)
+
+
+def _positional_inplace(known: Known, args: tuple[Any, ...]) -> bool:
+    return bool(dict(zip(known.parameters, args, strict=False)).get("inplace"))

@@ -1,0 +1,438 @@
+"""A model that runs, watched: every activation it calls, wherever it is called from.
+
+Calls of torch are seen by a TorchFunctionMode, so that `F.relu(z)` in a forward method and an
+activation inside torch's own layers count as much as a module named ReLU. Hooks on the modules say
+which of them is running. While a mode is active, torch's transformer layers do without their fast
+path, which would be one call.
+"""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from actcompare.activations.torch_calls import MODULES, Known, known_calls, read_call, use_of_module
+from actcompare.activations.user_code import describe, find_users_own
+from actcompare.models.bindings import Own, patched
+from actcompare.models.records import Unseen, WatchedLayer, layer_columns, name_of
+from actcompare.units.statistics import EPS, Scratch, UnitAccumulator, slopes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_LAST_AXIS = ("linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "bilinear",
+              "embedding", "layer_norm", "rms_norm", "__matmul__")  # fmt: skip
+
+_CHANNEL_AXIS = ("batch_norm", "instance_norm", "group_norm")
+
+_CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))
+
+_GATED = ("lstm", "gru", "rnn_tanh", "rnn_relu",
+          "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")  # fmt: skip
+
+_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+
+_NOT_OURS_TO_STOP = (RuntimeError, TypeError, ValueError)
+"""What measuring may fail with where a tensor is of a kind that it does not know."""
+
+
+class _Producer(NamedTuple):
+    """The call that last made features, as the axis of units follows from it."""
+
+    features: int
+    axis: int
+    dims: int
+
+
+class _Seen(NamedTuple):
+    """A use of an activation: what was seen of its units, and where they lie."""
+
+    units: UnitAccumulator
+    axis: int
+    row: torch.Size
+    """The shape of a sample."""
+
+
+class Watch(contextlib.AbstractContextManager["Watch"]):
+    """What the activations of a model do while it runs in this context; see `watch`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        own: Sequence[str] = (),
+        unit_dim: int | None = None,
+        eps: float = EPS,
+    ) -> None:
+        self.model, self.unit_dim, self.eps = model, unit_dim, eps
+        self.passes = 0
+        self.samples = 0
+        self.trained = False
+        """Whether a pass ran in training mode, where dropout and batch norm act by chance."""
+        self._own = [Own(spec, find_users_own(spec)) for spec in own]
+        self._known = _known_calls()
+        self._paths = _paths(model)
+        self._labels = {m: use for m in self._paths if (use := use_of_module(m)) is not None}
+        self._seen: dict[tuple[str, str, int], _Seen] = {}
+        self._unseen: dict[str, str] = _opaque(model)
+        self._running: list[tuple[nn.Module, str]] = []
+        self._uses: dict[tuple[str, str], int] = {}
+        self._batch: int | None = None
+        self._ignored = False
+        self._measuring = False
+        self._last: _Producer | None = None
+        self._thread = 0
+        self._scratch = Scratch()
+        self._kept = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self._thread = threading.get_ident()
+        with contextlib.ExitStack() as kept:
+            for module in filter(_may_act, self._paths):
+                for handle in self._hook(module):
+                    kept.callback(handle.remove)
+            kept.enter_context(_eager())
+            for own in self._own:
+                kept.enter_context(patched(own, self.model, self._see_own))
+            kept.enter_context(_Mode(self))
+            self._kept = kept.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.clear()
+        self._kept.close()
+
+    @property
+    def layers(self) -> tuple[WatchedLayer, ...]:
+        """What was seen so far, in the order in which it was first called."""
+        return tuple(
+            WatchedLayer(*key, seen.units.statistics())
+            for key, seen in self._seen.items()
+            if name_of(*key) not in self._unseen
+        )
+
+    @property
+    def unseen(self) -> tuple[Unseen, ...]:
+        """What acts, or may, and could not be watched."""
+        return tuple(Unseen(where, why) for where, why in self._unseen.items())
+
+    @property
+    def never_called(self) -> tuple[str, ...]:
+        """SPECs of a user's own functions that were to be watched, and were never called."""
+        return tuple(own.spec for own in self._own if not own.calls)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Tidy columns: one record per use of an activation."""
+        return layer_columns(self.layers)
+
+    def frame(self) -> "pd.DataFrame":
+        """The tidy records as a DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns())
+
+    # --- which module is running -----------------------------------------------------------------
+
+    def _hook(self, module: nn.Module) -> Iterator[Any]:
+        try:
+            yield module.register_forward_pre_hook(self._begin, prepend=True)
+            yield module.register_forward_hook(self._end, always_call=True)
+        except RuntimeError:  # a part of a scripted module, which is not called from Python
+            return
+
+    def _begin(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if self._measuring or threading.get_ident() != self._thread:
+            return
+        if not self._running:
+            self._begin_pass(args)
+        path, *others = self._paths[module]
+        if others:  # in several places: where it is called from
+            within = f"{self._running[-1][1]}." if self._running else ""
+            path = next((name for name in (path, *others) if name.startswith(within)), path)
+        self._running.append((module, path))
+        for own in self._own:
+            if own.is_module(module) and not self._ignored and args:
+                own.before(module, args[0])
+
+    def _begin_pass(self, args: tuple[Any, ...]) -> None:
+        # What torch.utils.checkpoint computes once more for the backward pass was seen before.
+        self._ignored = torch._C._current_graph_task_id() != -1
+        if not self._ignored:
+            self.passes += 1
+            self._batch = next((len(x) for x in args if isinstance(x, Tensor) and x.dim()), None)
+            self.samples += self._batch or 0
+            self.trained |= self.model.training
+            self._uses.clear()
+            self._last = None
+
+    def _end(self, module: nn.Module, _: object, result: object) -> None:
+        if self._measuring or threading.get_ident() != self._thread:
+            return
+        for own in self._own:
+            if own.is_module(module) and not self._ignored:
+                z = own.after(module)
+                if z is not None and isinstance(result, Tensor):
+                    self._see_own(own, z, result, module.forward)
+        while self._running:
+            if self._running.pop()[0] is module:
+                break
+
+    # --- what it calls ---------------------------------------------------------------------------
+
+    def call(
+        self, called: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """Do a call of torch as it would be done, and look at it if it is an activation."""
+        known = self._known.get(called)
+        if known is None or not self._running or self._ignored or self._measuring:
+            return called(*args, **kwargs)
+        if isinstance(known, str):
+            result = called(*args, **kwargs)
+            self._note(known, result)
+            return result
+        if self._own and any(own.running for own in self._own):
+            return called(*args, **kwargs)
+        if known.is_relu:
+            result = called(*args, **kwargs)
+            if result.is_floating_point():
+                self._record(known.name, result, None)
+            return result
+        found = read_call(known, args, kwargs)
+        if found is None:
+            return called(*args, **kwargs)
+        try:
+            with self._aside():
+                a, slope = slopes(found.function, _usable(found.z))
+        except _NOT_OURS_TO_STOP as error:
+            self._unseen[name_of(self._path, found.use, 1)] = f"its slope fails: {describe(error)}"
+            return called(*args, **kwargs)
+        if found.as_it_is or torch.is_grad_enabled() or found.z.is_inference():
+            a = called(*args, **kwargs)
+        self._record(found.use, a, slope)
+        return a
+
+    def _note(self, name: str, result: Any) -> None:
+        """What of other calls matters: where features lie, and what acts out of sight."""
+        if name in _GATED:
+            self._unseen[self._path or "(model)"] = (
+                f"the gates of {name.removesuffix('_cell')}, which torch computes in one call"
+            )
+        elif name == "glu":
+            self._unseen[name_of(self._path, "glu", 1)] = (
+                "not elementwise: it multiplies one half of its input by the sigmoid of the other"
+            )
+        elif isinstance(result, Tensor) and result.dim():
+            self._last = _producer(name, result)
+
+    @property
+    def _path(self) -> str:
+        return self._running[-1][1]
+
+    def _see_own(
+        self, own: Own, z: Tensor, a: Tensor, function: Callable[[Tensor], Tensor]
+    ) -> None:
+        """Look at a call of a user's own function."""
+        if not self._running or self._ignored or self._measuring:
+            return
+        if a.shape != z.shape:
+            self._unseen[name_of(self._path, own.use, 1)] = (
+                f"not elementwise: shape {tuple(z.shape)} in, {tuple(a.shape)} out"
+            )
+            return
+        devices = [z.device] if z.device.type == "cuda" else []
+        try:
+            with self._aside(), torch.random.fork_rng(devices):
+                _, slope = slopes(function, _usable(z))
+        except _NOT_OURS_TO_STOP as error:
+            self._unseen[name_of(self._path, own.use, 1)] = f"its slope fails: {describe(error)}"
+            return
+        self._record(own.use, a, slope)
+
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[None]:
+        """While something is measured, which is not of the model's doing."""
+        self._measuring = True
+        try:
+            with torch._C.DisableTorchFunction(), torch.inference_mode(False):
+                yield
+        finally:
+            self._measuring = False
+
+    def _record(self, use: str, a: Tensor, slope: Tensor | None) -> None:
+        module, path = self._running[-1]
+        place = path, self._labels.get(module, use)
+        number = self._uses[place] = self._uses.get(place, 0) + 1
+        key = (*place, number)
+        try:
+            with torch._C.DisableTorchFunction():
+                seen = self._seen.get(key)
+                if seen is None or seen.row != a.shape[1:]:
+                    if a.numel() == 0:
+                        return
+                    seen = self._place(key, a, seen)
+                    if seen is None:
+                        return
+                    self._seen[key] = seen
+                if len(seen.row) == 0:
+                    a = self._with_samples(a)
+                    slope = None if slope is None else self._with_samples(slope)
+                seen.units.update(a, slope, axis=seen.axis, samples=self._batch)
+        except (*_NOT_OURS_TO_STOP, IndexError) as error:
+            self._unseen[name_of(*key)] = f"cannot be measured: {describe(error)}"
+
+    def _place(self, key: tuple[str, str, int], a: Tensor, before: _Seen | None) -> _Seen | None:
+        """Where the units of an activation lie, with what was seen of them; None if of others."""
+        axis = self._axis(a)
+        units = self._with_samples(a).shape[1] if a.dim() < 2 else a.shape[axis]
+        if before is None:
+            return _Seen(UnitAccumulator(units, self.eps, self._scratch), axis, a.shape[1:])
+        if before.units.units != units:
+            self._unseen[name_of(*key)] = (
+                f"axis {axis} had {before.units.units} units and then {units}: say where they lie"
+                " with --unit-dim (unit_dim=)"
+            )
+            return None
+        return before._replace(axis=axis, row=a.shape[1:])
+
+    def _with_samples(self, a: Tensor) -> Tensor:
+        """One axis as two: the units of one sample, or the samples of one unit."""
+        last = self._last
+        if a.dim() == 1 and last is not None and (last.dims, last.features) == (1, len(a)):
+            return a[None]
+        return a.reshape(-1, 1)
+
+    def _axis(self, a: Tensor) -> int:
+        """Where the units lie: the axis of features of the layer before."""
+        dims, last = a.dim(), self._last
+        if dims < 2:
+            return 1
+        if self.unit_dim is not None:
+            a.size(self.unit_dim)  # IndexError where there is none such
+            return self.unit_dim
+        if last is not None:
+            usual = last.axis if last.axis == -1 or last.dims == dims else 1
+            if a.shape[usual] == last.features:
+                return usual
+            same = [i for i in range(1, dims) if a.shape[i] == last.features]
+            if len(same) == 1:
+                return same[0]
+        return -1 if dims <= 3 else 1
+
+
+@cache
+def _known_calls() -> dict[Any, Known | str]:
+    """Every call of torch that matters: activations, and by its name what else does."""
+    found: dict[Any, Known | str] = {}
+    for name in (*_LAST_AXIS, *_CHANNEL_AXIS, *_CONVOLUTIONS, *_GATED, "glu"):
+        for holder in (nn.functional, torch, torch.Tensor, torch._C._nn):
+            if called := getattr(holder, name, None):
+                found[called] = name
+    return found | known_calls()
+
+
+def _opaque(model: nn.Module) -> dict[str, str]:
+    """Modules in which nothing can be seen, by their paths, with the reason."""
+    found: dict[str, str] = {}
+    for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            if not any(path.startswith(f"{outer}.") or outer == "(model)" for outer in found):
+                why = "scripted, so that torch runs it on its own: watch what it was made of"
+                found[path or "(model)"] = why
+        elif isinstance(module, nn.DataParallel) and len(module.device_ids or ()) > 1:
+            found[path or "(model)"] = "its replicas run in threads: watch its .module"
+    return found
+
+
+def _usable(z: Tensor) -> Tensor:
+    """The tensor, or where inference mode made it a copy that can be differentiated by."""
+    return z.clone() if z.is_inference() else z
+
+
+def _producer(name: str, result: Tensor) -> _Producer:
+    axis = -1
+    if name in _CHANNEL_AXIS:
+        axis = min(1, result.dim() - 1)
+    elif name in _CONVOLUTIONS:
+        axis = result.dim() - 1 - int(name[-2])
+    return _Producer(result.shape[axis], axis, result.dim())
+
+
+class _Mode(TorchFunctionMode):
+    """Hands every call of torch to a watch."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        return self._watch.call(func, args, kwargs or {})
+
+
+def watch(
+    model: nn.Module, *, own: Sequence[str] = (), unit_dim: int | None = None, eps: float = EPS
+) -> Watch:
+    """Watch the activations of a model in a loop of one's own.
+
+        with actcompare.watch(model) as units:
+            for x, _ in loader:
+                model(x)
+        units.frame()
+
+    Nothing of the model is changed, and nothing is left on it. Statistics take memory by units,
+    whatever the number of samples. For verdicts as `inspect_model` gives them put the model into
+    `eval()` mode and the loop under `torch.no_grad()`. What other threads run is not seen, nor
+    what is computed outside of the forward pass of a module.
+
+    Args:
+        model: compiled by torch.compile too, which then runs uncompiled.
+        own: a user's own elementwise functions or modules to be watched, as `module:Name` or
+            `file.py:Name`.
+        unit_dim: the axis of activations on which units lie; by default columns of linear layers,
+            channels of convolutions, the last axis of sequences.
+        eps: the |f'| up to which a slope counts as flat.
+
+    Raises:
+        ActcompareError: there is no such function of the user's own.
+    """
+    return Watch(model, own=own, unit_dim=unit_dim, eps=eps)
+
+
+def _paths(model: nn.Module) -> dict[nn.Module, list[str]]:
+    """Every name that a module has within the model."""
+    found: dict[nn.Module, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        parts = [part for part in name.split(".") if part not in _WRAPPERS]
+        found.setdefault(module, []).append(".".join(parts))
+    return found
+
+
+def _may_act(module: nn.Module) -> bool:
+    """Whether it may call an activation: the leaves of torch.nn do not, but those that are one."""
+    kind = type(module)
+    if kind.__name__ == "OptimizedModule":  # runs the module in it
+        return False
+    of_torch = kind.__module__.startswith("torch.nn.modules.")
+    return (
+        not of_torch
+        or kind in MODULES
+        or any(True for _ in module.children())
+        or isinstance(module, nn.RNNBase | nn.RNNCellBase)
+    )
+
+
+def _eager() -> contextlib.AbstractContextManager[Any]:
+    """While models that torch.compile has made run as they were written."""
+    compiled = "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance")
+    return torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()

@@ -1,0 +1,203 @@
+"""Plain columns out as a rich table, CSV, JSON or Markdown. Never sees a tensor.
+
+Columns are a mapping from name to equally long sequences: of records for machines (tidy, full
+precision), of finished cells for people (a Grid).
+"""
+
+import json
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TextIO
+
+from actcompare.table import Columns
+
+PROSE_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table for people."""
+
+    titles: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    keys: int = 1
+    """How many leading columns name the row; they stand in every piece of a table split to fit."""
+    group: int = 1
+    """How many of the other columns belong together."""
+    caption: str = ""
+    align: str = "right"
+    """Of the columns that are not keys."""
+
+
+def cell(value: object, digits: int) -> str:
+    """A value as people read it, numbers to that many significant digits."""
+    if value is None:
+        return "n/a"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        whole = value.is_integer() and abs(value) < 1e15
+        return f"{value:.0f}" if whole else f"{value:.{digits}g}"
+    return str(value)
+
+
+# --- for people ----------------------------------------------------------------------------------
+
+
+def write_table(grid: Grid, out: TextIO) -> None:
+    """The grid as a rich table: on a terminal split to fit it, elsewhere plain and whole."""
+    from rich.console import Console
+
+    console = Console(file=out, highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(file=out, highlight=False, markup=False, width=10_000, no_color=True)
+    unbounded = console.options.update(max_width=10_000)
+    columns = list(range(grid.keys, len(grid.titles)))
+
+    def fits(some: Sequence[int]) -> bool:
+        natural = console.measure(_rich_table(grid, some), options=unbounded).maximum
+        return natural <= console.width
+
+    while columns:
+        step = grid.group if fits(columns[: grid.group]) else 1
+        piece = columns[:step]
+        while len(piece) < len(columns) and fits(columns[: len(piece) + step]):
+            piece = columns[: len(piece) + step]
+        columns = columns[len(piece) :]
+        with console.capture() as drawn:  # rich would exit on a closed pipe
+            console.print(_rich_table(grid, piece))
+        out.write(drawn.get())
+    if grid.caption:
+        write_prose(grid.caption, out)
+
+
+def _rich_table(grid: Grid, columns: Sequence[int]) -> Any:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.ROUNDED, header_style="bold cyan")
+    keys = range(grid.keys)
+    shown = [*keys, *columns]
+    for i in shown:
+        justify: Any = grid.align if i >= grid.keys else "left" if grid.align == "left" else "right"
+        table.add_column(Text(grid.titles[i]), justify=justify, overflow="fold")
+    for row in grid.rows:
+        table.add_row(*(Text(row[i]) for i in shown))
+    return table
+
+
+def write_markdown(grid: Grid, out: TextIO, *, header: bool = True) -> None:
+    """The grid as a Markdown table, or without a header as more rows of one."""
+    mark = "---" if grid.align == "left" else "---:"
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n"
+
+    if header:
+        out.write(line(grid.titles))
+        out.write("|" + "|".join([mark] * len(grid.titles)) + "|\n")
+    out.writelines(line(row) for row in grid.rows)
+
+
+def write_prose(text: str, out: TextIO) -> None:
+    """Paragraphs, wrapped to the terminal or to a readable width."""
+    import shutil
+
+    width = min(PROSE_WIDTH, shutil.get_terminal_size().columns) if out.isatty() else PROSE_WIDTH
+    for paragraph in text.splitlines():
+        kept_together = paragraph.replace(" %", "\N{NO-BREAK SPACE}%")
+        filled = textwrap.fill(kept_together, width, subsequent_indent="  ", break_on_hyphens=False)
+        out.write(filled.replace("\N{NO-BREAK SPACE}%", " %") + "\n")
+
+
+# --- for machines --------------------------------------------------------------------------------
+
+
+def write_csv(chunks: Iterable[Columns], out: TextIO) -> None:
+    """Records as CSV with a header, written as they come."""
+    for i, columns in enumerate(chunks):
+        if i == 0:
+            out.write(",".join(map(_csv_field, columns)) + "\n")
+        # Joining finished fields takes a fifth of the time that csv.writer takes.
+        records = zip(*map(_csv_fields, columns.values()), strict=True)
+        out.writelines(map("{}\n".format, map(",".join, records)))
+
+
+def _csv_fields(column: Any) -> list[str]:
+    values = _as_list(column)
+    kinds = set(map(type, values))
+    if kinds == {float} and all(map(math.isfinite, values)):
+        return list(map(repr, values))
+    if kinds == {str}:
+        return list(map(_quoted, values))
+    return list(map(_csv_field, values))
+
+
+def _csv_field(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    return _quoted(str(_plain(value)))
+
+
+@lru_cache(maxsize=256)
+def _quoted(text: str) -> str:
+    if any(mark in text for mark in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def write_json(
+    head: Mapping[str, Any],
+    chunks: Iterable[Columns],
+    out: TextIO,
+    tail: Callable[[], Mapping[str, Any]],
+) -> None:
+    """One object: the entries of `head`, `rows` written as they come, the entries of `tail()`."""
+    out.write("{\n")
+    for key, value in head.items():
+        out.write(f"{json.dumps(key)}: {_dumps(value)},\n")
+    out.write('"rows": [')
+    separator = "\n"
+    for columns in chunks:
+        names = list(columns)
+        for record in zip(*map(_as_list, columns.values()), strict=True):
+            row = {name: _plain(v) for name, v in zip(names, record, strict=True)}
+            out.write(separator + json.dumps(row, allow_nan=False))
+            separator = ",\n"
+    out.write("\n]")
+    for key, value in tail().items():
+        out.write(f",\n{json.dumps(key)}: {_dumps(value)}")
+    out.write("\n}\n")
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(_plain(value), allow_nan=False)
+
+
+def _plain(value: object) -> object:
+    """JSON has no infinities and no NaN: they become strings."""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return "NaN"
+        if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _as_list(column: Sequence[Any]) -> list[Any]:
+    values = column.tolist() if hasattr(column, "tolist") else column
+    return list(values)

@@ -1,0 +1,1 @@
+"""`actcompare table` and `actcompare list`."""

@@ -1,0 +1,137 @@
+"""The runs of a study: a group of cells trained as one batched net, and what came of each."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from actcompare.activations.user_code import describe
+from actcompare.data.splits import Part, split
+from actcompare.errors import ActcompareError
+from actcompare.machine.allocator import allocator
+from actcompare.machine.devices import resolve_device, resolve_dtype
+from actcompare.machine.memory import free_memory, is_shortage
+from actcompare.machine.processors import torch_threads
+from actcompare.studies.plan import Plan
+from actcompare.studies.records import Cell, CellResult, Failure, Outcome
+from actcompare.training.ensemble import Ensemble
+from actcompare.training.nets import make_net, memory_needed
+from actcompare.training.records import Score
+from actcompare.units.statistics import VERDICTS, UnitStatistics
+
+Clock = Callable[[], float]
+
+
+def run_group(plan: Plan, cells: Sequence[Cell], clock: Clock = time.perf_counter) -> list[Outcome]:
+    """Train cells that differ in seed and learning rate alone, as one batched net.
+
+    Where memory does not suffice they are trained in two halves, and so on. An error, of a user's
+    own activation for one, makes failures of the cells.
+    """
+    try:
+        _check_memory(plan, cells)
+        # What a step frees the next one takes: fresh pages would take twice the step's own time.
+        with allocator("warm"), torch_threads(plan.config.training.threads):
+            return list(_train(plan, cells, clock))
+    except ActcompareError as error:
+        return [Failure(cell, str(error)) for cell in cells]
+    except (Exception, SystemExit) as error:
+        short = is_shortage(error)
+        if short and len(cells) > 1:
+            half = len(cells) // 2
+            return [
+                *run_group(plan, cells[:half], clock),
+                *run_group(plan, cells[half:], clock),
+            ]
+        what = "not enough memory: choose a smaller --hidden or --depth"
+        return [Failure(cell, what if short else describe(error)) for cell in cells]
+
+
+def _check_memory(plan: Plan, cells: Sequence[Cell]) -> None:
+    config = plan.config.run(cells[0])
+    if len(cells) * memory_needed(config) > 0.9 * free_memory(resolve_device(config.device)):
+        raise MemoryError
+
+
+def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]:
+    ensemble, (train, validation, test) = _prepare(plan, cells)
+    epochs = plan.config.training.epochs
+    losses, metrics, _ = ensemble.score(validation, watch=False)
+    curves = [[metric] for metric in metrics]
+    failed = [not math.isfinite(loss) for loss in losses]
+    diverged: list[int | None] = [None] * len(cells)
+    good, spent, steps = ensemble.weights(), 0.0, 0
+    for epoch in range(1, epochs + 1):
+        start = clock()
+        seen = ensemble.learn(train, epoch).cpu()
+        spent, steps = spent + clock() - start, steps + seen.shape[1]
+        losses, metrics, _ = ensemble.score(validation, watch=False)
+        last = ensemble.score(train, watch=False)[0] if epoch == epochs else losses
+        ends = torch.tensor([losses, last]).T
+        fine = torch.cat([seen.double(), ends.double()], 1).isfinite().all(1).tolist()
+        for m in range(len(cells)):
+            if diverged[m] is None and not fine[m]:
+                diverged[m] = epoch
+            elif diverged[m] is None:
+                curves[m].append(metrics[m])
+        alive = [at is None for at in diverged]
+        kept = torch.tensor(alive, device=good.device)[:, None]
+        good = torch.where(kept, ensemble.weights(), good)
+        if not any(alive):
+            break
+    ensemble.restore(good)
+    parts = [ensemble.score(part, watch=part is train) for part in (train, validation, test)]
+    for m, cell in enumerate(cells):
+        if failed[m]:
+            what = f"the net with {cell.activation} gives no finite loss before any training"
+            yield Failure(cell, what)
+            continue
+        scored = (Score(losses[m], metrics[m]) for losses, metrics, _ in parts)
+        units, verdicts = _count(parts[0][2][m])
+        step_s = spent / steps / len(cells) if steps else None
+        yield CellResult(
+            cell,
+            next(scored),
+            next(scored),
+            next(scored),
+            diverged[m],
+            units,
+            verdicts,
+            step_s,
+            tuple(curves[m]),
+        )
+
+
+def _prepare(plan: Plan, cells: Sequence[Cell]) -> tuple[Ensemble, list[Part]]:
+    """The nets with their first weights; and each part of the data, stacked over the seeds."""
+    device = resolve_device(plan.config.training.device)
+    dtype = resolve_dtype(plan.config.training.dtype)[1]
+    recipes = {cell.seed: plan.recipe(cell) for cell in cells}
+    nets = {seed: make_net(recipe, dtype, device) for seed, recipe in recipes.items()}
+    configs = [plan.config.run(cell) for cell in cells]
+    ensemble = Ensemble([nets[cell.seed] for cell in cells], configs)
+    splits = [
+        split(
+            recipes[seed].dataset,
+            seed,
+            dtype,
+            device,
+            scale=configs[0].scale,
+            centred_targets=plan.output_activation is None,
+        )
+        for seed in ensemble.seeds
+    ]
+    parts = zip(*((each.train, each.validation, each.test) for each in splits), strict=True)
+    return ensemble, [_together(part) for part in parts]
+
+
+def _count(layers: Sequence[UnitStatistics]) -> tuple[int, dict[str, int]]:
+    """Units of all layers, and for how many of them each verdict holds."""
+    found = [layer.verdicts() for layer in layers]
+    counts = {verdict: sum(int(each[verdict].sum()) for each in found) for verdict in VERDICTS}
+    return sum(len(layer.mean) for layer in layers), counts
+
+
+def _together(parts: Sequence[Part]) -> Part:
+    return Part(torch.stack([part.X for part in parts]), torch.stack([part.y for part in parts]))

@@ -1,0 +1,368 @@
+"""`actcompare study`."""
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from actcompare.cli.options import (
+    BOTH,
+    GATE_TRIPPED,
+    Acts,
+    BatchSize,
+    Data,
+    Device,
+    Dtype,
+    Epochs,
+    Init,
+    InputSize,
+    Momentum,
+    OptimizerName,
+    Output,
+    OutputAct,
+    OutputFormat,
+    OutputSize,
+    Plot,
+    PlotFile,
+    Quiet,
+    Scale,
+    Target,
+    Task,
+    WeightDecay,
+    given_on_command_line,
+)
+from actcompare.cli.streams import prints_aside
+from actcompare.errors import ActcompareError, Terminated, UsageError
+from actcompare.files.writing import check_output
+from actcompare.output.formats import MACHINE, Format, choose_format
+from actcompare.output.plotting import check_plots
+from actcompare.output.results import heading, write
+
+if TYPE_CHECKING:
+    from actcompare.output.gates import Gate
+    from actcompare.studies.engines import Engine
+    from actcompare.studies.forecast import Forecast
+    from actcompare.studies.study import Study, Work
+
+_NUMBERS = (
+    *("lr", "seeds", "diverged", "mean", "mean_low", "mean_high", "iqm", "difference"),
+    *("difference_low", "difference_high", "p_value", "p_holm", "zero_dead_share"),
+    *("gradient_dead_share", "step_s"),
+)
+"""What a gate can be set on."""
+
+
+def study_command(
+    context: typer.Context,
+    act: Acts = BOTH,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Paired runs of each activation.")] = 20,
+    lr: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Learning rates to choose from on the validation part. Repeatable.",
+            show_default="0.1, 0.3, 1, 3 and 10 times train's",
+        ),
+    ] = None,
+    depth: Annotated[list[int], typer.Option(metavar="N", help="Hidden layers. Repeatable.")] = [1],  # noqa: B006
+    hidden: Annotated[
+        list[int], typer.Option(metavar="N", help="Units in a hidden layer. Repeatable.")
+    ] = [64],  # noqa: B006
+    margin: Annotated[
+        float,
+        typer.Option(help="A difference of the test metric within it is of no consequence."),
+    ] = 0.01,
+    data: Data = "digits",
+    target: Target = None,
+    task: Task = None,
+    scale: Scale = None,
+    input_size: InputSize = None,
+    output_size: OutputSize = None,
+    output_act: OutputAct = None,
+    epochs: Epochs = 30,
+    batch_size: BatchSize = 32,
+    optimizer: OptimizerName = "sgd",
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    init: Init = "default",
+    seed: Annotated[int, typer.Option(help="The first of the seeds.")] = 0,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    threads: Annotated[int, typer.Option(metavar="N", help="Threads of torch per worker.")] = 1,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the study in FILE (SQLite), go on with what is missing there, or, alone,"
+            " show it.",
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(metavar="local|ray", help="Worker processes here, or a Ray cluster.")
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Processes.", show_default="one per core; on a GPU one"),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT|auto",
+            help="Of a Ray cluster that runs.",
+            show_default="Ray is started on this machine",
+        ),
+    ] = None,
+    gpus_per_task: Annotated[
+        float | None,
+        typer.Option(help="GPUs that a task of Ray takes.", show_default="1 with --device cuda"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many runs it is, and how long they take.")
+    ] = False,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Exit with 3 if a row meets COLUMN OP NUMBER, such as 'difference_high<0'."
+            " Repeatable.",
+        ),
+    ] = None,
+    output_format: OutputFormat = None,
+    output: Output = None,
+    plot: Plot = False,
+    plot_file: PlotFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train many paired seeds of each activation; which does better, and how sure that is."""
+    output_format = choose_format(output_format, output)
+    aside = sys.stderr if output_format in MACHINE else sys.stdout
+    check_plots(plot_file, aside if plot else None)
+    check_output(output)
+    from actcompare.output.gates import parse_gate
+
+    gates = [parse_gate(text, _NUMBERS) for text in fail_on or []]
+    settings: dict[str, Any] = {
+        "activations": act,
+        "data": data,
+        "seeds": seeds,
+        "lr": lr or None,
+        "depth": depth,
+        "hidden": hidden,
+        "margin": margin,
+        "target": target,
+        "task": task,
+        "scale": scale,
+        "input_size": input_size,
+        "output_size": output_size,
+        "output_activation": output_act,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "init": init,
+        "seed": seed,
+        "device": device,
+        "dtype": dtype,
+        "threads": threads,
+        "elsewhere": engine == "ray" and address is not None,
+    }
+    renamed = {"act": "activations", "output_act": "output_activation"}
+    asked = given_on_command_line(context, renamed) & set(settings)
+    with contextlib.ExitStack() as kept:
+        if store is not None and not asked and not dry_run:
+            study, stopped = _stored(kept, store), None
+        else:
+            from actcompare.studies.study import choose_engine
+
+            chosen = choose_engine(engine, workers, address, gpus_per_task)
+            made = None if dry_run and store is not None and not store.exists() else store
+            work = _prepare(kept, settings, made, quiet)
+            if dry_run:
+                _say_what_it_takes(work, workers, output_format, output)
+                return
+            study, stopped = _carry_out(work, chosen, store, quiet)
+    _show(study, output_format, output)
+    if (plot or plot_file) and study.results:
+        _draw(study, aside if plot else None, plot_file)
+    if stopped is not None:
+        raise stopped
+    if not study.results:
+        first = study.failures[0]
+        raise ActcompareError(
+            f"every run failed, the first ({first.cell.activation}, seed {first.cell.seed}):"
+            f" {first.error}"
+        )
+    if _trips(gates, study):
+        raise typer.Exit(GATE_TRIPPED)
+
+
+def _stored(kept: contextlib.ExitStack, path: Path) -> "Study":
+    """What a store holds, which is not made where there is none."""
+    from actcompare.studies.store import Store
+    from actcompare.studies.study import stored_study
+
+    if not path.exists():
+        raise UsageError(f"there is no study in {path}: name what to compare, such as --act relu")
+    return stored_study(kept.enter_context(Store(path)))
+
+
+def _prepare(
+    kept: contextlib.ExitStack, settings: dict[str, Any], path: Path | None, quiet: bool
+) -> "Work":
+    from actcompare.machine.environment import what_differs
+    from actcompare.studies.plan import make_plan
+    from actcompare.studies.store import Store
+    from actcompare.studies.study import Work
+
+    with prints_aside():
+        plan = make_plan(settings.pop("activations"), settings.pop("data"), **settings)
+        store = None if path is None else kept.enter_context(Store(path))
+        work = Work(plan, store)
+    if not quiet:
+        for note in plan.dataset.notes:
+            typer.echo(f"warning: {note}", err=True)
+        before = work.kept_from
+        changed = what_differs(before, work.environment) if before is not None else ""
+        if changed and work.groups_left():
+            typer.echo(f"warning: the last bits may differ, since {changed}", err=True)
+    return work
+
+
+def _carry_out(
+    work: "Work", engine: "Engine", store: Path | None, quiet: bool
+) -> "tuple[Study, BaseException | None]":
+    """Do what is left, or as much as there is when something ends it; then with that."""
+    with _bar(work, quiet) as listen:
+        try:
+            with prints_aside():
+                return work.carry_on(engine, listen), None
+        except (KeyboardInterrupt, Terminated, ActcompareError) as error:
+            if not work.done:
+                raise
+            stopped: BaseException = error
+    if not isinstance(stopped, ActcompareError):
+        how = "the same command goes on from here" if store else "--store FILE would keep them"
+        typer.echo(f"{work.done:,} of {work.total:,} runs are done: {how}", err=True)
+    return work.report(), stopped
+
+
+@contextlib.contextmanager
+def _bar(work: "Work", quiet: bool) -> "Iterator[Callable[[Work], None]]":
+    """A live bar on a terminal: runs done, how fast, and the time left."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        total, start, before = work.total, time.perf_counter(), work.done
+        task = progress.add_task(f"{before:,} of {total:,} runs", total=total, completed=before)
+
+        def tell(work: "Work") -> None:
+            rate = (work.done - before) / (time.perf_counter() - start)
+            said = f"{work.done:,} of {total:,} runs, {rate:,.1f} a second"
+            failed = len(work.outcomes) - work.done
+            said += f", {failed:,} failed" if failed else ""
+            progress.update(task, completed=len(work.outcomes), description=said)
+
+        yield tell
+
+
+def _say_what_it_takes(
+    work: "Work", workers: int | None, output_format: Format, output: Path | None
+) -> None:
+    from actcompare.machine.processors import usable_cores
+    from actcompare.studies.forecast import forecast, sensible_workers
+    from actcompare.studies.tables import forecast_grid
+    from actcompare.text import duration, in_bytes
+
+    groups = work.groups_left()
+    if not groups:
+        typer.echo("nothing is left to be done", err=True)
+        return
+    with prints_aside():
+        found: Forecast = forecast(work.plan, groups, work.environment)
+    counts = sensible_workers(len(groups), usable_cores())
+    if workers is not None:
+        counts = sorted({1, workers, *counts})
+    by_workers = {count: found.seconds_on(count) for count in counts}
+    held = f"each worker holds about {in_bytes(found.peak_bytes)}"
+    write(
+        heading("study", work.plan.config.as_dict(), work.environment.as_dict()),
+        found.columns(),
+        [forecast_grid(found.columns(), by_workers, held)],
+        f"{found.cells:,} of {work.total:,} runs are to be done, in {len(groups):,} groups: about"
+        f" {duration(by_workers[min(counts)])} for one worker, estimated from one group of each"
+        " kind on this machine.",
+        output_format,
+        output,
+        more={
+            "cells": found.cells,
+            "groups": len(groups),
+            "seconds_by_workers": {str(count): taken for count, taken in by_workers.items()},
+            "peak_bytes": found.peak_bytes,
+        },
+    )
+
+
+def _show(study: "Study", output_format: Format, output: Path | None) -> None:
+    from actcompare.studies.tables import answer_grid, rate_grid, runs_grid
+
+    columns, shared = study.columns(), study.shared_rates()
+    grids = []
+    if study.results:
+        grids = [answer_grid(columns, study.metric, study.config.margin), runs_grid(columns)]
+    if study.results and len(study.config.lrs) > 1:
+        grids.append(rate_grid(shared, columns))
+    curves = [list(result.curve) for result in study.results] + [None] * len(study.failures)
+    cells = [
+        row | {"validation_curve": curve}
+        for row, curve in zip(study.cell_rows(), curves, strict=True)
+    ]
+    write(
+        heading("study", study.config.as_dict(), study.environment.as_dict()),
+        columns,
+        grids,
+        study.reading(),
+        output_format,
+        output,
+        more={
+            "metric": study.metric,
+            "complete": not study.missing and not study.failures,
+            "shared_rates": study.shared_rate_rows(),
+            "cells": cells,
+        },
+    )
+
+
+def _draw(study: "Study", terminal: TextIO | None, plot_file: Path | None) -> None:
+    from actcompare.studies.plots import terminal_study, write_study
+
+    drawn = study.columns(), study.shared_rates(), study.curves(), study.metric
+    if plot_file:
+        write_study(*drawn, study.config.margin, plot_file)
+    if terminal:
+        colour = terminal.isatty() and not os.environ.get("NO_COLOR")
+        text = terminal_study(*drawn, shutil.get_terminal_size().columns, colour=colour)
+        typer.echo("\n" + text, file=terminal)
+
+
+def _trips(gates: "list[Gate]", study: "Study") -> bool:
+    """Whether a gate trips, each told on stderr with what trips it."""
+    from actcompare.output.gates import tripped
+
+    columns = study.columns()
+    found = tripped(gates, columns)
+    for gate, i in found:
+        value, activation = columns[gate.column][i], columns["activation"][i]
+        where = f"depth {columns['depth'][i]}, hidden {columns['hidden'][i]}"
+        typer.echo(f"failed on {gate.text}: it is {value:.6g} for {activation} ({where})", err=True)
+    return bool(found)

@@ -1,0 +1,187 @@
+"""The plan of a study: its cells, and the groups they are trained in."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from actcompare.activations.spec import Activation, Specs, parse_all
+from actcompare.data.datasets import Dataset, Source
+from actcompare.data.sources import load_data
+from actcompare.errors import UsageError
+from actcompare.machine.devices import resolve_dtype
+from actcompare.machine.processors import check_threads
+from actcompare.studies.records import Cell, StudyConfig
+from actcompare.training.settings import LEARNING_RATES, Recipe, make_recipe
+
+GRID = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""The learning rates tried by default, as multiples of what `train` takes."""
+
+SEEDS, MARGIN = 20, 0.01
+
+_ACTIVATIONS = {"cpu": 2**18, "mps": 2**24, "cuda": 2**27}
+"""Activations of a layer that a group computes at once: few enough for a core's cache, or many
+enough to fill a GPU."""
+
+_MEMBERS = {"cpu": 32, "mps": 256, "cuda": 1024}
+
+_DATA = 2**28
+"""Bytes of training data of all seeds of a group."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a study starts from."""
+
+    config: StudyConfig
+    dataset: Dataset
+    activations: tuple[Activation, ...]
+    output_activation: Activation | None
+    elsewhere: bool = False
+    """Whether the device is that of other machines, on which the runs will be."""
+
+    def users_own(self) -> list[Activation]:
+        """Those of the activations that are not of the catalogue."""
+        everyone = (*self.activations, self.output_activation)
+        return [a for a in everyone if a is not None and a.entry is None]
+
+    def loaded(self) -> "Plan":
+        """The same with users' own functions imported, for machines that cannot."""
+        outer = self.output_activation
+        return replace(
+            self,
+            activations=tuple(activation.loaded() for activation in self.activations),
+            output_activation=outer and outer.loaded(),
+        )
+
+    def recipe(self, cell: Cell) -> Recipe:
+        """What the cell alone is trained from."""
+        config = self.config.run(cell)
+        dataset = self.dataset
+        if config.data == "random":  # drawn by the seed, as `train` does
+            dataset = load_data(
+                "random",
+                task=config.task,
+                input_size=config.input_size,
+                output_size=config.output_size,
+                seed=config.seed,
+            )
+        by_label = {activation.label: activation for activation in self.activations}
+        return Recipe(config, dataset, by_label[cell.activation], self.output_activation)
+
+    def groups(self) -> Iterator[tuple[Cell, ...]]:
+        """Cells that are trained together: all learning rates of some seeds.
+
+        They depend on the configuration alone, so that a study comes out the same wherever, in
+        whatever order and by however many workers its groups are trained.
+        """
+        config = self.config
+        for activation, depth, hidden in itertools.product(
+            config.activations, config.depths, config.hiddens
+        ):
+            most = self._members(hidden)
+            lrs_at_once = min(len(config.lrs), most)
+            seeds_at_once = max(1, most // lrs_at_once)
+            for seeds in _in_pieces(config.all_seeds, seeds_at_once):
+                for lrs in _in_pieces(config.lrs, lrs_at_once):
+                    pairs = itertools.product(seeds, lrs)
+                    yield tuple(Cell(activation, depth, hidden, lr, seed) for seed, lr in pairs)
+
+    def _members(self, hidden: int) -> int:
+        """How many cells of this width are trained together."""
+        training = self.config.training
+        kind = training.device.partition(":")[0]
+        itemsize = resolve_dtype(training.dtype)[1].itemsize
+        by_layer = _ACTIVATIONS[kind] // (hidden * training.batch_size)
+        by_data = _DATA // (self.dataset.X.size * itemsize)
+        return max(1, min(_MEMBERS[kind], by_layer, by_data))
+
+
+def _in_pieces(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (values[first : first + size] for first in range(0, len(values), size))
+
+
+def make_plan(
+    activations: Specs = ("relu", "softplus"),
+    data: Source = "digits",
+    *,
+    seeds: int = SEEDS,
+    lr: float | Sequence[float] | None = None,
+    depth: int | Sequence[int] = 1,
+    hidden: int | Sequence[int] = 64,
+    margin: float = MARGIN,
+    seed: int = 0,
+    threads: int | None = None,
+    elsewhere: bool = False,
+    **settings: Any,
+) -> Plan:
+    """Check all settings, load the data, and read the activations.
+
+    Args:
+        activations: one or several; the first is the baseline.
+        data: which data, as for `train`.
+        seeds: how many.
+        lr: learning rates to choose from; by default GRID times that of `train`.
+        depth: hidden layers; one or several numbers.
+        hidden: units in a hidden layer; one or several numbers.
+        margin: a difference of the test metric within it is of no consequence.
+        seed: the first of the seeds.
+        threads: of torch, for each group; 1 by default.
+        elsewhere: the device is that of other machines, on which the runs will be.
+        settings: what else `actcompare.recipes.make_recipe` takes.
+
+    Raises:
+        UsageError: a setting is wrong.
+        ActcompareError: the data cannot be used.
+    """
+    chosen = parse_all(activations)
+    check_threads(threads)
+    if seeds < 1:
+        raise UsageError(f"seeds must be at least 1, not {seeds}")
+    if not 0 <= margin < float("inf"):
+        raise UsageError(f"margin must be 0 or more, and finite, not {margin}")
+    lrs = None if lr is None else _several(lr, "lr")
+    depths, hiddens = _several(depth, "depth"), _several(hidden, "hidden")
+    labels = [activation.label for activation in chosen]
+    _no_twins(labels, "act")
+
+    def recipe_of(activation: Activation, data: Source, **changes: Any) -> Recipe:
+        changes = {"depth": depths[0], "hidden": hiddens[0], "lr": lrs and lrs[0]} | changes
+        return make_recipe(
+            activation,
+            data,
+            seed=seed,
+            threads=threads or 1,
+            elsewhere=elsewhere,
+            **settings | changes,
+        )
+
+    first = recipe_of(chosen[0], data)
+    if lrs is None:
+        usual = LEARNING_RATES[first.config.task][first.config.optimizer]
+        lrs = tuple(float(f"{usual * factor:.3g}") for factor in GRID)
+    for size in ("input_size", "output_size"):
+        settings.pop(size, None)  # `random` has them now
+    settings["target"] = None
+    for name, values in (("depth", depths), ("hidden", hiddens), ("lr", lrs)):
+        for value in values:
+            recipe_of(chosen[0], first.dataset, **{name: value})
+    training = replace(first.config, lr=lrs[0])
+    config = StudyConfig(
+        tuple(labels), seeds, lrs, depths, hiddens, margin, training, first.dataset.fingerprint()
+    )
+    return Plan(config, first.dataset, tuple(chosen), first.output_activation, elsewhere)
+
+
+def _several(values: Any, name: str) -> tuple[Any, ...]:
+    found = tuple(values) if isinstance(values, Sequence) else (values,)
+    if not found:
+        raise UsageError(f"no {name} given")
+    _no_twins(found, name)
+    return found
+
+
+def _no_twins(values: Sequence[Any], name: str) -> None:
+    twins = [value for i, value in enumerate(values) if value in values[:i]]
+    if twins:
+        raise UsageError(f"{name} {twins[0]} is given twice")

@@ -1,0 +1,298 @@
+"""A study in one SQLite file, from which it goes on whenever it was broken off.
+
+study   key, value: `config` and `environment` (JSON), and `metric` (accuracy or R^2)
+cells   a row per run: activation, depth, hidden, lr and seed are its key; train_loss to test_metric
+        are of the state it ended in, diverged_epoch is null where it did not; then how many of its
+        units each verdict holds for, and seconds of a step. A run that failed has an error, and
+        nothing else.
+curves  a row per run and epoch: the validation metric
+
+Losses and metrics that are no numbers are null. The file is in write-ahead mode, so that others can
+read it while a study writes; every group of runs is one transaction.
+"""
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from actcompare.errors import ActcompareError
+from actcompare.files.locks import locked
+from actcompare.machine.environment import Environment
+from actcompare.studies.records import Cell, CellResult, Failure, Outcome, StudyConfig
+from actcompare.training.records import TrainConfig
+from actcompare.units.statistics import VERDICTS
+
+APPLICATION_ID = 0x61637473  # "acts"
+
+VERSION = 1
+
+_KEY = ("activation", "depth", "hidden", "lr", "seed")
+
+_SCORES = [f"{part}_{of}" for part in ("train", "validation", "test") for of in ("loss", "metric")]
+
+_NUMBERS = (*_SCORES, "diverged_epoch", "units", *VERDICTS, "step_s")
+
+_SCHEMA = f"""
+CREATE TABLE study (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE cells (
+    activation TEXT NOT NULL, depth INTEGER NOT NULL, hidden INTEGER NOT NULL, lr REAL NOT NULL,
+    seed INTEGER NOT NULL,
+    {", ".join(f"{name} REAL" for name in _SCORES)},
+    diverged_epoch INTEGER, units INTEGER,
+    {", ".join(f"{name} INTEGER" for name in VERDICTS)},
+    step_s REAL, error TEXT,
+    PRIMARY KEY ({", ".join(_KEY)})
+);
+CREATE TABLE curves (
+    activation TEXT NOT NULL, depth INTEGER NOT NULL, hidden INTEGER NOT NULL, lr REAL NOT NULL,
+    seed INTEGER NOT NULL, epoch INTEGER NOT NULL, validation_metric REAL,
+    PRIMARY KEY ({", ".join(_KEY)}, epoch)
+);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+"""
+
+
+class Store:
+    """The file of one study, locked while it is open."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._lock: IO[bytes] | None = None
+
+    def __enter__(self) -> "Store":
+        """Open the file, or make it.
+
+        Raises:
+            ActcompareError: another study writes to it, it cannot be read or written, is damaged,
+                or is something else.
+        """
+        if self.path.is_dir():
+            raise ActcompareError(f"cannot write {self.path}: it is a folder")
+        self._lock = locked(self.path, "ab", self.path, "study", "file")
+        try:
+            with self._told():
+                self._open()
+        except BaseException:
+            self._unlock()
+            raise
+        return self
+
+    def _open(self) -> None:
+        new = self.path.stat().st_size == 0
+        self._db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        if new:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            with self._transaction():
+                for statement in _SCHEMA.strip().split(";\n"):
+                    self._db.execute(statement)
+        (application,) = self._db.execute("PRAGMA application_id").fetchone()
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            raise ActcompareError(f"{self.path} was not written by `actcompare study --store`")
+        if version != VERSION:
+            raise ActcompareError(
+                f"{self.path} is of format {version}, and this actcompare reads format {VERSION}:"
+                " use the actcompare that wrote it, or choose another file"
+            )
+        (state,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if state != "ok":
+            raise sqlite3.DatabaseError(state)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        empty = False
+        with suppress(ActcompareError):
+            empty = kind is not None and self._value("config") is None
+        self._db.close()
+        if empty:  # nothing came of it: no file is left
+            self.path.unlink(missing_ok=True)
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()  # only now: closing it frees SQLite's own locks too
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What SQLite says, in one line that says what to do."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise ActcompareError(
+                f"cannot write {self.path}: {error}; what it held before stays"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise ActcompareError(
+                f"{self.path} is damaged, or no study ({error}): choose another file"
+            ) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise ActcompareError(
+                f"{self.path} is damaged ({type(error).__name__}: {error}): choose another file"
+            ) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self._db.in_transaction:  # a full disk has rolled it back already
+                self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # --- what is in it ---------------------------------------------------------------------------
+
+    def _value(self, key: str) -> str | None:
+        with self._told():
+            row = self._db.execute("SELECT value FROM study WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row["value"])
+
+    def config(self) -> StudyConfig | None:
+        """What study it is of; None where it is new."""
+        text = self._value("config")
+        if text is None:
+            return None
+        with self._told():
+            content = json.loads(text)
+            lists = ("activations", "lrs", "depths", "hiddens")
+            return StudyConfig(
+                **content
+                | {name: tuple(content[name]) for name in lists}
+                | {"training": TrainConfig(**content["training"])}
+            )
+
+    def environment(self) -> Environment | None:
+        """Where its first runs came from; None where it is new."""
+        text = self._value("environment")
+        with self._told():
+            return None if text is None else Environment(**json.loads(text))
+
+    def metric(self) -> str:
+        """What the metric of its runs is."""
+        return self._value("metric") or "metric"
+
+    def outcomes(self) -> list[Outcome]:
+        """Every run, in the order they were stored."""
+        with self._told():
+            curves: dict[Cell, list[float]] = {}
+            for row in self._db.execute("SELECT * FROM curves ORDER BY rowid"):
+                curves.setdefault(_cell(row), []).append(_number(row["validation_metric"]))
+            found: list[Outcome] = []
+            for row in self._db.execute("SELECT * FROM cells ORDER BY rowid"):
+                cell = _cell(row)
+                if row["error"] is not None:
+                    found.append(Failure(cell, row["error"]))
+                    continue
+                numbers = {name: row[name] for name in _NUMBERS}
+                numbers |= {name: _number(row[name]) for name in _SCORES}
+                found.append(CellResult.of_row(asdict(cell) | numbers, curves[cell]))
+            return found
+
+    # --- what goes into it -----------------------------------------------------------------------
+
+    def check(self, config: StudyConfig) -> None:
+        """See that a study is new here, the same again, or has more seeds or activations.
+
+        Raises:
+            ActcompareError: the file holds another study; the message names the difference.
+        """
+        old = self.config()
+        differ = what_differs(old, config) if old is not None else ""
+        if differ:
+            raise ActcompareError(
+                f"{self.path} holds a study with {differ}: leave that out, or choose another file"
+            )
+
+    def begin(self, config: StudyConfig, environment: Environment, metric: str) -> None:
+        """Take up a study.
+
+        Raises:
+            ActcompareError: as `check`; or the file cannot be written.
+        """
+        self.check(config)
+        old = self.config()
+        if old is not None:
+            more = [act for act in config.activations if act not in old.activations]
+            config = replace(
+                old,
+                activations=(*old.activations, *more),
+                seeds=max(old.seeds, config.seeds),
+                margin=config.margin,
+            )
+        content = {"config": json.dumps(asdict(config))}
+        if old is None:
+            content |= {"environment": json.dumps(environment.as_dict()), "metric": metric}
+        with self._told(), self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO study VALUES (?, ?)", content.items())
+
+    def add(self, outcomes: Sequence[Outcome]) -> None:
+        """Store runs, all or none of them.
+
+        Raises:
+            ActcompareError: the file cannot be written.
+        """
+        columns = (*_KEY, *_NUMBERS, "error")
+        rows, points = [], []
+        for outcome in outcomes:
+            record: dict[str, Any] = dict.fromkeys(columns) | asdict(outcome.cell)
+            if isinstance(outcome, Failure):
+                record["error"] = outcome.error
+            else:
+                record |= outcome.row()
+                key = [record[name] for name in _KEY]
+                points += [(*key, epoch, value) for epoch, value in enumerate(outcome.curve)]
+            rows.append([record[name] for name in columns])
+        marks = ", ".join("?" * len(columns))
+        with self._told(), self._transaction():
+            self._db.executemany(
+                f"INSERT OR REPLACE INTO cells ({', '.join(columns)}) VALUES ({marks})", rows
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?, ?, ?, ?)", points
+            )
+
+
+def what_differs(old: StudyConfig, new: StudyConfig) -> str:
+    """What makes two studies different ones, in words, or nothing.
+
+    Studies that differ in seeds, activations and margin alone are one.
+    """
+    before, after = _settings(old), _settings(new)
+    changes = [
+        f"{name} {_said(before[name])}, not {_said(after[name])}"
+        for name in before
+        if before[name] != after[name]
+    ]
+    return "; ".join(changes)
+
+
+def _settings(config: StudyConfig) -> dict[str, Any]:
+    plain = config.as_dict()
+    for name in ("activations", "seeds", "margin"):
+        del plain[name]
+    return plain
+
+
+def _said(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _cell(row: sqlite3.Row) -> Cell:
+    return Cell(**{name: row[name] for name in _KEY})
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,0 +1,279 @@
+"""`study`: which activation trains better, and is the difference real?"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actcompare.activations.spec import Specs
+from actcompare.data.datasets import CLASSIFICATION, Source
+from actcompare.data.splits import split_rows
+from actcompare.errors import ActcompareError, UsageError
+from actcompare.machine.devices import resolve_device, resolve_dtype
+from actcompare.machine.environment import Environment, describe_environment
+from actcompare.machine.processors import usable_cores
+from actcompare.studies.comparison import answer, learning_curves, shared_rates
+from actcompare.studies.engines import Engine, Group, can_be_sent, in_this_process, local, on_ray
+from actcompare.studies.explain import describe_study
+from actcompare.studies.plan import Plan, make_plan
+from actcompare.studies.records import Cell, CellResult, Failure, Outcome, StudyConfig
+from actcompare.studies.store import Store
+from actcompare.table import by_column
+from actcompare.training.nets import check_run, make_net
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENGINES = ("local", "ray")
+
+Listener = Callable[["Work"], None]
+
+
+def study(
+    activations: Specs = ("relu", "softplus"),
+    data: Source = "digits",
+    *,
+    store: str | Path | None = None,
+    engine: str = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    gpus_per_task: float | None = None,
+    listen: Listener | None = None,
+    **settings: Any,
+) -> "Study":
+    """Train many paired seeds of each activation, and say which does better on the test part.
+
+    For a seed every activation has the same first weights, split and order of batches. Each one's
+    learning rate is chosen on the validation part.
+
+    Args:
+        activations: one or several SPECs, functions or modules; the first is the baseline.
+        data: `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
+        store: a file to keep the study in; what it holds already is not computed again.
+        engine: local or ray.
+        workers: processes of this machine; by default one per core, on a GPU one.
+        address: of a Ray cluster that runs.
+        gpus_per_task: of Ray's; by default 1 where device is cuda, else 0.
+        listen: called after each group of runs, with the work as it stands.
+        settings: seeds, lr, depth, hidden, margin, epochs ...: what `actcompare.plans.make_plan`
+            takes.
+
+    Raises:
+        UsageError: a setting is wrong.
+        ActcompareError: the data cannot be used, an activation fails, the store cannot be written
+            or holds another study, no cluster answers.
+    """
+    chosen = choose_engine(engine, workers, address, gpus_per_task)
+    elsewhere = engine == "ray" and address is not None
+    plan = make_plan(activations, data, elsewhere=elsewhere, **settings)
+    if store is None:
+        return Work(plan).carry_on(chosen, listen)
+    with Store(store) as kept:
+        return Work(plan, kept).carry_on(chosen, listen)
+
+
+def choose_engine(
+    engine: str, workers: int | None, address: str | None, gpus_per_task: float | None
+) -> Engine:
+    """The engine of that name.
+
+    Raises:
+        UsageError: there is none, or the rest does not fit it.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"engine {engine!r} is not one of {', '.join(ENGINES)}")
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers must be at least 1, not {workers}")
+    if engine == "ray":
+        if address is not None and workers is not None:
+            raise UsageError("workers is for a Ray that is started here; a cluster has its own")
+        if gpus_per_task is not None and not 0 <= gpus_per_task < float("inf"):
+            raise UsageError(f"gpus-per-task must be 0 or more, and finite, not {gpus_per_task}")
+        return partial(_on_ray, workers=workers, address=address, gpus_per_task=gpus_per_task)
+    for name, value in (("address", address), ("gpus-per-task", gpus_per_task)):
+        if value is not None:
+            raise UsageError(f"{name} is for --engine ray")
+    return partial(_locally, workers=workers)
+
+
+def _on_ray(
+    plan: Plan, groups: Sequence[Group], gpus_per_task: float | None, **more: Any
+) -> Iterator[list[Outcome]]:
+    if gpus_per_task is None:
+        gpus_per_task = float(plan.config.training.device.startswith("cuda"))
+    return on_ray(plan, groups, gpus_per_task=gpus_per_task, **more)
+
+
+def _locally(plan: Plan, groups: Sequence[Group], workers: int | None) -> Iterator[list[Outcome]]:
+    if workers is None and (plan.config.training.device != "cpu" or not can_be_sent(plan)):
+        return in_this_process(plan, groups)
+    if workers is None:
+        workers = max(1, usable_cores() // plan.config.training.threads)
+    return local(plan, groups, workers)
+
+
+class Work:
+    """A study under way: `carry_on` does what is left, `report` says where it stands."""
+
+    def __init__(self, plan: Plan, store: Store | None = None) -> None:
+        """Check what every run needs, and take up what the store has.
+
+        Raises:
+            ActcompareError: the data are too few, a net is too large, an activation fails, or the
+                store holds another study.
+        """
+        self.plan, self._store = plan, store
+        config = plan.config
+        here = "cpu" if plan.elsewhere else config.training.device
+        device, dtype = resolve_device(here), resolve_dtype(config.training.dtype)[1]
+        self.environment = replace(describe_environment(device), threads=config.training.threads)
+        classes = plan.dataset.y if config.training.task == CLASSIFICATION else None
+        samples = len(split_rows(classes, len(plan.dataset.X), 0)[0])
+        for cell in replace(config, seeds=1, lrs=config.lrs[:1]).cells():
+            check_run(replace(config.run(cell), device=here), samples)
+            make_net(plan.recipe(cell), dtype, device)
+        self.metric = "accuracy" if classes is not None else "R^2"
+        self.kept_from: Environment | None = None
+        """Where the store's runs came from."""
+        self.outcomes: dict[Cell, Outcome] = {}
+        if store is not None:
+            store.check(config)
+            self.kept_from = store.environment()
+            wanted = set(config.cells())
+            self.outcomes = {each.cell: each for each in store.outcomes() if each.cell in wanted}
+        self.total = config.total
+        """How many cells the study has."""
+        self.done = sum(isinstance(each, CellResult) for each in self.outcomes.values())
+        """How many of them came to something."""
+
+    def groups_left(self) -> list[Group]:
+        """What is to be trained; failed cells are tried again."""
+
+        def is_left(cell: Cell) -> bool:
+            return not isinstance(self.outcomes.get(cell), CellResult)
+
+        left = [tuple(filter(is_left, group)) for group in self.plan.groups()]
+        return [group for group in left if group]
+
+    def carry_on(self, engine: Engine, listen: Listener | None = None) -> "Study":
+        """Train what is left; each group is stored when it ends.
+
+        Raises:
+            ActcompareError: the engine does not run, or the store cannot be written.
+        """
+        groups = self.groups_left()
+        begun = False
+        for outcomes in engine(self.plan, groups) if groups else ():
+            if self._store is not None and not begun:
+                self._store.begin(self.plan.config, self.environment, self.metric)
+                begun = True
+            if self._store is not None:
+                self._store.add(outcomes)
+            self.outcomes |= {each.cell: each for each in outcomes}
+            self.done += sum(isinstance(each, CellResult) for each in outcomes)
+            if listen is not None:
+                listen(self)
+        return self.report()
+
+    def report(self) -> "Study":
+        """The study as it stands."""
+        return report(self.plan.config, self.environment, self.metric, self.outcomes.values())
+
+
+def report(
+    config: StudyConfig, environment: Environment, metric: str, outcomes: Iterable[Outcome]
+) -> "Study":
+    """What came of cells, in the order of the configuration."""
+    found = {each.cell: each for each in outcomes}
+    ordered = [found[cell] for cell in config.cells() if cell in found]
+    return Study(
+        config,
+        environment,
+        metric,
+        tuple(each for each in ordered if isinstance(each, CellResult)),
+        tuple(each for each in ordered if isinstance(each, Failure)),
+    )
+
+
+def stored_study(store: Store) -> "Study":
+    """What a store holds.
+
+    Raises:
+        ActcompareError: nothing, or it is damaged.
+    """
+    config, environment = store.config(), store.environment()
+    if config is None or environment is None:
+        raise ActcompareError(f"{store.path} holds no study yet")
+    return report(config, environment, store.metric(), store.outcomes())
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study, as far as it went."""
+
+    config: StudyConfig
+    environment: Environment
+    metric: str
+    """accuracy, or R^2; of it more is better."""
+    results: tuple[CellResult, ...] = field(repr=False)
+    failures: tuple[Failure, ...] = field(repr=False)
+
+    @property
+    def missing(self) -> int:
+        """How many cells have neither come to something nor failed."""
+        return self.config.total - len(self.results) - len(self.failures)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The answer: one record per activation, depth and width."""
+        return answer(self.config, self.results)
+
+    def columns(self) -> dict[str, list[Any]]:
+        """The answer as tidy columns."""
+        return by_column(self.rows())
+
+    def frame(self) -> "pd.DataFrame":
+        """The answer as a DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns())
+
+    def cell_rows(self) -> list[dict[str, Any]]:
+        """One record per run; of a failed one the error alone."""
+        failed = [asdict(each.cell) | {"error": each.error} for each in self.failures]
+        return [*(result.row() for result in self.results), *failed]
+
+    def cells(self) -> "pd.DataFrame":
+        """One row per run."""
+        import pandas as pd
+
+        return pd.DataFrame(self.cell_rows())
+
+    def shared_rate_rows(self) -> list[dict[str, Any]]:
+        """How all do where they share a learning rate: one record per activation and rate."""
+        return shared_rates(self.config, self.results)
+
+    def shared_rates(self) -> dict[str, list[Any]]:
+        """The same as tidy columns."""
+        return by_column(self.shared_rate_rows())
+
+    def curves(self) -> dict[str, list[Any]]:
+        """The mean validation metric over epochs at the chosen rates, as tidy columns."""
+        records = [
+            {
+                "activation": activation,
+                "depth": depth,
+                "hidden": hidden,
+                "epoch": epoch,
+                "mean": each.value,
+                "mean_low": each.low,
+                "mean_high": each.high,
+            }
+            for (activation, depth, hidden), course in learning_curves(self.config, self.results)
+            for epoch, each in enumerate(course)
+        ]
+        return by_column(records)
+
+    def reading(self) -> str:
+        """In words: which is better, how sure that is, and what would settle what is not."""
+        return describe_study(self.config, self.rows(), self.results, self.failures)

@@ -1,0 +1,159 @@
+"""The tables of a study for people: tidy columns in, grids of finished cells out."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from actcompare.output.render import Grid, cell
+from actcompare.table import Columns
+from actcompare.text import duration, percent, seconds
+
+_DIGITS = 4
+
+
+def answer_grid(columns: Columns, metric: str, margin: float) -> Grid:
+    """How each activation does, and how it differs from the baseline."""
+    axes = _axes(columns)
+    rows = [
+        [
+            *_key(columns, axes, i),
+            _verdict(columns, i),
+            cell(columns["lr"][i], 3),
+            _between(columns, "mean", i),
+            _decimal(columns["iqm"][i]),
+            _difference(columns, i),
+            *(
+                "" if columns[p][i] is None else f"{columns[p][i]:.2g}"
+                for p in ("p_value", "p_holm")
+            ),
+        ]
+        for i in range(len(columns["activation"]))
+    ]
+    titles = ["activation", *axes, "verdict", "lr", f"test {metric} (95 %)", "IQM"]
+    most = max(columns["seeds"])
+    caption = (
+        f"{most} paired seed{'s' * (most != 1)}; lr chosen on validation; margin {margin:g}; p by"
+        " sign flips, p Holm corrected for all comparisons."
+    )
+    titles += ["difference (95 %)", "p", "p Holm"]
+    return Grid(titles, rows, keys=1 + len(axes), caption=caption)
+
+
+def runs_grid(columns: Columns) -> Grid:
+    """What became of the runs at the chosen learning rates, and what a step takes."""
+    axes = _axes(columns)
+    rows = [
+        [
+            *_key(columns, axes, i),
+            str(columns["seeds"][i]),
+            str(columns["diverged"][i]),
+            percent(columns["zero_dead_share"][i], 1),
+            percent(columns["gradient_dead_share"][i], 1),
+            seconds(columns["step_s"][i]),
+            _relative_step(columns, i),
+        ]
+        for i in range(len(columns["activation"]))
+    ]
+    titles = ["activation", *axes, "seeds", "diverged", "zero-dead", "gradient-dead", "step"]
+    return Grid([*titles, "step, relative"], rows, keys=1 + len(axes))
+
+
+def rate_grid(shared: Columns, chosen: Columns) -> Grid:
+    """The mean test metric at every learning rate; that of the chosen rate is marked."""
+    activations = list(dict.fromkeys(shared["activation"]))
+    axes = _axes(shared)
+    best = {
+        (*(chosen[name][i] for name in ("activation", "depth", "hidden")), chosen["lr"][i])
+        for i in range(len(chosen["lr"]))
+    }
+    found: dict[tuple[Any, ...], dict[str, str]] = {}
+    for i, activation in enumerate(shared["activation"]):
+        depth, hidden, lr = (shared[name][i] for name in ("depth", "hidden", "lr"))
+        text = _decimal(shared["mean"][i])
+        if shared["diverged"][i]:
+            text += f" ({shared['diverged'][i]} diverged)"
+        if (activation, depth, hidden, lr) in best:
+            text += " *"
+        found.setdefault((depth, hidden, lr), {})[activation] = text
+    rows = [
+        [
+            *(str(value) for name, value in (("depth", depth), ("hidden", hidden)) if name in axes),
+            cell(lr, 3),
+            *(cells.get(activation, "n/a") for activation in activations),
+        ]
+        for (depth, hidden, lr), cells in found.items()
+    ]
+    caption = (
+        "Mean test metric where the learning rate is shared; * marks the rate that was chosen."
+    )
+    return Grid([*axes, "lr", *activations], rows, keys=1 + len(axes), caption=caption)
+
+
+def forecast_grid(columns: Columns, by_workers: Mapping[int, float], memory: str) -> Grid:
+    """What is left to do, and how long it will take."""
+    axes = _axes(columns)
+    rows = [
+        [
+            *_key(columns, axes, i),
+            f"{columns['cells'][i]:,}",
+            f"{columns['groups'][i]:,}",
+            duration(columns["seconds"][i]),
+        ]
+        for i in range(len(columns["activation"]))
+    ]
+    total = [f"{sum(columns[name]):,}" for name in ("cells", "groups")]
+    rows.append(["total", *("" for _ in axes), *total, duration(sum(columns["seconds"]))])
+    said = ", ".join(
+        f"{workers} worker{'s' * (workers != 1)} {duration(taken)}"
+        for workers, taken in by_workers.items()
+    )
+    titles = ["activation", *axes, "runs", "groups", "time of one worker"]
+    return Grid(titles, rows, keys=1 + len(axes), caption=f"With {said}; {memory}.")
+
+
+def _axes(columns: Columns) -> list[str]:
+    return [name for name in ("depth", "hidden") if len(set(columns[name])) > 1]
+
+
+def _key(columns: Columns, axes: Sequence[str], i: int) -> list[str]:
+    return [str(columns["activation"][i]), *(str(columns[name][i]) for name in axes)]
+
+
+def _between(columns: Columns, name: str, i: int) -> str:
+    middle, low, high = (columns[f"{name}{end}"][i] for end in ("", "_low", "_high"))
+    if middle is None or not math.isfinite(low):
+        return _decimal(middle)
+    return f"{_decimal(middle)} ({_decimal(low)} to {_decimal(high)})"
+
+
+def _difference(columns: Columns, i: int) -> str:
+    if columns["verdict"][i] == "baseline":
+        return ""
+    middle, low, high = (columns[f"difference{end}"][i] for end in ("", "_low", "_high"))
+    if middle is None or math.isnan(middle):
+        return "n/a"
+    if not math.isfinite(low):
+        return f"{middle:+.{_DIGITS}f}"
+    return f"{middle:+.{_DIGITS}f} ({low:+.{_DIGITS}f} to {high:+.{_DIGITS}f})"
+
+
+def _verdict(columns: Columns, i: int) -> str:
+    needed = columns["seeds_needed"][i]
+    if needed is None:
+        return str(columns["verdict"][i])
+    about = f"about {needed:,} seeds" if math.isfinite(needed) else "no number of seeds"
+    return f"{columns['verdict'][i]} ({about})"
+
+
+def _relative_step(columns: Columns, i: int) -> str:
+    same = [
+        k
+        for k in range(len(columns["activation"]))
+        if all(columns[name][k] == columns[name][i] for name in ("depth", "hidden"))
+    ]
+    first, mine = columns["step_s"][same[0]], columns["step_s"][i]
+    return f"{mine / first:.2f}" if first and mine else "n/a"
+
+
+def _decimal(value: float | None) -> str:
+    return "n/a" if value is None or math.isnan(value) else f"{value:.{_DIGITS}f}"

@@ -1,0 +1,242 @@
+"""A run in a folder: after each epoch one subfolder, complete or not there at all.
+
+`DIR/epoch-000030/` holds `run.json` (config, environment, data, history, and hashes of all),
+`weights.pt` (a plain state dict) and `optimizer.pt`. It is written under another name
+and renamed, and only then is its predecessor removed: whenever a process is killed, the newest
+subfolder is whole.
+"""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from actcompare.errors import ActcompareError
+from actcompare.files.locks import locked
+from actcompare.machine.environment import Environment
+from actcompare.training.records import (
+    DataSummary,
+    Divergence,
+    Epoch,
+    LayerUnits,
+    Score,
+    TrainConfig,
+)
+
+FORMAT = "actcompare train"
+
+FORMAT_VERSION = 1
+
+_EPOCH, _PART, _LOCK = "epoch-", ".part-", ".lock"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that is needed to go on with a run."""
+
+    config: TrainConfig
+    environment: Environment
+    data: DataSummary
+    history: tuple[Epoch, ...]
+    diverged: Divergence | None
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+
+
+class Folder:
+    """A folder that holds one run, and is locked while it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[bytes] | None = None
+
+    @classmethod
+    def create(cls, path: str | Path) -> "Folder":
+        """A folder for a new run.
+
+        Raises:
+            ActcompareError: it holds a run already, or cannot be made.
+        """
+        folder = cls(Path(path))
+        if folder._newest() is not None:
+            raise ActcompareError(
+                f"{path} holds a run already: --resume {path} goes on with it, or choose another"
+                " folder"
+            )
+        try:
+            folder.path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise ActcompareError(f"cannot write {path}: {error.strerror or error}") from error
+        return folder
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Folder":
+        """The folder of a run that was saved.
+
+        Raises:
+            ActcompareError: it holds none.
+        """
+        folder = cls(Path(path))
+        if folder._newest() is None:
+            what = "holds no run" if folder.path.is_dir() else "is no folder"
+            raise ActcompareError(f"{path} {what}: actcompare train --save {path} makes one")
+        return folder
+
+    def __enter__(self) -> "Folder":
+        self._lock = locked(self.path / _LOCK, "wb", self.path, "run", "folder")
+        for left in self.path.glob(_PART + "*"):
+            shutil.rmtree(left, ignore_errors=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def _newest(self) -> Path | None:
+        return max(self.path.glob(_EPOCH + "*"), default=None)
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a state, in place of the one before.
+
+        Raises:
+            ActcompareError: it cannot be written; the one before stays.
+        """
+        number = checkpoint.history[-1].epoch
+        name = f"{_EPOCH}{number:06d}{'-diverged' if checkpoint.diverged else ''}"
+        part = self.path / f"{_PART}{os.getpid()}"
+        try:
+            try:
+                part.mkdir()
+                tensors = {"weights.pt": checkpoint.weights, "optimizer.pt": checkpoint.optimizer}
+                hashes = {file: _write(part / file, state) for file, state in tensors.items()}
+                content = _described(checkpoint) | {"files": hashes}
+                text = json.dumps(content | {"hash": _hash_of(content)}, indent=1)
+                (part / "run.json").write_text(text, encoding="utf-8")
+                part.rename(self.path / name)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+        except OSError as error:
+            raise ActcompareError(
+                f"cannot save epoch {number} in {self.path}: {error.strerror or error}; the state"
+                " saved before it stays"
+            ) from error
+        for old in self.path.glob(_EPOCH + "*"):
+            if old.name < name:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def load(self) -> Checkpoint:
+        """The newest state.
+
+        Raises:
+            ActcompareError: it is damaged, or of another version.
+        """
+        newest = self._newest()
+        assert newest is not None
+        try:
+            content = json.loads((newest / "run.json").read_text(encoding="utf-8"))
+            if content["format"] != FORMAT:
+                raise ActcompareError(f"{newest} was not written by `actcompare train --save`")
+            if content["format_version"] != FORMAT_VERSION:
+                raise ActcompareError(
+                    f"{newest} is of format {content['format_version']}, and this actcompare reads"
+                    f" format {FORMAT_VERSION}: resume it with the actcompare that wrote it"
+                )
+            if content.pop("hash") != _hash_of(content):
+                raise ValueError("run.json is not what was written")
+            return _checkpoint(
+                content,
+                {name: _read(newest / name, hash_) for name, hash_ in content["files"].items()},
+            )
+        except OSError as error:
+            raise ActcompareError(f"cannot read {newest}: {error.strerror or error}") from error
+        except (
+            AttributeError,
+            EOFError,
+            KeyError,
+            RecursionError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+            pickle.UnpicklingError,
+        ) as error:
+            raise ActcompareError(
+                f"{newest} is damaged ({type(error).__name__}: {error}): train again with --save"
+                " and another folder"
+            ) from error
+
+
+def _write(path: Path, state: Mapping[str, Tensor]) -> str:
+    """Write tensors, and give the hash of the file."""
+    out = io.BytesIO()
+    torch.save({name: tensor.cpu() for name, tensor in state.items()}, out)
+    path.write_bytes(out.getbuffer())
+    return hashlib.sha256(out.getbuffer()).hexdigest()
+
+
+def _read(path: Path, expected: str) -> dict[str, Tensor]:
+    written = path.read_bytes()
+    if hashlib.sha256(written).hexdigest() != expected:
+        raise ValueError(f"{path.name} is not what was written")
+    state: dict[str, Tensor] = torch.load(io.BytesIO(written), weights_only=True)
+    return state
+
+
+def _hash_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _described(checkpoint: Checkpoint) -> dict[str, Any]:
+    """All but the tensors, as plain data."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "config": asdict(checkpoint.config),
+        "environment": checkpoint.environment.as_dict(),
+        "data": asdict(checkpoint.data),
+        "history": [asdict(epoch) for epoch in checkpoint.history],
+        "diverged": checkpoint.diverged and asdict(checkpoint.diverged),
+    }
+
+
+def _checkpoint(content: dict[str, Any], tensors: dict[str, dict[str, Tensor]]) -> Checkpoint:
+    data = content["data"]
+    lists = {name: tuple(data[name]) for name in ("samples", "classes", "constant", "notes")}
+    return Checkpoint(
+        TrainConfig(**content["config"]),
+        Environment(**content["environment"]),
+        DataSummary(**data | lists),
+        tuple(_epoch(epoch) for epoch in content["history"]),
+        content["diverged"] and Divergence(**content["diverged"]),
+        tensors["weights.pt"],
+        tensors["optimizer.pt"],
+    )
+
+
+def _epoch(content: dict[str, Any]) -> Epoch:
+    layers = tuple(
+        LayerUnits(
+            **layer
+            | {"verdicts": {name: tuple(units) for name, units in layer["verdicts"].items()}}
+        )
+        for layer in content["layers"]
+    )
+    scores = {part: Score(**content[part]) for part in ("train", "validation")}
+    return Epoch(**content | scores | {"layers": layers})

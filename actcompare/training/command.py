@@ -1,0 +1,344 @@
+"""`actcompare train`."""
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from actcompare.cli.options import (
+    GATE_TRIPPED,
+    BatchSize,
+    Data,
+    Device,
+    Dtype,
+    Epochs,
+    Init,
+    InputSize,
+    Momentum,
+    OptimizerName,
+    Output,
+    OutputAct,
+    OutputFormat,
+    OutputSize,
+    Plot,
+    PlotFile,
+    Quiet,
+    Scale,
+    Target,
+    Task,
+    WeightDecay,
+    complete_spec,
+    given_on_command_line,
+)
+from actcompare.cli.streams import prints_aside
+from actcompare.errors import ActcompareError, Terminated, UsageError
+from actcompare.files.writing import check_output
+from actcompare.output.formats import MACHINE, Format, choose_format
+from actcompare.output.plotting import check_plots
+from actcompare.output.results import heading, write
+
+if TYPE_CHECKING:
+    from actcompare.output.gates import Gate
+    from actcompare.training.run import Run, Training
+
+_CONFIG_NAMES = {"act": "activation", "output_act": "output_activation", "no_track": "track_on"}
+"""Options that have another name in the configuration."""
+
+
+def train_command(
+    context: typer.Context,
+    act: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SPEC",
+            autocompletion=complete_spec,
+            help="The activation of the hidden layers; `actcompare list` shows them.",
+        ),
+    ] = ["relu"],  # noqa: B006
+    data: Data = "digits",
+    target: Target = None,
+    task: Task = None,
+    scale: Scale = None,
+    input_size: InputSize = None,
+    output_size: OutputSize = None,
+    hidden: Annotated[int, typer.Option(metavar="N", help="Units in a hidden layer.")] = 64,
+    depth: Annotated[int, typer.Option(metavar="N", help="Hidden layers.")] = 1,
+    output_act: OutputAct = None,
+    epochs: Epochs = 30,
+    batch_size: BatchSize = 32,
+    optimizer: OptimizerName = "sgd",
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate.", show_default="0.1 with sgd, 0.01 for a regression; else 0.003"
+        ),
+    ] = None,
+    momentum: Momentum = None,
+    weight_decay: WeightDecay = None,
+    init: Init = "default",
+    seed: Annotated[int, typer.Option(help="Of split, weights and order of batches.")] = 0,
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Threads of torch.", show_default="as torch has it"),
+    ] = None,
+    track_on: Annotated[
+        str, typer.Option(metavar="train|validation", help="Where units are watched.")
+    ] = "train",
+    no_track: Annotated[bool, typer.Option("--no-track", help="Do not watch units.")] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep the run in DIR, epoch by epoch."),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Go on with the run in DIR, or show it if it is done."),
+    ] = None,
+    log_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write TensorBoard events to DIR.")
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONDITION",
+            help="Exit with 3 if COLUMN OP NUMBER holds, such as 'zero_dead_share>10%' in a layer,"
+            " or 'test_metric<0.9'. Repeatable.",
+        ),
+    ] = None,
+    output_format: OutputFormat = None,
+    output: Output = None,
+    plot: Plot = False,
+    plot_file: PlotFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a SimpleNet with an activation; how it does, and which of its units are dead."""
+    output_format = choose_format(output_format, output)
+    aside = sys.stderr if output_format in MACHINE else sys.stdout
+    check_plots(plot_file, aside if plot else None)
+    check_output(output)
+    from actcompare.output.gates import parse_gate
+    from actcompare.training.records import LAYER_NUMBERS, RUN_NUMBERS
+
+    known = [*RUN_NUMBERS, *([] if no_track else LAYER_NUMBERS)]
+    gates = [parse_gate(text, known) for text in fail_on or []]
+    settings: dict[str, Any] = {
+        "activation": act,
+        "data": data,
+        "target": target,
+        "task": task,
+        "scale": scale,
+        "input_size": input_size,
+        "output_size": output_size,
+        "hidden": hidden,
+        "depth": depth,
+        "output_activation": output_act,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "lr": lr,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "init": init,
+        "seed": seed,
+        "device": device,
+        "dtype": dtype,
+        "threads": threads,
+        "track_on": None if no_track else track_on,
+    }
+    if resume is not None and save is not None:
+        raise UsageError("--resume DIR keeps saving to DIR: leave out --save")
+    with contextlib.ExitStack() as kept:
+        if resume is None:
+            training, stopped = _start(kept, settings, save, log_dir, quiet)
+        else:
+            named = given_on_command_line(context, _CONFIG_NAMES)
+            given = {name: value for name, value in settings.items() if name in named}
+            training, stopped = _resume(kept, resume, given, log_dir, quiet)
+    _show(training, output_format, output)
+    if plot or plot_file:
+        _draw(training, aside if plot else None, plot_file)
+    if stopped is not None:
+        where = resume or save
+        if where is not None and not isinstance(stopped, ActcompareError):
+            typer.echo(f"actcompare train --resume {where} goes on from here", err=True)
+        raise stopped
+    if _trips(gates, training):
+        raise typer.Exit(GATE_TRIPPED)
+
+
+def _start(
+    kept: contextlib.ExitStack,
+    settings: dict[str, Any],
+    save: Path | None,
+    log_dir: Path | None,
+    quiet: bool,
+) -> "tuple[Training, BaseException | None]":
+    from actcompare.training.checkpoints import Folder
+    from actcompare.training.run import Run
+    from actcompare.training.settings import make_recipe
+
+    with prints_aside():
+        run = Run(make_recipe(settings.pop("activation"), settings.pop("data"), **settings))
+    folder = kept.enter_context(Folder.create(save)) if save is not None else None
+    return _carry_on(run, folder, log_dir, quiet)
+
+
+def _resume(
+    kept: contextlib.ExitStack,
+    path: Path,
+    given: Mapping[str, Any],
+    log_dir: Path | None,
+    quiet: bool,
+) -> "tuple[Training, BaseException | None]":
+    from actcompare.activations.spec import parse_all
+    from actcompare.machine.environment import what_differs
+    from actcompare.training.checkpoints import Folder
+    from actcompare.training.train import restore
+
+    folder = kept.enter_context(Folder.open(path))
+    checkpoint = folder.load()
+    old, new = asdict(checkpoint.config), dict(given)
+    epochs = new.pop("epochs", None)
+    for name in ("activation", "output_activation"):
+        if new.get(name) is not None:
+            new[name] = ",".join(activation.label for activation in parse_all(new[name]))
+    differ = [name for name, value in new.items() if value != old[name]]
+    if differ:
+        was = ", ".join(f"{name} {old[name]}" for name in differ)
+        now = ", ".join(f"{name} {new[name]}" for name in differ)
+        raise ActcompareError(
+            f"the run in {path} has {was}, not {now}: leave that out, or train anew with --save"
+        )
+    with prints_aside():
+        run = restore(checkpoint, epochs=epochs)
+    changed = what_differs(checkpoint.environment, run.environment)
+    if changed and not quiet:
+        typer.echo(f"warning: the last bits may differ, since {changed}", err=True)
+    return _carry_on(run, folder, log_dir, quiet)
+
+
+def _carry_on(
+    run: "Run", folder: Any, log_dir: Path | None, quiet: bool
+) -> "tuple[Training, BaseException | None]":
+    """Train to the end, or to what ends it before: then with that, and the epochs there are."""
+    from actcompare.training.train import carry_on
+
+    if not quiet:
+        for note in run.data.notes:
+            typer.echo(f"warning: {note}", err=True)
+    with contextlib.ExitStack() as kept:
+        listeners = [kept.enter_context(_bar(run, quiet))]
+        if log_dir is not None:
+            from actcompare.training.tensorboard import EventLog
+
+            listeners.append(kept.enter_context(EventLog(log_dir, len(run.history))).add)
+
+        def listen(run: "Run") -> None:
+            for each in listeners:
+                each(run)
+
+        try:
+            with prints_aside():
+                return carry_on(run, folder, listen), None
+        except (KeyboardInterrupt, Terminated, ActcompareError) as error:
+            if not run.history:
+                raise
+            return run.report(), error
+
+
+@contextlib.contextmanager
+def _bar(run: "Run", quiet: bool) -> "Iterator[Callable[[Run], None]]":
+    """A live bar on a terminal: the epoch, how it goes, how many units are dead, the time left."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        total, done = run.config.epochs, max(0, len(run.history) - 1)
+        task = progress.add_task("", total=total, completed=done)
+
+        def tell(run: "Run") -> None:
+            epoch = run.history[-1]
+            dead = sum(len(layer.dead) for layer in epoch.layers)
+            units = sum(layer.units for layer in epoch.layers)
+            said = (
+                f"epoch {epoch.epoch}/{total}: loss {epoch.train.loss:.4f},"
+                f" validation {epoch.validation.metric:.4f}"
+            )
+            said += f", {dead}/{units} dead" if units else ""
+            progress.update(task, completed=epoch.epoch, description=said)
+
+        yield tell
+
+
+def _show(training: "Training", output_format: Format, output: Path | None) -> None:
+    from actcompare.table import by_column
+    from actcompare.training.tables import course_grid, score_grid, unit_grid
+
+    columns, metrics = training.columns(), training.metrics()
+    grids = [score_grid(metrics, training.data.samples)]
+    if columns:
+        first = by_column([layer.row() for layer in training.history[0].layers])
+        grids.append(unit_grid(first, columns))
+    grids.append(course_grid(training.course(), training.metric))
+    parameters = training.net.parameter_count()
+    model = f"{training.net}\nParameters: {parameters:,}\nData: {training.data_in_words()}\n"
+    write(
+        heading("train", asdict(training.config), training.environment.as_dict()),
+        columns,
+        grids,
+        training.reading(),
+        output_format,
+        output,
+        intro=model,
+        more={
+            "metrics": metrics,
+            "history": training.history_rows(),
+            "data": asdict(training.data),
+            "parameters": parameters,
+        },
+    )
+
+
+def _draw(training: "Training", terminal: TextIO | None, plot_file: Path | None) -> None:
+    from actcompare.training import plots
+
+    course = training.course()
+    if plot_file:
+        plots.write_course(course, training.metric, plot_file)
+    if terminal:
+        colour = terminal.isatty() and not os.environ.get("NO_COLOR")
+        width = shutil.get_terminal_size().columns
+        drawn = plots.terminal_course(course, training.metric, width, colour=colour)
+        typer.echo("\n" + drawn, file=terminal)
+
+
+def _trips(gates: "list[Gate]", training: "Training") -> bool:
+    """Whether a gate trips, each told on stderr with what trips it."""
+    from actcompare.output.gates import tripped
+    from actcompare.training.records import RUN_NUMBERS
+    from actcompare.units.statistics import with_shares
+
+    metrics, layers = training.metrics(), with_shares(training.columns())
+    of_layers = [gate for gate in gates if gate.column not in RUN_NUMBERS]
+    if of_layers and not layers:
+        raise UsageError(f"--fail-on {of_layers[0].text!r}: the run did not watch its units")
+    once = {name: [metrics[name]] for name in RUN_NUMBERS}
+    found = tripped([gate for gate in gates if gate not in of_layers], once)
+    told = [f"{gate.text}: it is {metrics[gate.column]:.6g}" for gate, _ in found]
+    for gate, i in tripped(of_layers, layers):
+        value, layer = layers[gate.column][i], layers["layer"][i]
+        told.append(f"{gate.text}: it is {value:.6g} in {layer}, of {layers['units'][i]} units")
+    for line in told:
+        typer.echo(f"failed on {line}", err=True)
+    return bool(told)

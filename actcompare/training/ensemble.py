@@ -1,0 +1,411 @@
+"""Many SimpleNets of one activation, trained at once as one batched net."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actcompare.activations.derivatives import backward_through
+from actcompare.data.datasets import CLASSIFICATION
+from actcompare.data.splits import Part
+from actcompare.machine.cuda import captured, own_stream
+from actcompare.machine.generators import (
+    batch_order,
+    epoch_seed,
+    generator_state,
+    kept_generators,
+    set_generator_state,
+)
+from actcompare.models.simple_net import SimpleNet
+from actcompare.training.learner import at_least_float32
+from actcompare.training.optimizers import BETA1, BETA2, EPS
+from actcompare.training.records import TrainConfig
+from actcompare.units.statistics import UnitAccumulator, UnitStatistics, slopes
+
+CHUNK = 2**18
+"""Activations of a layer computed at once when a whole part is looked at."""
+
+
+class Ensemble:
+    """Nets of one shape and one activation, each with its own weights, data and learning rate.
+
+    A step of one small net is bound by the number of calls into torch; a step of many as batched
+    products takes as many calls, and is bound by arithmetic. Each member learns what
+    `learner.Learner` learns from the same weights and batches, but for rounding.
+
+    Parameters lie in one tensor of shape (member, parameter), in the order of the nets'
+    `parameters()`; inputs have shape (member, sample, input), and all that follows (member, unit,
+    sample), in which every product and every loop over units is contiguous.
+    """
+
+    def __init__(self, nets: Sequence[SimpleNet], configs: Sequence[TrainConfig]) -> None:
+        """Take up nets that have their first weights.
+
+        Args:
+            nets: one per member.
+            configs: what each was made from; they differ in seed and learning rate alone.
+        """
+        self.net, config = nets[0], configs[0]
+        self._task, self._batch_size = config.task, config.batch_size
+        self._units = config.hidden
+        self.seeds = list(dict.fromkeys(config.seed for config in configs))
+        self._flat = torch.stack([_in_a_row(net) for net in nets])
+        self._gradient = torch.zeros_like(self._flat)
+        places = [self.seeds.index(config.seed) for config in configs]
+        self._places = torch.tensor(places, device=self._flat.device)
+        self._draws: list[Tensor] = []
+        values, gradients = self._views(self._flat), self._views(self._gradient)
+        self._layers = [
+            _Layer(name, function, values, gradients, self._draws)
+            for name, _, function in self.net.hidden_layers()
+        ]
+        self._output = _Layer(
+            "output", self.net.output_activation(), values, gradients, self._draws
+        )
+        self._update = _Update(self._flat, self._gradient, configs)
+        self.random = any(layer.random for layer in [*self._layers, self._output])
+
+    def _views(self, flat: Tensor) -> dict[str, Tensor]:
+        """Each parameter of all members, shape (member, ...)."""
+        named = dict(self.net.named_parameters())
+        parts = torch.split(flat, [p.numel() for p in named.values()], 1)
+        return {
+            name: part.view(len(flat), *p.shape)
+            for (name, p), part in zip(named.items(), parts, strict=True)
+        }
+
+    # --- learning --------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def learn(self, part: Part, epoch: int) -> Tensor:
+        """One epoch: a step of every member per batch.
+
+        Args:
+            part: the samples, X of shape (seed, sample, input), y (seed, sample) or (seed, sample,
+                output), the seeds in the order of `seeds`.
+            epoch: its number, from 1 on.
+
+        Returns:
+            The loss of each step, before it, shape (member, step).
+        """
+        self.net.train()
+        if self.random:
+            self._draws[:] = self._fresh_generators(epoch)
+        samples, device = part.X.shape[1], part.X.device
+        cpu = torch.device("cpu")  # from where all of them go to a GPU in one piece
+        orders = [batch_order(samples, seed, epoch, cpu) for seed in self.seeds]
+        firsts = samples * torch.arange(len(orders), device=device)[:, None]
+        rows = (torch.stack(orders).to(device) + firsts)[self._places]
+        y = part.y.flatten(0, 1)
+        y = y.squeeze(1) if y.dim() == 2 and y.shape[1] == 1 else y  # half the time to pick from
+        flat, losses = Part(part.X.flatten(0, 1), y), []
+        with kept_generators(device):
+            for batch in torch.split(rows, self._batch_size, 1):
+                self._update.prepare()
+                losses.append(self._step(flat, batch))
+        return torch.stack(losses, 1)
+
+    def _fresh_generators(self, epoch: int) -> list[Tensor]:
+        """The state of torch's generator that each member begins an epoch with."""
+        states, device = [], self._flat.device
+        with kept_generators(device):
+            for m in self._places.tolist():
+                torch.manual_seed(epoch_seed(self.seeds[m], epoch))
+                states.append(generator_state(device))
+        return states
+
+    def _step(self, part: Part, rows: Tensor) -> Tensor:
+        """One step from the rows of a batch; on CUDA by one captured graph."""
+
+        def step(rows: Tensor) -> Tensor:
+            x = part.X.index_select(0, rows.flatten()).view(*rows.shape, -1)
+            loss = self._differentiate(x, part.y.index_select(0, rows.flatten()))
+            self._update.apply()
+            return loss
+
+        if rows.device.type != "cuda" or self.random:
+            return step(rows)
+        return self._update.replayed(step, rows, part)
+
+    def _differentiate(self, x: Tensor, y: Tensor) -> Tensor:
+        """The mean loss of each member; the gradients go to where the update finds them."""
+        tapes: list[tuple[_Layer, Tensor, Tensor, Tensor]] = []
+        a = x.transpose(1, 2)
+        for layer in self._layers:
+            below, z = a, layer.linear(a)
+            a = layer.activate(z)
+            tapes.append((layer, below, z, a))
+            a = a.detach()
+        out = self._output.linear(a)
+        if self._output.function is None:
+            loss, gradient = self._loss_and_gradient(out, y)
+        else:
+            activated = self._output.activate(out)
+            loss, gradient = self._loss_and_gradient(activated.detach(), y)
+            gradient = self._output.backward(out, activated, gradient)
+        self._output.collect(a, gradient)
+        above = self._output
+        for layer, below, z, a in reversed(tapes):
+            gradient = layer.backward(z, a, above.pull(gradient))
+            layer.collect(below, gradient)
+            above = layer
+        return loss
+
+    def _loss_and_gradient(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Each member's mean loss, shape (member,), and its gradient by the outputs."""
+        members, outputs, samples = out.shape
+        wide = out.to(at_least_float32(out.dtype))
+        if self._task == CLASSIFICATION:
+            classes = y.view(members, 1, samples)
+            logs = torch.log_softmax(wide, 1)
+            loss = logs.gather(1, classes).sum((1, 2)).div_(-samples)
+            gradient = logs.exp_().scatter_add_(1, classes, _minus_ones(classes, wide.dtype))
+            gradient.div_(samples)
+        else:
+            away = wide - y.view(members, samples, outputs).transpose(1, 2)
+            loss = away.square().mean((1, 2))
+            gradient = away.mul_(2 / (samples * outputs))
+        return loss, gradient.to(out.dtype)
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def score(
+        self, part: Part, *, watch: bool
+    ) -> tuple[list[float], list[float], list[list[UnitStatistics]]]:
+        """Loss and metric of each member over a part, and if watched what its units do.
+
+        Args:
+            part: as for `learn`.
+            watch: whether units are looked at.
+
+        Returns:
+            Losses and metrics, each per member, and statistics of units per member and layer.
+        """
+        self.net.eval()
+        members, units, samples = len(self._flat), self._units, part.X.shape[1]
+        seen = [UnitAccumulator(members * units) for _ in self._layers]
+        loss = torch.zeros(members, dtype=torch.float64)
+        right: Any = 0.0
+        rows = max(1, CHUNK // (members * units))
+        for first in range(0, samples, rows):
+            a = part.X[:, first : first + rows][self._places].transpose(1, 2)
+            for layer, accumulator in zip(self._layers, seen, strict=True):
+                z = layer.linear(a)
+                a, slope = slopes(layer.call, z) if watch else (layer.call(z), None)
+                if watch:
+                    wide = (1, members * units, a.shape[2])
+                    assert slope is not None
+                    accumulator.update(
+                        a.reshape(wide), slope.reshape(wide), axis=1, samples=a.shape[2]
+                    )
+            out = self._output.linear(a)
+            if self._output.function is not None:
+                out = self._output.call(out)
+            target = part.y[:, first : first + rows][self._places]
+            more, hits = self._judge(out, target)
+            loss += more.double().cpu()
+            right = right + hits.double().cpu()
+        if self._task == CLASSIFICATION:
+            metric = right / samples
+        else:
+            y = part.y.float().double()
+            spread = (y - y.mean(1, keepdim=True)).square().sum(1)[self._places].cpu()
+            metric = (1 - right / spread).mean(1)
+            loss /= y.shape[2]
+        statistics = [each.statistics() for each in seen] if watch else []
+        parts = [slice(m * units, (m + 1) * units) for m in range(members)]
+        return (
+            (loss / samples).tolist(),
+            metric.tolist(),
+            [[layer.of(part) for layer in statistics] for part in parts],
+        )
+
+    def _judge(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums over samples: losses, shape (member,), and hits or each output's squared errors."""
+        wide = out.to(at_least_float32(out.dtype))
+        if self._task == CLASSIFICATION:
+            loss = nn.functional.cross_entropy(wide, y, reduction="none").sum(1)
+            return loss, (out.argmax(1) == y).sum(1)
+        squares = (out.transpose(1, 2) - y).float().square().sum(1)
+        return (wide.transpose(1, 2) - y.to(wide.dtype)).square().sum((1, 2)), squares
+
+    # --- weights ---------------------------------------------------------------------------------
+
+    def weights(self) -> Tensor:
+        """All weights, copied, shape (member, parameter)."""
+        return self._flat.clone()
+
+    def restore(self, weights: Tensor) -> None:
+        """Go back to weights that the members had."""
+        self._flat.copy_(weights)
+
+    def state_dict(self, member: int) -> dict[str, Tensor]:
+        """The weights of one member, by the names they have in its net."""
+        return {name: view[member].clone() for name, view in self._views(self._flat).items()}
+
+
+class _Layer:
+    """A linear layer of all members, and the activation behind it."""
+
+    def __init__(
+        self,
+        name: str,
+        function: nn.Module | None,
+        values: dict[str, Tensor],
+        gradients: dict[str, Tensor],
+        draws: list[Tensor],
+    ) -> None:
+        self.weight, self.bias = values[f"{name}.weight"], values[f"{name}.bias"].unsqueeze(2)
+        self._weight_gradient = gradients[f"{name}.weight"]
+        self._bias_gradient = gradients[f"{name}.bias"]
+        self.function = function
+        prefix = "on_output" if name == "output" else name.replace("hidden", "activation")
+        own = dict(function.named_parameters()) if function is not None else {}
+        self._own = {key: values[f"{prefix}.{key}"] for key in own}
+        self._own_gradients = {key: gradients[f"{prefix}.{key}"] for key in own}
+        self._draws = draws
+        """The state of torch's generator for each member, where an activation draws from it."""
+        self.random = function is not None and _is_random(function, self.weight)
+        self._leaves: dict[str, Tensor] = {}
+
+    def linear(self, a: Tensor) -> Tensor:
+        """Pre-activations, shape (member, unit, sample)."""
+        return torch.baddbmm(self.bias, self.weight, a)
+
+    def activate(self, z: Tensor) -> Tensor:
+        """The activation, with autograd's tape."""
+        z.requires_grad_()
+        with torch.enable_grad():
+            self._leaves = {
+                key: weight.detach().requires_grad_() for key, weight in self._own.items()
+            }
+            return self._each_alone(z) if self.random else self.call(z)
+
+    def call(self, z: Tensor) -> Tensor:
+        """The activation, each member with its own weights."""
+        function = self.function
+        assert function is not None
+        if not self._own:
+            a: Tensor = function(z)
+            return a
+        own = self._leaves if z.requires_grad and self._leaves else self._own
+
+        def one(weights: dict[str, Tensor], z: Tensor) -> Any:
+            return torch.func.functional_call(function, weights, (z,))
+
+        return torch.vmap(one)(own, z)  # type: ignore[no-any-return]
+
+    def _each_alone(self, z: Tensor) -> Tensor:
+        """One member after the other, each with its own random numbers, in `train`'s order."""
+        assert self.function is not None
+        made = []
+        for m, state in enumerate(self._draws):
+            set_generator_state(state, z.device)
+            alone = z[m].t().contiguous()
+            if self._own:
+                own = {key: leaf[m] for key, leaf in self._leaves.items()}
+                a = torch.func.functional_call(self.function, own, (alone,))
+            else:
+                a = self.function(alone)
+            made.append(a.t())
+            self._draws[m] = generator_state(z.device)
+        return torch.stack(made)
+
+    def backward(self, z: Tensor, a: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient by z; that by the activation's own weights is kept."""
+        found = backward_through(a, z, gradient, tuple(self._leaves.values()))
+        for key, leaf in self._leaves.items():
+            if leaf.grad is not None:
+                self._own_gradients[key].copy_(leaf.grad)
+        return found
+
+    def collect(self, below: Tensor, gradient: Tensor) -> None:
+        """Keep the gradients by weights and bias, from that by the pre-activations."""
+        self._weight_gradient.copy_(torch.bmm(gradient, below.transpose(1, 2)))
+        torch.sum(gradient, 2, out=self._bias_gradient)
+
+    def pull(self, gradient: Tensor) -> Tensor:
+        """The gradient by this layer's inputs."""
+        if gradient.shape[1] == 1:  # an outer product, which bmm takes twice as long for
+            return self.weight.transpose(1, 2) * gradient
+        return torch.bmm(self.weight.transpose(1, 2), gradient)
+
+
+class _Update:
+    """The optimizers of `actcompare.optimizers`, each member with its own learning rate."""
+
+    def __init__(self, flat: Tensor, gradient: Tensor, configs: Sequence[TrainConfig]) -> None:
+        config = configs[0]
+        self._flat, self._gradient = flat, gradient
+        self._adam = config.optimizer != "sgd"
+        self._decay, self._momentum = config.weight_decay, config.momentum or 0.0
+        self._lr = flat.new_tensor([config.lr for config in configs])[:, None]
+        self._rate, self._eps = self._lr.clone(), flat.new_zeros(())
+        self._kept = 1 - self._lr * self._decay if config.optimizer == "adamw" else None
+        self._moments = [torch.zeros_like(flat) for _ in range(2 if self._adam else 1)]
+        self._t = 0
+        self._graphs: dict[tuple[int, int], tuple[Any, Tensor, Tensor]] = {}
+
+    def prepare(self) -> None:
+        """Count a step; what changes from one to the next stands in tensors, for graphs."""
+        self._t += 1
+        if self._adam:
+            spread = math.sqrt(1 - BETA2**self._t)
+            torch.mul(self._lr, spread / (1 - BETA1**self._t), out=self._rate)
+            self._eps.fill_(EPS * spread)
+
+    def apply(self) -> None:
+        """Change the weights by their gradients."""
+        flat, gradient = self._flat, self._gradient
+        if self._kept is not None:
+            flat.mul_(self._kept)
+        elif self._decay:
+            gradient.add_(flat, alpha=self._decay)
+        if self._adam:
+            mean = self._moments[0].lerp_(gradient, 1 - BETA1)
+            square = self._moments[1].mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+            gradient = mean / square.sqrt().add_(self._eps)
+        elif self._momentum:
+            gradient = self._moments[0].mul_(self._momentum).add_(gradient)
+        flat.addcmul_(gradient, self._rate, value=-1)
+
+    def replayed(self, step: Callable[[Tensor], Tensor], rows: Tensor, part: Part) -> Tensor:
+        """A step as a CUDA graph, captured once per size of batch and data."""
+        size = rows.shape[1], part.X.data_ptr()
+        if size not in self._graphs:
+            held = [self._flat, *self._moments]
+            before = [tensor.clone() for tensor in held]
+            place, losses = rows.contiguous().clone(), list[Tensor]()
+            torch.cuda.synchronize()  # all that the step uses was made on another stream
+            with own_stream(rows.device):
+                replay = captured(lambda: losses.append(step(place)), 1)
+            torch.cuda.synchronize()
+            for tensor, old in zip(held, before, strict=True):
+                tensor.copy_(old)
+            self._graphs[size] = replay, place, losses[-1]
+        replay, place, loss = self._graphs[size]
+        place.copy_(rows)
+        replay()
+        return loss.clone()
+
+
+def _in_a_row(net: SimpleNet) -> Tensor:
+    return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
+
+
+def _minus_ones(like: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.full((), -1.0, dtype=dtype, device=like.device).expand(like.shape)
+
+
+def _is_random(function: nn.Module, like: Tensor) -> bool:
+    """Whether a function draws random numbers while it learns, as rrelu does."""
+    was, device = function.training, like.device
+    with kept_generators(device):
+        before = generator_state(device)
+        function.train()(like[0])
+        after = generator_state(device)
+    function.train(was)
+    return not torch.equal(before, after)

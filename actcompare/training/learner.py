@@ -1,0 +1,237 @@
+"""A net that learns: its steps, its scores, and what its units do."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from actcompare.activations.derivatives import backward_through
+from actcompare.data.datasets import CLASSIFICATION
+from actcompare.data.splits import Part
+from actcompare.models.simple_net import SimpleNet
+from actcompare.training.optimizers import Optimizer
+from actcompare.training.records import Score
+from actcompare.units.statistics import UnitAccumulator, UnitStatistics, slopes
+
+CHUNK = 2**18
+"""Activations of a layer computed at once when a whole part is looked at."""
+
+
+class _Linear(NamedTuple):
+    """The weights and gradients of a linear layer, as parts of the flat tensors."""
+
+    weight: Tensor
+    transposed: Tensor
+    bias: Tensor
+    weight_gradient: Tensor
+    bias_gradient: Tensor
+
+    @classmethod
+    def of(cls, layer: nn.Linear) -> "_Linear":
+        weight, bias = layer.weight, layer.bias
+        assert weight.grad is not None
+        assert bias.grad is not None
+        return cls(weight.detach(), weight.detach().t(), bias.detach(), weight.grad, bias.grad)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x, self.transposed)
+
+    def backward(self, x: Tensor, gradient: Tensor) -> None:
+        torch.mm(gradient.t(), x, out=self.weight_gradient)
+        torch.sum(gradient, 0, out=self.bias_gradient)
+
+
+class _Elementwise(NamedTuple):
+    """An activation, the one thing that needs autograd's tape."""
+
+    function: nn.Module
+    weights: tuple[nn.Parameter, ...]
+
+    @classmethod
+    def of(cls, function: nn.Module) -> "_Elementwise":
+        return cls(function, tuple(p for p in function.parameters() if p.requires_grad))
+
+    def forward(self, z: Tensor) -> Tensor:
+        z.requires_grad_()
+        with torch.enable_grad():
+            a: Tensor = self.function(z)
+        return a
+
+    def backward(self, z: Tensor, a: Tensor, gradient: Tensor) -> Tensor:
+        return backward_through(a, z, gradient, self.weights)
+
+
+class Learner:
+    """A net and its optimizer.
+
+    A step of a small net is bound by the number of calls, not by arithmetic. So all parameters lie
+    in one tensor, and all gradients in another; and autograd's tape is kept for the activations
+    alone, whatever they are: the backward pass of linear layers and of the loss is written here.
+    """
+
+    def __init__(self, net: SimpleNet, task: str, optimizer: Optimizer) -> None:
+        self.net, self.task, self.optimizer = net, task, optimizer
+        self._flat, self._gradient = _flatten([p for p in net.parameters() if p.requires_grad])
+        self._hidden = [
+            (_Linear.of(layer), _Elementwise.of(f)) for _, layer, f in net.hidden_layers()
+        ]
+        self._output = _Linear.of(net.output_layer())
+        outer = net.output_activation()
+        self._output_activation = _Elementwise.of(outer) if outer is not None else None
+
+    @torch.no_grad()
+    def learn(self, part: Part, order: Tensor, batch_size: int) -> Tensor:
+        """One step per batch.
+
+        Args:
+            part: the samples.
+            order: their order, shape (sample,); it is cut into batches.
+            batch_size: samples in a batch; the last may be smaller.
+
+        Returns:
+            The loss of each step, before it, shape (step,).
+        """
+        self.net.train()
+        X, y = part.X[order], self._targets(part.y[order])
+        batches = zip(torch.split(X, batch_size), torch.split(y, batch_size), strict=True)
+        losses = []
+        for x, target in batches:
+            losses.append(self._differentiate(x, target))
+            self.optimizer.step(self._flat, self._gradient)
+        return torch.stack(losses)
+
+    def _targets(self, y: Tensor) -> Tensor:
+        """What outputs are compared with: classes as probabilities, one-hot."""
+        if self.task != CLASSIFICATION:
+            return y
+        return nn.functional.one_hot(y, len(self._output.bias)).float()
+
+    def _differentiate(self, x: Tensor, target: Tensor) -> Tensor:
+        """The mean loss over a batch; the gradient goes to where the optimizer finds it."""
+        self._gradient.zero_()  # activations with weights of their own add theirs
+        tapes = []
+        for linear, activation in self._hidden:
+            z = linear.forward(x)
+            a = activation.forward(z)
+            tapes.append((linear, activation, x, z, a))
+            x = a.detach()
+        out = self._output.forward(x)
+        if self._output_activation is None:
+            loss, gradient = self._loss_and_gradient(out, target)
+        else:
+            y = self._output_activation.forward(out)
+            loss, gradient = self._loss_and_gradient(y.detach(), target)
+            gradient = self._output_activation.backward(out, y, gradient)
+        self._output.backward(x, gradient)
+        above = self._output
+        for linear, activation, x, z, a in reversed(tapes):
+            gradient = activation.backward(z, a, torch.mm(gradient, above.weight))
+            linear.backward(x, gradient)
+            above = linear
+        return loss
+
+    def _loss_and_gradient(self, out: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean loss of outputs, and its gradient by them."""
+        wide = out.to(at_least_float32(out.dtype))
+        if self.task == CLASSIFICATION:
+            logs = torch.log_softmax(wide, 1)
+            loss = (logs * target).sum() / -len(out)
+            gradient = logs.exp_().sub_(target).div_(len(out))
+        else:
+            away = wide - target
+            loss = away.square().mean()
+            gradient = away.mul_(2 / away.numel())
+        return loss, gradient.to(out.dtype)
+
+    def _sum_of_losses(self, out: Tensor, y: Tensor) -> Tensor:
+        out = out.to(at_least_float32(out.dtype))
+        if self.task == CLASSIFICATION:
+            return nn.functional.cross_entropy(out, y, reduction="sum")
+        return nn.functional.mse_loss(out, y.to(out.dtype), reduction="sum")
+
+    @torch.no_grad()
+    def score(self, part: Part, *, watch: bool) -> tuple[Score, list[UnitStatistics]]:
+        """Loss and metric over a part in `eval()` mode, and if watched what each hidden unit does.
+
+        Raises:
+            ValueError: an activation does not keep the shape of its input.
+        """
+        self.net.eval()
+        seen = [UnitAccumulator(len(linear.bias)) for linear, _ in self._hidden]
+        loss, right = 0.0, torch.zeros((), device=part.X.device)
+        for chunk in part.chunks(self._rows()):
+            x = chunk.X
+            for (linear, activation), units in zip(self._hidden, seen, strict=True):
+                z = linear.forward(x)
+                function = activation.function
+                x, slope = slopes(function, z) if watch else (function(z), None)
+                if x.shape != z.shape:
+                    raise ValueError(
+                        f"makes shape {tuple(x.shape)} of {tuple(z.shape)}: it is not elementwise"
+                    )
+                if slope is not None:
+                    units.update(x, slope)
+            out = self._output.forward(x)
+            if self._output_activation is not None:
+                out = self._output_activation.function(out)
+            loss += float(self._sum_of_losses(out, chunk.y))
+            if self.task == CLASSIFICATION:
+                right = right + (out.argmax(1) == chunk.y).sum()
+            else:
+                right = right + (out - chunk.y).float().square().sum(0)
+        if self.task == CLASSIFICATION:
+            score = Score(loss / len(part), float(right) / len(part))
+        else:
+            score = Score(loss / part.y.numel(), _r2(right, part.y.float()))
+        return score, [units.statistics() for units in seen] if watch else []
+
+    def gradient_norms(self, part: Part) -> list[float]:
+        """For each hidden layer the norm of the gradient of a part's mean loss by its weights."""
+        self.net.eval()
+        layers = [[*linear.parameters()] for _, linear, _ in self.net.hidden_layers()]
+        wanted = [p for layer in layers for p in layer]
+        total = [torch.zeros_like(p) for p in wanted]
+        for chunk in part.chunks(self._rows()):
+            loss = self._sum_of_losses(self.net(chunk.X), chunk.y)
+            for sum_, g in zip(
+                total, torch.autograd.grad(loss, wanted, materialize_grads=True), strict=True
+            ):
+                sum_ += g
+        count = len(part) if self.task == CLASSIFICATION else part.y.numel()
+        norms = iter([float(g.float().norm()) / count for g in total])
+        return [math.hypot(*(next(norms) for _ in layer)) for layer in layers]
+
+    def _rows(self) -> int:
+        return max(1, CHUNK // len(self._hidden[0][0].bias))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The net's state, copied."""
+        return {name: tensor.detach().clone() for name, tensor in self.net.state_dict().items()}
+
+    def restore(self, weights: dict[str, Tensor]) -> None:
+        """Go back to weights that the net had."""
+        self.net.load_state_dict(weights)
+
+
+def at_least_float32(dtype: torch.dtype) -> torch.dtype:
+    """What losses are computed in."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def _flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
+    """Two tensors that hold all parameters and all their gradients, which become views of them."""
+    flat = torch.cat([p.detach().reshape(-1) for p in parameters])
+    gradient = torch.zeros_like(flat)
+    sizes = [p.numel() for p in parameters]
+    views = zip(parameters, torch.split(flat, sizes), torch.split(gradient, sizes), strict=True)
+    for p, values, slopes_ in views:
+        p.data, p.grad = values.view_as(p), slopes_.view_as(p)
+    return flat, gradient
+
+
+def _r2(squares: Tensor, y: Tensor) -> float:
+    """1 - SSE / SST, the mean over outputs; NaN where a target is constant."""
+    spread = (y - y.mean(0)).square().sum(0)
+    return float((1 - squares / spread).mean())

@@ -1,0 +1,71 @@
+"""The networks that are trained, built and checked."""
+
+import itertools
+
+import torch
+
+from actcompare.activations.derivatives import Function, build_elementwise, differentiate
+from actcompare.activations.spec import Activation
+from actcompare.errors import ActcompareError
+from actcompare.machine.devices import resolve_device, resolve_dtype
+from actcompare.machine.generators import seeded
+from actcompare.machine.memory import free_memory
+from actcompare.models.simple_net import SimpleNet, initialise
+from actcompare.text import in_bytes
+from actcompare.training.records import TrainConfig
+from actcompare.training.settings import Recipe
+
+
+def make_net(recipe: Recipe, dtype: torch.dtype, device: torch.device) -> SimpleNet:
+    """The net with the weights of its seed, which do not depend on activation, dtype or device."""
+    config, outer = recipe.config, recipe.output_activation
+    function = _build(recipe.activation, dtype, device)
+    out = _build(outer, dtype, device) if outer else None
+    with seeded(config.seed, 0, device), torch.device("cpu"):
+        net = SimpleNet(
+            config.input_size,
+            config.hidden,
+            config.output_size,
+            function,
+            depth=config.depth,
+            output_activation=out,
+        )
+        initialise(net, config.init)
+    return net.to(device, dtype)
+
+
+def _build(activation: Activation, dtype: torch.dtype, device: torch.device) -> Function:
+    """The function, once it is known to work and to have a derivative."""
+    function = build_elementwise(activation, dtype, device)
+    some = torch.linspace(-3, 3, 64, dtype=dtype, device=device)
+    differentiate(function, some, activation.label, 1)
+    return function
+
+
+def check_run(config: TrainConfig, samples: int) -> None:
+    """Check that a training part of so many samples fills a batch, and memory holds the net.
+
+    Raises:
+        ActcompareError: it does not.
+    """
+    if config.batch_size > samples:
+        raise ActcompareError(
+            f"batch-size {config.batch_size:,} is more than the {samples:,} samples of the"
+            f" training part: {samples:,} is the most"
+        )
+    free, need = free_memory(resolve_device(config.device)), memory_needed(config)
+    if need > 0.9 * free:
+        raise ActcompareError(
+            f"a net of hidden {config.hidden} and depth {config.depth} needs about {in_bytes(need)}"
+            f" on {config.device}, where {in_bytes(free)} are free: choose a smaller --hidden or"
+            " --depth"
+        )
+
+
+def memory_needed(config: TrainConfig) -> int:
+    """Bytes that a net takes while it learns, roughly."""
+    sizes = [config.input_size, *[config.hidden] * config.depth, config.output_size]
+    weights = sum((a + 1) * b for a, b in itertools.pairwise(sizes))
+    activations = config.batch_size * config.hidden * config.depth
+    # Weights, gradient, two of the optimizer's, a good copy and two passing ones.
+    return resolve_dtype(config.dtype)[1].itemsize * (7 * weights + 4 * activations)

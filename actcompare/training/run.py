@@ -1,0 +1,345 @@
+"""A training run under way, and its result."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from actcompare.activations.user_code import describe
+from actcompare.data.splits import split
+from actcompare.errors import ActcompareError
+from actcompare.machine.devices import resolve_device, resolve_dtype
+from actcompare.machine.environment import Environment, describe_environment
+from actcompare.machine.generators import batch_order, seeded
+from actcompare.machine.memory import is_shortage
+from actcompare.machine.processors import torch_threads
+from actcompare.models.simple_net import SimpleNet
+from actcompare.table import by_column
+from actcompare.text import listed
+from actcompare.training.checkpoints import Checkpoint
+from actcompare.training.explain import describe_training
+from actcompare.training.learner import Learner
+from actcompare.training.nets import check_run, make_net
+from actcompare.training.optimizers import make_optimizer
+from actcompare.training.records import (
+    DataSummary,
+    Divergence,
+    Epoch,
+    LayerUnits,
+    Score,
+    TrainConfig,
+)
+from actcompare.training.settings import Recipe
+from actcompare.units.statistics import VERDICTS, UnitStatistics
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run, as far as it went."""
+
+    config: TrainConfig
+    environment: Environment
+    data: DataSummary
+    history: tuple[Epoch, ...] = field(repr=False)
+    """From epoch 0 on."""
+    test: Score
+    """Of the state after the last epoch of the history."""
+    diverged: Divergence | None
+    net: "SimpleNet" = field(repr=False)
+
+    @property
+    def metric(self) -> str:
+        """What the metric is."""
+        return "accuracy" if self.data.classes else "R^2"
+
+    @property
+    def weights(self) -> "dict[str, Tensor]":
+        """The net's state dict."""
+        return self.net.state_dict()
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Tidy columns: one record per hidden layer, as it ended."""
+        return by_column([layer.row() for layer in self.history[-1].layers])
+
+    def frame(self) -> "pd.DataFrame":
+        """The tidy records as a DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns())
+
+    def metrics(self) -> dict[str, Any]:
+        """Loss and metric of each part as the run ended, and how fast it went."""
+        last = self.history[-1]
+        parts = {"train": last.train, "validation": last.validation, "test": self.test}
+        scores = {
+            f"{part}_{name}": value
+            for part, score in parts.items()
+            for name, value in (("loss", score.loss), ("metric", score.metric))
+        }
+        seconds = sum(epoch.seconds for epoch in self.history)
+        learned = self.data.samples[0] * last.epoch
+        return {
+            "metric": self.metric,
+            **scores,
+            "epochs": last.epoch,
+            "seconds": seconds,
+            "samples_per_s": learned / seconds if seconds else None,
+            "diverged": int(self.diverged is not None),
+            "diverged_epoch": self.diverged and self.diverged.epoch,
+        }
+
+    def history_rows(self) -> list[dict[str, Any]]:
+        """One record per epoch: scores, and for each layer its counts, births and deaths.
+
+        A unit dies when it becomes zero-dead or gradient-dead, and revives when it ceases to be.
+        """
+        rows = []
+        before: Sequence[LayerUnits] = self.history[0].layers
+        for epoch in self.history:
+            layers = [
+                layer.row()
+                | {"died": sorted(layer.dead - old.dead), "revived": sorted(old.dead - layer.dead)}
+                for old, layer in zip(before, epoch.layers, strict=True)
+            ]
+            rows.append(epoch.row() | {"layers": layers})
+            before = epoch.layers
+        return rows
+
+    def course(self) -> dict[str, list[Any]]:
+        """Tidy columns: one record per epoch, unit counts summed over the layers."""
+        records = []
+        for row in self.history_rows():
+            layers = row.pop("layers")
+            if layers:
+                row |= {name: sum(layer[name] for layer in layers) for name in ("units", *VERDICTS)}
+                row |= {name: sum(len(layer[name]) for layer in layers) for name in _CHANGES}
+            records.append(row)
+        return by_column(records)
+
+    def data_in_words(self) -> str:
+        """What the data are and how they were prepared, on one line."""
+        data, config = self.data, self.config
+        train, validation, test = data.samples
+        what = (
+            f"{len(data.classes)} classes"
+            if data.classes
+            else f"{config.output_size} output{'s' * (config.output_size > 1)}"
+        )
+        scaled = {
+            "standard": "each input with mean 0 and deviation 1 in the training part",
+            "unit": "inputs divided by the largest of the training part",
+            "none": "inputs as they are",
+        }[config.scale]
+        constant = data.constant and f" ({len(data.constant)} constant: {listed(data.constant, 5)})"
+        return (
+            f"{config.data}, {config.input_size} inputs{constant or ''}, {config.task} ({data.why})"
+            f" into {what}; {train:,} samples to train, {validation:,} to validate, {test:,} to"
+            f" test, split by seed{' within each class' * data.stratified}; {scaled}."
+        )
+
+    def reading(self) -> str:
+        """In words: what became of the units, and what follows."""
+        return describe_training(self.config, self.data, self.history, self.test, self.diverged)
+
+
+_CHANGES = ("died", "revived")
+
+
+def _largest_share(classes: torch.Tensor) -> float:
+    return int(classes.bincount().max()) / len(classes)
+
+
+class Run:
+    """A run under way: `epochs` carries it on, `report` says where it stands.
+
+    Only the seed, the number of the epoch and the state after the last one decide about the next.
+    """
+
+    def __init__(self, recipe: Recipe, clock: Callable[[], float] = time.perf_counter) -> None:
+        """A net with fresh weights, ready to learn.
+
+        Raises:
+            ActcompareError: the data are too few, the net is too large, an activation fails.
+        """
+        self.config, self._clock = recipe.config, clock
+        config, dataset = self.config, recipe.dataset
+        device, dtype = resolve_device(config.device), resolve_dtype(config.dtype)[1]
+        self._parts = split(
+            dataset,
+            config.seed,
+            dtype,
+            device,
+            scale=config.scale,
+            centred_targets=recipe.output_activation is None,
+        )
+        sizes = len(self._parts.train), len(self._parts.validation), len(self._parts.test)
+        check_run(config, sizes[0])
+        self._labels = " or ".join(a.label for a in recipe.users_own())
+        self._learner = Learner(
+            make_net(recipe, dtype, device),
+            config.task,
+            make_optimizer(config.optimizer, config.lr, config.momentum, config.weight_decay),
+        )
+        self.environment = replace(describe_environment(device), threads=config.threads)
+        self.data = DataSummary(
+            samples=sizes,
+            stratified=self._parts.stratified,
+            why=dataset.why,
+            classes=dataset.classes,
+            constant=self._parts.constant,
+            notes=dataset.notes,
+            fingerprint=dataset.fingerprint(),
+            largest_class=_largest_share(self._parts.train.y) if dataset.classes else None,
+        )
+        self.history: list[Epoch] = []
+        self.diverged: Divergence | None = None
+        self._good = self._learner.weights()
+
+    @property
+    def net(self) -> SimpleNet:
+        """The net that learns."""
+        return self._learner.net
+
+    def epochs(self) -> Iterator[Epoch]:
+        """Train, and yield each epoch when it is done: first the initialisation, if it is not yet.
+
+        Where the loss is no finite number the last epoch is yielded once more, with `diverged` set,
+        and the run ends.
+
+        Raises:
+            ActcompareError: the activation fails.
+        """
+        while self.diverged is None and len(self.history) <= self.config.epochs:
+            with self._conditions(len(self.history)):
+                self._train_one()
+            yield self.history[-1]
+
+    def _train_one(self) -> None:
+        number, train, seconds = len(self.history), self._parts.train, 0.0
+        losses = torch.zeros(1)
+        if number:
+            order = batch_order(len(train), self.config.seed, number, train.X.device)
+            start = self._clock()
+            losses = self._learner.learn(train, order, self.config.batch_size).cpu()
+            seconds = self._clock() - start
+        watched = self.config.track_on
+        score, units = self._learner.score(train, watch=watched == "train")
+        validation, more = self._learner.score(
+            self._parts.validation, watch=watched == "validation"
+        )
+        last = losses[-1] * 0 + score.loss + validation.loss  # shows what the last step broke
+        broken = (~torch.cat([losses[:-1], last.view(1)]).isfinite()).nonzero()
+        if not len(broken):
+            layers = self._describe_units([*units, *more], with_gradients=number == 0)
+            self.history.append(Epoch(number, score, validation, seconds, layers))
+            self._good = self._learner.weights()
+            return
+        if number == 0:
+            raise ActcompareError(
+                f"the net with {self.config.activation} gives a loss of {score.loss} before any"
+                " training"
+            )
+        step = int(broken[0])
+        self.diverged = Divergence(number, step + 1, float(losses[step]))
+        self._learner.restore(self._good)
+
+    def _describe_units(
+        self, seen: list[UnitStatistics], *, with_gradients: bool
+    ) -> tuple[LayerUnits, ...]:
+        if not seen:
+            return ()
+        norms: list[float] | list[None] = [None] * len(seen)
+        if with_gradients:
+            norms = self._learner.gradient_norms(self._parts.train)
+        return tuple(
+            LayerUnits(
+                name,
+                len(units.mean),
+                units.samples,
+                units.sparsity,
+                {
+                    verdict: tuple(holds.nonzero().flatten().tolist())
+                    for verdict, holds in units.verdicts().items()
+                },
+                norm,
+            )
+            for (name, _, _), units, norm in zip(self.net.hidden_layers(), seen, norms, strict=True)
+        )
+
+    @contextlib.contextmanager
+    def _conditions(self, epoch: int) -> Iterator[None]:
+        """Threads and torch's random numbers as this run wants them, and as they were after it."""
+        device = next(self.net.parameters()).device
+        try:
+            with torch_threads(self.config.threads), seeded(self.config.seed, epoch, device):
+                yield
+        except (ActcompareError, MemoryError):
+            raise
+        except (Exception, SystemExit) as error:
+            if is_shortage(error):
+                raise MemoryError from error
+            if not self._labels:
+                raise
+            raise ActcompareError(f"{self._labels} fails: {describe(error)}") from error
+
+    def checkpoint(self) -> Checkpoint:
+        """All that is needed to go on from here."""
+        return Checkpoint(
+            self.config,
+            self.environment,
+            self.data,
+            tuple(self.history),
+            self.diverged,
+            self._good,
+            self._learner.optimizer.state,
+        )
+
+    def resume_from(self, checkpoint: Checkpoint) -> None:
+        """Take up the state of another process.
+
+        Raises:
+            ActcompareError: it is not a state of this net.
+        """
+        try:
+            self._learner.restore(checkpoint.weights)
+        except RuntimeError as error:
+            raise ActcompareError(f"the saved weights do not fit: {describe(error)}") from error
+        device = next(self.net.parameters()).device
+        self._learner.optimizer.state = {
+            name: tensor if name == "steps" else tensor.to(device)
+            for name, tensor in checkpoint.optimizer.items()
+        }
+        self.data, self.diverged = checkpoint.data, checkpoint.diverged
+        self.history = list(checkpoint.history)
+        self._good = self._learner.weights()
+
+    def report(self) -> Training:
+        """The run as it stands after its last whole epoch, judged on the test part."""
+        self._learner.restore(self._good)
+        with self._conditions(len(self.history)):
+            test, _ = self._learner.score(self._parts.test, watch=False)
+            last = self.history[-1]
+            if last.layers:
+                norms = self._learner.gradient_norms(self._parts.train)
+                layers = tuple(
+                    replace(layer, gradient_norm=norm)
+                    for layer, norm in zip(last.layers, norms, strict=True)
+                )
+                last = replace(last, layers=layers)
+        self.net.eval()
+        return Training(
+            self.config,
+            self.environment,
+            self.data,
+            (*self.history[:-1], last),
+            test,
+            self.diverged,
+            self.net,
+        )

@@ -1,0 +1,226 @@
+"""Files and loaders as batches, one after the other, and what of them goes into a model."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from actcompare.errors import ActcompareError, UsageError
+from actcompare.models.feed import cut, open_batches, parse_shape, random_batches, select
+
+pytestmark = pytest.mark.usefixtures("in_tmp")
+X = np.random.default_rng(0).normal(size=(20, 3, 2))
+
+
+def whole(source: str, size: int = 7, keys: list[str] | None = None) -> Tensor:
+    parts = list(open_batches(source, size, keys or []))
+    assert [len(part) for part in parts[:-1]] == [size] * (len(parts) - 1)
+    return torch.cat(parts)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", ">f4", "i8", "u1", "?"])
+def test_arrays_come_as_they_were_written(dtype: str) -> None:
+    array = (3 * X).astype(dtype)
+    np.save("x.npy", array)
+    np.savez("x.npz", X=array, y=np.zeros(20))
+    np.savez_compressed("one.npz", inputs=array)
+    torch.save(torch.from_numpy(array.astype(array.dtype.newbyteorder("="))), "x.pt")
+    for source in ("x.npy", "x.npz", "one.npz", "x.pt"):
+        found = whole(source)
+        assert found.numpy().tolist() == array.tolist()
+        assert found.shape == (20, 3, 2)
+    assert torch.equal(whole("x.npz", keys=["X"]), whole("x.npz"))
+
+
+def test_several_arrays_go_in_by_name() -> None:
+    np.savez("two.npz", ids=np.arange(20), mask=np.ones((20, 2)), y=np.zeros(3))
+    first, *_ = open_batches("two.npz", 6, ["ids", "mask"])
+    assert {name: tuple(part.shape) for name, part in first.items()} == {
+        "ids": (6,),
+        "mask": (6, 2),
+    }
+    torch.save({"ids": torch.arange(20), "mask": torch.ones(20, 2)}, "two.pt")
+    first, *_ = open_batches("two.pt", 6, ["ids", "mask"])
+    assert set(first) == {"ids", "mask"}
+    torch.save((torch.arange(20), torch.ones(20, 2)), "pair.pt")
+    ids, mask = next(iter(open_batches("pair.pt", 6)))
+    assert (len(ids), len(mask)) == (6, 6)
+
+
+def test_tables_give_their_columns() -> None:
+    Path("t.csv").write_text("a, b,name\n1,2.5,x\n3,4,y\n", encoding="utf-8")
+    Path("bare.csv").write_text("1,2\n3,4\n", encoding="utf-8")
+    Path("t.tsv").write_text("a\tb\n1\t2\n", encoding="utf-8")
+    assert whole("t.csv", keys=["b", "a"]).tolist() == [[2.5, 1], [4, 3]]
+    assert whole("bare.csv").tolist() == [[1, 2], [3, 4]]
+    assert whole("t.tsv").tolist() == [[1, 2]]
+    with pytest.raises(ActcompareError, match="column 'name' does not hold numbers"):
+        whole("t.csv")
+    with pytest.raises(UsageError, match="no column 'c': it has a, b, name"):
+        whole("t.csv", keys=["c"])
+
+
+def spoilt(kind: str) -> str:
+    """A file that is no good, and its name."""
+    buffer = io.BytesIO()
+    if kind == "cut.npy":
+        np.save(buffer, X)
+        Path(kind).write_bytes(buffer.getvalue()[:300])
+    elif kind == "cut.npz":
+        np.savez(buffer, X=X)
+        Path(kind).write_bytes(buffer.getvalue()[:300])
+    elif kind == "objects.npy":
+        np.save(kind, np.array([{}, {}]), allow_pickle=True)
+    elif kind == "number.npy":
+        np.save(kind, np.array(1.0))
+    elif kind == "fortran.npy":
+        np.save(kind, np.asfortranarray(np.ones((3, 4))))
+    elif kind == "lengths.npz":
+        np.savez(kind, a=np.ones(3), b=np.ones(4))
+    elif kind == "weights.pt":
+        torch.save({"a": torch.ones(3), "b": 5}, kind)
+    elif kind == "cut.pt":
+        torch.save(torch.ones(1000), buffer)
+        Path(kind).write_bytes(buffer.getvalue()[:500])
+    elif kind == "text.npy":
+        Path(kind).write_text("no array")
+    elif kind == "empty.csv":
+        Path(kind).write_text("")
+    return kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("cut.npy", "cut off after"),
+        ("cut.npz", "damaged"),
+        ("objects.npy", "holds object"),
+        ("number.npy", "single number"),
+        ("fortran.npy", "ascontiguousarray"),
+        ("lengths.npz", "different lengths"),
+        ("weights.pt", "neither a tensor"),
+        ("cut.pt", "damaged"),
+        ("text.npy", "damaged"),
+        ("empty.csv", "no table"),
+        ("missing.npy", "does not exist"),
+        ("data.xlsx", "name a .npz"),
+    ],
+)
+def test_what_cannot_be_read_is_told(kind: str, message: str) -> None:
+    keys = ["a", "b"] if kind == "lengths.npz" else []
+    with pytest.raises(ActcompareError, match=message):
+        list(open_batches(spoilt(kind), 7, keys))
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("ran"),)
+
+
+def test_a_pickle_is_never_run() -> None:
+    torch.save(Evil(), "evil.pt")
+    with pytest.raises(ActcompareError, match="could run code, and is never loaded"):
+        list(open_batches("evil.pt", 7))
+    assert not Path("ran").exists()
+
+
+def test_a_users_own_batches() -> None:
+    Path("loader.py").write_text(
+        "import torch\n"
+        "def batches():\n    yield torch.ones(2, 3)\n    yield torch.ones(1, 3)\n"
+        "listed = [torch.ones(2, 3)]\nnumber = 3\n"
+        "def failing():\n    yield torch.ones(2)\n    raise KeyError('gone')\n",
+        encoding="utf-8",
+    )
+    assert [len(b) for b in open_batches("loader.py:batches", 7)] == [2, 1]
+    assert [len(b) for b in open_batches("loader.py:listed", 7)] == [2]
+    with pytest.raises(ActcompareError, match="of type int"):
+        list(open_batches("loader.py:number", 7))
+    with pytest.raises(ActcompareError, match="fails: KeyError"):
+        list(open_batches("loader.py:failing", 7))
+    with pytest.raises(ActcompareError, match="did you mean batches"):
+        list(open_batches("loader.py:batchs", 7))
+
+
+def test_random_batches_are_the_same_for_a_seed() -> None:
+    one, two = (torch.cat(list(random_batches((3, 2), 20, 7, 1))) for _ in range(2))
+    assert torch.equal(one, two)
+    assert one.shape == (20, 3, 2)
+    assert not torch.equal(one, torch.cat(list(random_batches((3, 2), 20, 7, 2))))
+    assert parse_shape("3x224X2") == (3, 224, 2)
+    for text in ("", "3x", "0", "axb", "-1", "3,4"):
+        with pytest.raises(UsageError, match="shape of a sample"):
+            parse_shape(text)
+
+
+class Takes(nn.Module):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + y
+
+
+class TakesMaybe(nn.Module):
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return x if y is None else y
+
+
+class TakesAll(nn.Module):
+    def forward(self, *x: Tensor) -> Tensor:
+        return x[0]
+
+
+A, B, C = torch.zeros(1), torch.ones(1), torch.ones(2)
+
+
+@pytest.mark.parametrize(
+    ("model", "batch", "options", "args"),
+    [
+        (nn.ReLU(), A, {}, [A]),
+        (nn.ReLU(), (A, B), {}, [A]),
+        (nn.ReLU(), [A, B], {"indices": [1]}, [B]),
+        (Takes(), (A, B), {}, [A, B]),
+        (Takes(), (A, B, C), {}, [A, B]),
+        (TakesMaybe(), (A,), {}, [A]),
+        (TakesMaybe(), (A, B, C), {"indices": [0, -1]}, [A, C]),
+        (TakesAll(), (A, B), {"indices": [0, 1]}, [A, B]),
+        (nn.ReLU(), {"a": A, "b": B}, {"keys": ["b"]}, [B]),
+    ],
+)
+def test_what_goes_in(model: nn.Module, batch: Any, options: Any, args: list[Tensor]) -> None:
+    assert select(batch, model, **options) == (tuple(args), {})
+
+
+def test_a_mapping_goes_in_by_names() -> None:
+    assert select({"x": A, "y": B}, Takes()) == ((), {"x": A, "y": B})
+    assert select({"x": A, "y": B, "z": C}, Takes(), (), ["x", "y"]) == ((), {"x": A, "y": B})
+
+
+@pytest.mark.parametrize(
+    ("model", "batch", "options", "message"),
+    [
+        (TakesMaybe(), (A, B), {}, "may take 1 to 2: say which with --input-index"),
+        (TakesAll(), (A, B), {}, "--input-index"),
+        (Takes(), (A,), {}, "needs 2"),
+        (nn.ReLU(), (A, B), {"indices": [2]}, "have 2 parts"),
+        (nn.ReLU(), (A, B), {"keys": ["x"]}, "without names"),
+        (nn.ReLU(), {"x": A}, {"indices": [0]}, "have names"),
+        (nn.ReLU(), {"x": A}, {"keys": ["y"]}, "no 'y'"),
+        (nn.ReLU(), 5, {}, "of type int"),
+    ],
+)
+def test_it_is_told_where_it_is_open(
+    model: nn.Module, batch: Any, options: Any, message: str
+) -> None:
+    with pytest.raises(ActcompareError, match=message):
+        select(batch, model, **options)
+
+
+def test_batches_of_every_make_are_cut() -> None:
+    x = torch.arange(5)
+    assert cut(x, 3).tolist() == [0, 1, 2]
+    first, second = cut((x, {"y": x.numpy(), "n": "name"}), 2)
+    assert first.tolist() == second["y"].tolist() == [0, 1]
+    assert second["n"] == "name"

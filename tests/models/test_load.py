@@ -1,0 +1,134 @@
+"""A user's own model: made, and given weights that fit."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from actcompare.errors import ActcompareError, UsersError
+from actcompare.models.load import load_model, load_weights
+from tests.models.test_feed import Evil
+
+pytestmark = pytest.mark.usefixtures("in_tmp")
+CODE = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, width=3):
+        super().__init__()
+        self.fc = nn.Linear(2, width)
+
+class Wide(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+
+ready = Net()
+number = 3
+nested = type("Holder", (), {"net": ready})
+
+def build():
+    return Net()
+
+def wrong():
+    return [Net()]
+
+def failing():
+    return torch.zeros(2) @ torch.zeros(3)
+
+def leaving():
+    raise SystemExit(4)
+"""
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+
+
+@pytest.mark.parametrize("attr", ["Net", "ready", "build", "nested.net"])
+def test_a_module_or_what_gives_one(attr: str) -> None:
+    Path("net.py").write_text(CODE, encoding="utf-8")
+    assert type(load_model(f"net.py:{attr}")).__name__ == "Net"
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("net.py:missing", "has no 'missing'"),
+        ("net.py:biuld", "did you mean build"),
+        ("net.py:number", "of type int: name a torch.nn.Module"),
+        ("net.py:wrong", r"wrong\(\) gives list, not a torch.nn.Module"),
+        ("net.py:failing", r"failing\(\) fails: RuntimeError"),
+        ("net.py:leaving", r"leaving\(\) fails: SystemExit: 4"),
+        ("net.py:Wide", "missing 1 required positional argument: 'width'"),
+        ("nothing.py:build", "does not exist"),
+        ("nowhere.models:build", "no module named 'nowhere'"),
+        ("net.py", "module:Name"),
+        ("broken.py:build", "broken.py:build cannot be imported: ZeroDivisionError"),
+    ],
+)
+def test_what_is_none_is_told(target: str, message: str) -> None:
+    Path("net.py").write_text(CODE, encoding="utf-8")
+    Path("broken.py").write_text("1 / 0\n", encoding="utf-8")
+    with pytest.raises(ActcompareError, match=message):
+        load_model(target)
+
+
+def test_the_users_own_traceback_is_kept_and_ours_is_not() -> None:
+    Path("net.py").write_text(CODE, encoding="utf-8")
+    Path("broken.py").write_text("def f():\n    return 1 / 0\nf()\n", encoding="utf-8")
+    with pytest.raises(UsersError) as failing:
+        load_model("net.py:failing")
+    with pytest.raises(UsersError) as broken:
+        load_model("broken.py:build")
+    for error, line in ((failing, "torch.zeros(2) @ torch.zeros(3)"), (broken, "return 1 / 0")):
+        assert line in error.value.traceback
+        assert "actcompare/" not in error.value.traceback
+        assert "importlib" not in error.value.traceback
+
+
+@pytest.mark.parametrize("within", ["", "state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+def test_weights_that_fit(within: str, prefix: str) -> None:
+    state = {prefix + name: tensor for name, tensor in net().state_dict().items()}
+    torch.save({within: state, "epoch": 3} if within else state, "weights.pt")
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    said = load_weights(model, Path("weights.pt"))
+    assert said.startswith("weights.pt: all 7 tensors")
+    assert (within in said) and (prefix in said)
+    for name, tensor in net().state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor)
+
+
+def test_weights_that_do_not_fit_are_named() -> None:
+    state = net().state_dict()
+    state["0.weight"] = torch.zeros(4, 2)
+    state["2.weight"] = state.pop("1.bias")
+    torch.save(state, "weights.pt")
+    model = net()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    message = (
+        r"weights.pt does not fit the model: it lacks 1\.bias; it has besides 2\.weight; it has in"
+        r" another shape 0\.weight \(4, 2\) for \(3, 2\)"
+    )
+    with pytest.raises(ActcompareError, match=message):
+        load_weights(model, Path("weights.pt"))
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_what_is_no_checkpoint_is_told_and_never_run() -> None:
+    torch.save({"weights": Evil()}, "evil.pt")
+    torch.save([torch.zeros(2)], "list.pt")
+    Path("text.pt").write_text("hello")
+    for name, message in (
+        ("evil.pt", "could run code, and is never loaded"),
+        ("list.pt", "no weights by name"),
+        ("text.pt", "damaged"),
+        ("missing.pt", "No such file"),
+        (".", "Is a directory"),
+    ):
+        with pytest.raises(ActcompareError, match=message):
+            load_weights(net(), Path(name))
+    assert not Path("ran").exists()

@@ -1,0 +1,453 @@
+"""Every activation a model calls is seen as it is, and seeing it changes nothing."""
+
+import copy
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.utils.checkpoint import checkpoint
+
+from actcompare import CATALOGUE, watch
+from actcompare.activations.torch_calls import known_calls
+from actcompare.errors import ActcompareError
+from actcompare.models.records import WatchedLayer
+from tests.models.zoo import ZOO, Noting, make
+
+
+def batches(x: Tensor, size: int) -> Iterator[Tensor]:
+    return (part.clone() for part in torch.split(x, size))
+
+
+def noted(model: Noting) -> dict[str, Tensor]:
+    """What the model wrote down of itself, whole."""
+    parts = defaultdict(list)
+    for name, a in model.noted:
+        parts[name].append(a)
+    return {name: torch.cat(each) for name, each in parts.items()}
+
+
+@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_it_sees_what_the_model_itself_notes(name: str, size: int) -> None:
+    model, samples = make(name)
+    with torch.no_grad(), watch(model) as units:
+        for x in batches(samples(64), size):
+            model(x)
+    expected = noted(model)
+    assert {layer.name for layer in units.layers} == set(expected)
+    assert units.unseen == ()
+    assert units.samples == 64
+    for layer in units.layers:
+        a, seen = expected[layer.name].double(), layer.statistics
+        assert layer.units == a.shape[1]
+        assert (seen.samples, seen.values) == (64, len(a))
+        assert seen.nonzero.tolist() == (a != 0).sum(0).tolist()
+        assert torch.allclose(seen.low, a.amin(0))
+        assert torch.allclose(seen.high, a.amax(0))
+        assert torch.allclose(seen.mean, a.mean(0), atol=1e-6)
+        assert torch.allclose(seen.squares, (a - a.mean(0)).square().sum(0), rtol=1e-3, atol=1e-6)
+        assert seen.layer_variance == pytest.approx(float(a.var(correction=0)), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_verdicts_do_not_depend_on_the_batches(name: str) -> None:
+    model, samples = make(name)
+    seen = []
+    for size in (1, 7, 64, 100):
+        with torch.no_grad(), watch(model) as units:
+            for x in batches(samples(100), size):
+                model(x)
+        seen.append({layer.name: layer.verdicts for layer in units.layers})
+    for other in seen[1:]:
+        for layer, verdicts in other.items():
+            for verdict, holds in verdicts.items():
+                assert torch.equal(holds, seen[0][layer][verdict]), (layer, verdict)
+
+
+def state_of(model: nn.Module) -> dict[str, Any]:
+    """All that a watch could leave on a model, or in torch."""
+    return {
+        "modes": [m.training for m in model.modules()],
+        "hooks": [
+            (len(m._forward_hooks), len(m._forward_pre_hooks), len(m._forward_hooks_always_called))
+            for m in model.modules()
+        ],
+        "tensors": {k: v.clone() for k, v in model.state_dict().items()},
+        "gradients": [None if p.grad is None else p.grad.clone() for p in model.parameters()],
+        "random": torch.get_rng_state(),
+        "modes of torch": torch._C._len_torch_function_stack(),
+        "vars": [sorted(vars(m)) for m in model.modules()],
+    }
+
+
+def alike(one: Any, two: Any) -> bool:
+    if isinstance(one, Tensor):
+        return torch.equal(one, two)
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(alike(one[k], two[k]) for k in one)
+    if isinstance(one, list):
+        return len(one) == len(two) and all(map(alike, one, two))
+    return bool(one == two)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_nothing_changes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # torch's fast path for attention, which a watch does without, rounds otherwise.
+    monkeypatch.setattr(torch.backends.mha, "get_fastpath_enabled", lambda: False)
+    model, samples = make(name)
+    with torch.no_grad():
+        bare = model(samples(16).clone())
+    before = state_of(model)
+    with torch.no_grad(), watch(model):
+        assert torch.equal(model(samples(16).clone()), bare)
+    assert alike(state_of(model), before)
+    with torch.inference_mode(), watch(model) as units:
+        assert torch.equal(model(samples(16).clone()), bare)
+    assert alike(state_of(model), before)
+    assert units.unseen == ()
+    assert {layer.name for layer in units.layers} == set(noted(model))
+
+
+@pytest.mark.parametrize("name", set(ZOO) - {"in_place"})
+def test_training_goes_on_to_the_bit(name: str) -> None:
+    """With gradients, in training mode, with weights that move."""
+    weights = []
+    for watched in (False, True):
+        model, samples = make(name)
+        model.train()
+        with watch(model) if watched else torch.enable_grad() as units:
+            for seed in (20, 21):
+                torch.manual_seed(seed)
+                loss = model(samples(seed).clone()).square().sum()
+                loss.backward()
+                with torch.no_grad():
+                    for p in model.parameters():
+                        if p.grad is not None:
+                            p.sub_(0.01 * p.grad)
+        weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+        weights.append(
+            torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        )
+    assert torch.equal(weights[0], weights[2])
+    assert torch.equal(weights[1], weights[3])
+    assert units.trained  # type: ignore[union-attr]
+    assert units.layers  # type: ignore[union-attr]
+
+
+class Raising(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.fails = nn.Sequential(nn.Linear(3, 3), nn.ReLU()), True
+
+    def forward(self, x: Tensor) -> Tensor:
+        h: Tensor = self.first(x)
+        if self.fails:
+            raise RuntimeError("half-way")
+        return F.gelu(h)
+
+
+def test_all_is_put_back_where_the_model_raises() -> None:
+    model, x = Raising(), torch.randn(4, 3)
+    before = state_of(model)
+    with pytest.raises(RuntimeError, match="half-way"), watch(model):
+        model(x)
+    assert alike(state_of(model), before)
+    with watch(model) as units, torch.no_grad():
+        with pytest.raises(RuntimeError, match="half-way"):
+            model(x)
+        model.fails = False
+        model(x)
+    assert [layer.name for layer in units.layers] == ["first.1 / relu", "(model) / gelu"]
+    assert [layer.statistics.samples for layer in units.layers] == [8, 4]
+    model.fails = True
+    assert alike(state_of(model), before)
+
+
+@pytest.mark.parametrize("spec", [entry.spec for entry in CATALOGUE])
+def test_the_whole_catalogue_is_seen_as_module_and_as_function(spec: str) -> None:
+    from actcompare import parse
+
+    made = parse(spec).build(torch.float32, torch.device("cpu"))
+    assert isinstance(made, nn.Module)
+    x = 3 * torch.randn(50, 4)
+    model = nn.Sequential(made)
+    with torch.no_grad():
+        out = model(x)
+        with watch(model) as units:
+            assert torch.equal(model(x), out)
+    (layer,) = units.layers
+    assert layer.use.partition(":")[0] == spec.partition(":")[0]
+    leaf = x.double().requires_grad_()
+    (slope,) = torch.autograd.grad(copy.deepcopy(made).double()(leaf).sum(), leaf)
+    assert torch.allclose(layer.statistics.slope, slope.abs().amax(0), atol=1e-5)
+    assert torch.allclose(layer.statistics.mean, out.detach().double().mean(0), atol=1e-5)
+    flat = (slope.abs() <= 1e-3).sum(0)
+    assert (layer.statistics.flat - flat).abs().max() <= 1
+
+
+def test_the_table_of_calls_holds_every_spelling() -> None:
+    known = known_calls()
+    for call in (F.relu, torch.relu, torch.Tensor.relu, torch.relu_, torch.Tensor.relu_, F.relu_):
+        assert known[call].name == "relu"
+    others: list[Any] = [torch.sigmoid, torch.special.expit, torch.Tensor.sigmoid, F.threshold]
+    for call in others:
+        assert call in known
+    assert torch.softmax not in known
+    assert F.dropout not in known
+
+
+def rows(*layers: WatchedLayer) -> list[str]:
+    return [layer.name for layer in layers]
+
+
+def test_torchs_transformer_is_seen_through_its_fast_path() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, activation="gelu")
+    model = nn.TransformerEncoder(layer, 2).eval()
+    x = torch.randn(5, 7, 8)
+    with torch.no_grad():
+        bare = model(x)
+        with watch(model) as units:
+            assert torch.allclose(model(x), bare, atol=1e-5)
+        assert torch.equal(model(x), bare)
+    assert rows(*units.layers) == ["layers.0 / gelu", "layers.1 / gelu"]
+    assert [(e.units, e.statistics.values) for e in units.layers] == [(16, 35), (16, 35)]
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM, nn.RNN, nn.GRUCell])
+def test_gates_of_recurrent_layers_are_named_as_not_seen(kind: type[nn.Module]) -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), kind(3, 4))
+    with torch.no_grad(), watch(model) as units:
+        model(torch.randn(5, 3))
+    (unseen,) = units.unseen
+    assert unseen.where == "2"
+    assert "gates" in unseen.why
+    assert rows(*units.layers) == ["1 / relu"]
+
+
+def test_scripted_models_are_named_as_not_seen() -> None:
+    with pytest.warns(DeprecationWarning):
+        inner = torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.ReLU()))
+    model = nn.Sequential(inner, nn.Tanh())
+    with torch.no_grad(), watch(model) as units:
+        model(torch.randn(5, 3))
+    assert rows(*units.layers) == ["1 / tanh"]
+    assert "scripted" in str(units.unseen[0])
+
+
+def test_a_compiled_model_is_seen_as_it_was_written() -> None:
+    calls = []
+
+    def backend(graph: Any, _: object) -> Any:
+        calls.append(graph)
+        return graph.forward
+
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    compiled = torch.compile(model, backend=backend)
+    x = torch.randn(5, 3)
+    with torch.no_grad():
+        bare = compiled(x)
+        with watch(cast(nn.Module, compiled)) as units:
+            assert torch.allclose(compiled(x), bare)
+        assert rows(*units.layers) == ["1 / relu"]
+        assert torch.equal(compiled(x), bare)
+    assert len(calls) == 1
+
+
+def test_what_is_computed_again_for_a_backward_pass_is_seen_once() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return checkpoint(self.block, x, use_reentrant=False)  # type: ignore[no-any-return]
+
+    model = Net()
+    with watch(model) as units:
+        model(torch.randn(5, 3)).sum().backward()
+    assert [layer.statistics.samples for layer in units.layers] == [5]
+    assert units.passes == 1
+
+
+def test_two_watches_at_once_each_see_their_own() -> None:
+    one, two = nn.Sequential(nn.Linear(3, 3), nn.ReLU()), nn.Sequential(nn.Linear(3, 3), nn.Tanh())
+    with torch.no_grad(), watch(one) as first, watch(two) as second, watch(one) as again:
+        one(torch.randn(4, 3))
+        two(torch.randn(6, 3))
+    assert rows(*first.layers) == rows(*again.layers) == ["1 / relu"]
+    assert rows(*second.layers) == ["1 / tanh"]
+    assert first.layers[0].statistics.values == again.layers[0].statistics.values == 4
+
+
+def test_other_threads_are_not_seen() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+    with torch.no_grad(), watch(model) as units:
+        thread = threading.Thread(target=model, args=(torch.randn(4, 3),))
+        thread.start()
+        thread.join()
+        model(torch.randn(6, 3))
+    assert units.layers[0].statistics.samples == 6
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_under_autocast(dtype: torch.dtype) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Softplus(), nn.Linear(4, 4), nn.ReLU()).eval()
+    x = torch.randn(20, 3)
+    with torch.no_grad(), torch.autocast("cpu", dtype):
+        bare = model(x)
+        with watch(model) as units:
+            assert torch.equal(model(x), bare)
+    assert rows(*units.layers) == ["1 / softplus", "3 / relu"]
+    assert bool((units.layers[0].statistics.slope > 0).all())
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "units"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU()), (2, 3, 8, 8), 5),
+        (nn.Sequential(nn.Conv2d(3, 5, 3), nn.GELU()), (3, 8, 8), 5),
+        (nn.Sequential(nn.Conv1d(6, 6, 1), nn.ReLU()), (2, 6, 6), 6),
+        (nn.Sequential(nn.Conv3d(3, 4, 1), nn.Tanh()), (2, 3, 4, 4, 4), 4),
+        (nn.Sequential(nn.Linear(3, 5), nn.ReLU()), (7, 3), 5),
+        (nn.Sequential(nn.Linear(3, 5), nn.ReLU()), (3,), 5),
+        (nn.Sequential(nn.Linear(3, 5), nn.SiLU()), (2, 4, 4, 3), 5),
+        (nn.Sequential(nn.Linear(3, 1), nn.Flatten(0), nn.Sigmoid()), (7, 3), 1),
+        (nn.Sequential(nn.ReLU()), (7, 3), 3),
+    ],
+)
+def test_units_lie_on_the_axis_of_features(
+    model: nn.Module, shape: tuple[int, ...], units: int
+) -> None:
+    with torch.no_grad(), watch(model) as seen:
+        model(torch.randn(shape))
+    (layer,) = seen.layers
+    assert layer.units == units
+
+
+def test_channels_last_is_the_same() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.GELU()).eval()
+    x = torch.randn(4, 3, 9, 9)
+    seen = []
+    for memory in (torch.contiguous_format, torch.channels_last):
+        model = model.to(memory_format=memory)  # type: ignore[call-overload]
+        with torch.no_grad(), watch(model) as units:
+            model(x.to(memory_format=memory))
+        seen.append(units.layers[0].statistics)
+    assert torch.allclose(seen[0].squares, seen[1].squares, rtol=1e-4)
+    assert torch.allclose(seen[0].mean, seen[1].mean, atol=1e-6)
+
+
+def test_unit_dim_overrides_and_is_checked() -> None:
+    model = nn.Sequential(nn.Linear(3, 5), nn.ReLU())
+    with torch.no_grad(), watch(model, unit_dim=1) as units:
+        model(torch.randn(2, 4, 3))
+    assert units.layers[0].units == 4
+    with torch.no_grad(), watch(model, unit_dim=3) as units:
+        model(torch.randn(2, 4, 3))
+    assert units.layers == ()
+    assert "Dimension out of range" in str(units.unseen[0])
+
+
+def test_units_that_change_in_number_are_named() -> None:
+    class Attending(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sigmoid(x @ x.mT)
+
+    with torch.no_grad(), watch(Attending()) as units:
+        for length in (3, 4):
+            units.model(torch.randn(2, length, 5))
+    assert units.layers == ()
+    assert "--unit-dim" in str(units.unseen[0])
+
+
+def swish(x: Tensor, beta: float = 1.0) -> Tensor:
+    return x * torch.sigmoid(beta * x)
+
+
+class Snake(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.sin(x).square()
+
+
+class Step(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.relu(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return gradient * (ctx.saved_tensors[0] > 0)
+
+
+class Own(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.snake, self.kept = nn.Linear(3, 4), Snake(), swish
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.kept(swish(self.snake(self.fc(x)), 2.0))
+        return Step.apply(h)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def test_a_users_own_functions_are_watched_wherever_they_are_called() -> None:
+    here, model, x = __name__, Own(), torch.randn(30, 3)
+    original = swish
+    with torch.no_grad():
+        bare = model(x)
+        with watch(model, own=[f"{here}:swish", f"{here}:Snake", f"{here}:Step"]) as units:
+            assert torch.equal(model(x), bare)
+            assert sys.modules[here].swish is not original
+    assert swish is original
+    assert vars(Step).get("apply") is None
+    assert rows(*units.layers) == [
+        "snake / Snake", "(model) / swish", "(model) / swish #2", "(model) / Step"
+    ]  # fmt: skip
+    assert units.never_called == ()
+    snake = units.layers[0].statistics
+    z = model.fc(x).detach()
+    assert torch.allclose(snake.slope, (1 + torch.sin(2 * z)).abs().amax(0).double(), atol=1e-5)
+    with torch.no_grad(), watch(model, own=[f"{here}:make"]) as units:
+        model(x)
+    assert units.never_called == (f"{here}:make",)
+    assert "(model) / sigmoid" in rows(*units.layers)
+
+
+def test_a_users_own_function_has_to_be_there_and_elementwise() -> None:
+    with pytest.raises(ActcompareError, match="has no 'nothing'"):
+        watch(nn.ReLU(), own=[f"{__name__}:nothing"])
+    summing = nn.Sequential(nn.Linear(3, 4), Summing())
+    with torch.no_grad(), watch(summing, own=[f"{__name__}:Summing"]) as units:
+        summing(torch.randn(5, 3))
+    assert "not elementwise" in str(units.unseen[0])
+
+
+class Summing(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(1)
+
+
+def test_memory_is_kept_by_units_alone() -> None:
+    model = nn.Sequential(nn.Linear(3, 5), nn.ReLU())
+    with torch.no_grad(), watch(model) as units:
+        for _ in range(200):
+            model(torch.randn(2, 3))
+    kept = units._seen["1", "relu", 1].units._seen
+    assert len(kept) <= 33
+    assert all(t is None or t.shape == (5,) for summary in kept for t in summary[2:])
+
+
+def test_the_frame_is_tidy() -> None:
+    model, samples = make("residual")
+    with torch.no_grad(), watch(model) as units:
+        model(samples(8))
+    frame = units.frame()
+    assert list(frame["layer"]) == rows(*units.layers)
+    assert frame["zero_dead"].dtype.kind == "i"
+    assert {"module", "activation", "units", "sparsity", "mean", "variance"} <= set(frame)

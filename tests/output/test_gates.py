@@ -1,0 +1,79 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actcompare.errors import UsageError
+from actcompare.output.gates import parse_gate, tripped
+
+COLUMNS = ("median_s", "ratio", "ratio_low", "peak_bytes")
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    return {"median_s": 1e-3, "ratio": 1.1, "ratio_low": 1.05, "verdict": "slower"} | changes
+
+
+@pytest.mark.parametrize(
+    ("text", "trips"),
+    [
+        ("median_s>0.0009", True),
+        ("median_s > 1e-3", False),
+        ("median_s>=1e-3", True),
+        ("ratio<1.2", True),
+        ("ratio<=1", False),
+        ("ratio>110%", False),
+        ("ratio>=110%", True),
+        ("slower>3%", True),
+        ("slower>0.03", True),
+        ("slower>5%", False),
+        ("slower>=20%", False),
+    ],
+)
+def test_conditions(text: str, trips: bool) -> None:
+    assert parse_gate(text, COLUMNS).trips(row()) is trips
+
+
+def test_what_is_no_number_trips_and_what_is_missing_does_not() -> None:
+    for text in ("ratio<0.5", "ratio>0.5"):
+        assert parse_gate(text, COLUMNS).trips(row(ratio=float("nan")))
+        assert not parse_gate(text, COLUMNS).trips(row(ratio=None))
+
+
+@pytest.mark.parametrize("verdict", ["faster", "same", "unclear", "failed", "baseline"])
+def test_slower_takes_a_verdict(verdict: str) -> None:
+    assert not parse_gate("slower>3%", COLUMNS).trips(row(verdict=verdict))
+
+
+def test_a_row_without_the_number_does_not_trip() -> None:
+    assert not parse_gate("peak_bytes>0", COLUMNS).trips(row(peak_bytes=None))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "slower", "slower>", ">3", "slower>3%%", "slower=3", "slower==3%", "slower<3%", "foo>1",
+        "ratio>nan", "ratio>one", "ratio>1 2", "3%<slower", "verdict>1", "ratio>1;ratio>2",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_told(text: str) -> None:
+    with pytest.raises(UsageError, match="--fail-on"):
+        parse_gate(text, COLUMNS)
+
+
+def test_slower_goes_with_ratios_only() -> None:
+    with pytest.raises(UsageError, match="no column slower; there are zero_dead"):
+        parse_gate("slower>3%", ["zero_dead"])
+
+
+@given(st.sampled_from(COLUMNS), st.sampled_from([">", ">=", "<", "<="]), st.floats(-1e9, 1e9))
+def test_any_column_and_number_can_be_written(column: str, sign: str, number: float) -> None:
+    gate = parse_gate(f"{column}{sign}{number!r}", COLUMNS)
+    assert (gate.column, gate.sign, gate.bound) == (column, sign, number)
+
+
+def test_every_row_that_trips_is_found() -> None:
+    gates = [parse_gate("ratio>1", COLUMNS), parse_gate("median_s<0", COLUMNS)]
+    columns: dict[str, list[Any]] = {"ratio": [0.5, 1.5, None, 2.0], "median_s": [1, 2, 3, 4]}
+    assert tripped(gates, columns) == [(gates[0], 1), (gates[0], 3)]
+    assert tripped(gates, {}) == []

@@ -1,0 +1,131 @@
+"""A study in a file: what comes back, what goes on, and what is refused."""
+
+import math
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from actcompare.errors import ActcompareError
+from actcompare.studies.records import Outcome
+from actcompare.studies.store import Store
+from actcompare.training.records import Score
+from tests.studies.runs import config, failure, result
+from tests.training.runs import ENVIRONMENT
+
+CELLS: list[Outcome] = [
+    result("relu", 0, 0.9),
+    replace(result("relu", 1, 0.8, diverged=3), test=Score(math.inf, math.nan)),
+    failure("softplus"),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    with Store(tmp_path / "study.db") as store:
+        store.begin(config(), ENVIRONMENT, "accuracy")
+        store.add(CELLS)
+    return tmp_path / "study.db"
+
+
+def test_all_of_it_comes_back(path: Path) -> None:
+    with Store(path) as store:
+        assert store.config() == config()
+        assert store.environment() == ENVIRONMENT
+        assert store.metric() == "accuracy"
+        one, two, three = store.outcomes()
+    assert (one, three) == (CELLS[0], CELLS[2])
+    assert repr(two) == repr(CELLS[1])  # NaN is not equal to itself
+
+
+def test_pandas_and_sqlite_read_it(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        cells = pd.read_sql("SELECT * FROM cells", db)
+        curves = pd.read_sql("SELECT * FROM curves WHERE seed = 0", db)
+    assert list(cells["test_metric"].head(1)) == [0.9]
+    assert list(cells["error"])[2] == "it broke"
+    assert list(curves["validation_metric"]) == [0.1, 0.5, 0.9]
+
+
+def test_others_read_while_it_is_written(path: Path) -> None:
+    with Store(path) as store, sqlite3.connect(path) as db:
+        store.add([result("relu", 5, 0.7)])
+        assert db.execute("SELECT count(*) FROM cells").fetchone() == (4,)
+
+
+def test_a_run_that_is_done_again_takes_the_place_of_the_failed_one(path: Path) -> None:
+    with Store(path) as store:
+        store.add([result("softplus", 0, 0.9)])
+        assert not any(type(each).__name__ == "Failure" for each in store.outcomes())
+
+
+def test_more_seeds_and_activations_extend_it(path: Path) -> None:
+    with Store(path) as store:
+        store.begin(config("gelu", "relu", seeds=3, margin=0.5), ENVIRONMENT, "accuracy")
+        merged = store.config()
+    assert merged == config("relu", "softplus", "gelu", seeds=8, margin=0.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lrs": (0.1, 0.3)}, "lrs 0.1, not 0.1, 0.3"),
+        ({"depths": (2,)}, "depths 1, not 2"),
+        ({"fingerprint": "g"}, "fingerprint f, not g"),
+        ({"training": replace(config().training, epochs=9)}, "epochs 2, not 9"),
+        ({"training": replace(config().training, seed=9)}, "seed 0, not 9"),
+    ],
+)
+def test_another_study_is_refused_by_name(
+    path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with Store(path) as store, pytest.raises(ActcompareError, match=message):
+        store.begin(config(**changes), ENVIRONMENT, "accuracy")
+
+
+def test_one_writes_and_the_other_is_told(path: Path) -> None:
+    with Store(path), pytest.raises(ActcompareError, match="another study is writing"):
+        Store(path).__enter__()
+    with Store(path):
+        pass
+
+
+def test_what_is_no_study(tmp_path: Path, path: Path) -> None:
+    text = tmp_path / "text.db"
+    text.write_text("not a database, but a text that is long enough to be looked at" * 20)
+    with pytest.raises(ActcompareError, match="damaged, or no study"):
+        Store(text).__enter__()
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as db:
+        db.execute("CREATE TABLE t (x)")
+    with pytest.raises(ActcompareError, match="was not written by"):
+        Store(other).__enter__()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(ActcompareError, match="format 99"):
+        Store(path).__enter__()
+    with pytest.raises(ActcompareError, match="it is a folder"):
+        Store(tmp_path).__enter__()
+    with pytest.raises(ActcompareError, match="cannot write"):
+        Store(tmp_path / "no" / "where.db").__enter__()
+
+
+def test_a_damaged_file_is_told(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(ActcompareError, match="damaged"), Store(path) as store:
+        store.outcomes()
+
+
+def test_a_broken_transaction_leaves_what_was_there(path: Path) -> None:
+    with Store(path) as store:
+        bad = replace(result("relu", 6, 0.5), units=object())  # type: ignore[arg-type]
+        with pytest.raises(sqlite3.Error):
+            store._db.execute("SELECT nothing FROM nowhere")
+        with pytest.raises((ActcompareError, sqlite3.Error)):
+            store.add([result("relu", 5, 0.5), bad])
+        assert len(store.outcomes()) == 3

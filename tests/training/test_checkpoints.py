@@ -1,0 +1,130 @@
+"""Runs in folders: what is kept, and what is not taken for a run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from actcompare import train
+from actcompare.errors import ActcompareError
+from actcompare.training.checkpoints import FORMAT_VERSION, Folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train("softplus", epochs=2, hidden=8, optimizer="adam", save=folder)
+    return folder
+
+
+@pytest.fixture
+def saved(made: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def newest(folder: Path) -> Path:
+    (found,) = folder.glob("epoch-*")
+    return found
+
+
+def test_all_of_it_comes_back(saved: Path) -> None:
+    with Folder.open(saved) as folder:
+        checkpoint = folder.load()
+    assert checkpoint.config.activation == "softplus"
+    assert [epoch.epoch for epoch in checkpoint.history] == [0, 1, 2]
+    assert checkpoint.history[0].layers[0].verdicts.keys() >= {"zero_dead", "gradient_dead"}
+    assert set(checkpoint.optimizer) == {"mean", "square", "steps"}
+    content = json.loads((newest(saved) / "run.json").read_text(encoding="utf-8"))
+    assert content["environment"]["torch"] == torch.__version__
+    assert content["format_version"] == FORMAT_VERSION
+
+
+@pytest.mark.parametrize("name", ["run.json", "weights.pt", "optimizer.pt"])
+def test_no_cut_and_no_flipped_bit_is_taken_for_a_run(saved: Path, name: str) -> None:
+    path = newest(saved) / name
+    whole = path.read_bytes()
+    step = len(whole) // 12
+    damaged = [whole[:length] for length in range(0, len(whole) - 1, step)]
+    if name != "run.json":
+        damaged += [
+            whole[:i] + bytes([whole[i] ^ 1]) + whole[i + 1 :] for i in range(0, len(whole), step)
+        ]
+    for content in damaged:
+        path.write_bytes(content)
+        with Folder.open(saved) as folder, pytest.raises(ActcompareError, match="is damaged"):
+            folder.load()
+
+
+@pytest.mark.parametrize("name", ["run.json", "weights.pt", "optimizer.pt"])
+def test_a_lost_file_is_told(saved: Path, name: str) -> None:
+    (newest(saved) / name).unlink()
+    with Folder.open(saved) as folder, pytest.raises(ActcompareError, match="No such file"):
+        folder.load()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"format_version": 1', '"format_version": 2', "is of format 2, and this actcompare reads"),
+        ('"format": "actcompare train"', '"format": "x"', "was not written by"),
+        ('"history"', '"story"', "is damaged"),
+        ('"lr": 0.003', '"learning": 0.003', "is damaged"),
+        ('"epoch": 1', '"epoch": 5', "is damaged"),
+        ('"hidden": 8', '"hidden": "8"', "is damaged"),
+    ],
+)
+def test_what_was_edited_is_told(saved: Path, old: str, new: str, message: str) -> None:
+    path = newest(saved) / "run.json"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with Folder.open(saved) as folder, pytest.raises(ActcompareError, match=message):
+        folder.load()
+
+
+def test_two_runs_do_not_share_a_folder(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(ActcompareError, match="holds a run already: --resume"):
+        Folder.create(saved)
+    with (
+        Folder.open(saved),
+        pytest.raises(ActcompareError, match="another run is writing"),
+        Folder.open(saved),
+    ):
+        pass
+    with Folder.open(saved):  # free again
+        pass
+    with (
+        Folder.create(tmp_path / "new"),
+        pytest.raises(ActcompareError, match="another run is writing"),
+        Folder.create(tmp_path / "new"),
+    ):
+        pass
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(ActcompareError, match="is no folder"):
+        Folder.open(tmp_path / "nowhere")
+    with pytest.raises(ActcompareError, match="holds no run"):
+        Folder.open(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(ActcompareError, match="cannot write"):
+        Folder.create(tmp_path / "file")
+    with pytest.raises(ActcompareError, match="cannot write"):
+        Folder.create(tmp_path / "no" / "parent")
+
+
+def test_what_a_killed_save_left_is_cleared(saved: Path) -> None:
+    (saved / ".part-123").mkdir()
+    (saved / ".part-123" / "weights.pt").touch()
+    with Folder.open(saved):
+        assert not list(saved.glob(".part-*"))
+
+
+def test_of_two_states_the_newer_counts(saved: Path) -> None:
+    """As when a process is killed between writing one and removing the other."""
+    shutil.copytree(newest(saved), saved / "epoch-000001")
+    with Folder.open(saved) as folder:
+        assert folder.load().history[-1].epoch == 2
