@@ -45,7 +45,8 @@ def bench_command(
     context: typer.Context,
     act: Acts = BOTH,
     device: Annotated[
-        list[str], typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Where to compute. Repeatable.")
+        list[str],
+        typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Device to compute on. Repeatable."),
     ] = ["cpu"],  # noqa: B006
     dtype: Annotated[
         list[str],
@@ -69,7 +70,7 @@ def bench_command(
         typer.Option(
             "--pass",
             metavar="forward|backward|both|step",
-            help="What is timed; step is a training step of SimpleNet. Repeatable.",
+            help="Pass to time; step is a training step of SimpleNet. Repeatable.",
         ),
     ] = ["forward", "both"],  # noqa: B006
     hidden: Annotated[
@@ -81,15 +82,19 @@ def bench_command(
         ),
     ] = None,
     mode: Annotated[
-        list[str], typer.Option(metavar="eager|compiled", help="As it is, or by torch.compile.")
+        list[str],
+        typer.Option(metavar="eager|compiled", help="Eager, or compiled by torch.compile."),
     ] = ["eager"],  # noqa: B006
     cache: Annotated[
         list[str],
-        typer.Option(metavar="hot|cold", help="The same buffers, or more than the cache holds."),
+        typer.Option(
+            metavar="hot|cold",
+            help="Reuse the same buffers, or cycle through more than the cache holds.",
+        ),
     ] = ["hot"],  # noqa: B006
     memory: Annotated[
         list[str],
-        typer.Option(metavar="warm|fresh", help="Freed memory is reused, or as glibc does it."),
+        typer.Option(metavar="warm|fresh", help="Reuse freed memory, or allocate as glibc does."),
     ] = ["warm"],  # noqa: B006
     layout: Annotated[
         list[str],
@@ -105,25 +110,27 @@ def bench_command(
     ] = ["normal"],  # noqa: B006
     threads: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Threads of torch.", show_default="as torch has it"),
+        typer.Option(metavar="N", help="Threads torch computes with.", show_default="torch's own"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the inputs and of the order in rounds.")] = 0,
-    time_limit: Annotated[float, typer.Option(help="Seconds for each case.")] = 1.5,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the inputs and of the order within rounds.")
+    ] = 0,
+    time_limit: Annotated[float, typer.Option(help="Seconds per case.")] = 1.5,
     precision: Annotated[
-        float, typer.Option(help="A case is done when its ratios are known to this share.")
+        float, typer.Option(help="Stop a case once its ratios are known to within this share.")
     ] = 0.005,
     margin: Annotated[
-        float, typer.Option(help="Ratios within this share of 1 are the same.")
+        float, typer.Option(help="Ratios within this share of 1 count as the same.")
     ] = 0.01,
     save: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep every round in FILE, case by case.")
+        Path | None, typer.Option(metavar="FILE", help="Save every round to FILE, case by case.")
     ] = None,
     load: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Show what FILE holds, as it was measured."),
+        typer.Option(metavar="FILE", help="Show the run saved in FILE without measuring."),
     ] = None,
     compare: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Give ratios to the run saved in FILE.")
+        Path | None, typer.Option(metavar="FILE", help="Compare with the run saved in FILE.")
     ] = None,
     fail_on: FailOn = None,
     output_format: OutputFormat = None,
@@ -254,29 +261,26 @@ def _measure(
 def _bar(
     quiet: bool,
 ) -> "Iterator[tuple[Progress | None, Callable[[Benchmark], None]]]":
-    """A live bar on a terminal: cases done, and the interval of the ratio at hand."""
-    if quiet or not sys.stderr.isatty():
-        yield None, lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
+    """A live line: cases done, and the interval of the current ratio."""
     from actcompare.benchmark.explain import name_case
+    from actcompare.cli.progress import progress_line
 
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    # Drawn between rounds: a thread that draws would take time from what is measured.
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
-        task = progress.add_task("", total=None)
+    counted = ""
+    with progress_line(quiet, own_refresh=True) as update:
+        if update is None:
+            yield None, lambda _: None
+            return
 
         def tell(case: "Case", ratio: "Estimate") -> None:
             interval = f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
             name = name_case(case, ["pass_", "shape"])
-            progress.update(task, description=f"{name}: ratio {interval}", refresh=True)
+            update(description=f"{counted} {name}: ratio {interval}")
 
         def show(benchmark: "Benchmark") -> None:
+            nonlocal counted
             done, total = len(benchmark.measurements), len(benchmark.config.cases)
-            progress.update(task, completed=done, total=total, refresh=True)
+            counted = f"{done}/{total}"
+            update(completed=done, total=total, description=counted)
 
         yield tell, show
 
@@ -304,20 +308,18 @@ def _show(
 
 
 def _trips(gates: "list[Gate]", columns: "dict[str, list[Any]]") -> bool:
-    """Whether a gate trips, each row that trips it told on stderr."""
+    """Whether a gate trips, each row that trips it reported on stderr."""
     from actcompare.benchmark.tables import row_name
-    from actcompare.output.gates import SLOWER, tripped
+    from actcompare.output.gates import SLOWER, report_tripped
 
-    found = tripped(gates, columns)
-    for gate, i in found:
-        typer.echo(f"failed on {gate.text}: {row_name(columns, i)}", err=True)
+    found = report_tripped(gates, columns, lambda _, i: row_name(columns, i))
     unclear = list(columns.get("verdict", ())).count("unclear")
     if any(gate.column == SLOWER for gate in gates) and unclear and not found:
         total = len(columns["verdict"])
         typer.echo(
             f"not settled: {unclear} of {total} rows are unclear, and none is slower", err=True
         )
-    return bool(found)
+    return found
 
 
 def _draw(columns: "dict[str, list[Any]]", terminal: TextIO | None, plot_file: Path | None) -> None:

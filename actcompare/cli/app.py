@@ -7,7 +7,7 @@ import typer
 
 from actcompare import __version__
 from actcompare.benchmark.command import bench_command
-from actcompare.cli.failures import ErrorLines
+from actcompare.cli.failures import ErrorLines, NegativeNumbers
 from actcompare.errors import UsageError
 from actcompare.evaluation.command import evaluate_command
 from actcompare.inspection.command import inspect_command
@@ -20,6 +20,7 @@ app = typer.Typer(
     cls=ErrorLines,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Measure softplus, ReLU and any other PyTorch activation on your own inputs.",
 )
 
@@ -47,7 +48,9 @@ def _root(
         raise UsageError("no command: try actcompare --help")
 
 
-app.command("eval", context_settings={"ignore_unknown_options": True})(evaluate_command)
+app.command("eval", cls=NegativeNumbers, context_settings={"ignore_unknown_options": True})(
+    evaluate_command
+)
 
 app.command("table")(table_command)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from actcompare.errors import ActcompareError, ReaderGoneError, Terminated, UsersError
 
@@ -73,3 +73,12 @@ class ErrorLines(TyperGroup):
         if standalone_mode:
             sys.exit(code)
         return code
+
+
+class NegativeNumbers(TyperCommand):
+    """A command whose arguments may be -inf and -nan, which would read as short options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Hide the minus of such arguments from the parser, behind a space."""
+        words = ("-inf", "-infinity", "-nan")
+        return super().parse_args(ctx, [f" {a}" if a.lower() in words else a for a in args])

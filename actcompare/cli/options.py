@@ -8,6 +8,9 @@ import typer
 
 from actcompare.output.formats import Format
 
+RESULT, DATA, TRAINING, MACHINE_PANEL = "Result", "Data", "Training", "Machine"
+"""The panels that options stand in under --help."""
+
 
 def complete_spec(incomplete: str) -> list[str]:
     """SPECs of the catalogue that begin so."""
@@ -20,9 +23,10 @@ Acts = Annotated[
     list[str],
     typer.Option(
         "--act",
+        "-a",
         metavar="SPEC",
         autocompletion=complete_spec,
-        help="An activation: relu, softplus:beta=2, your own as module:Name or file.py:Name"
+        help="Activation: relu, softplus:beta=2, your own as module:Name or file.py:Name"
         " (importing it runs its code), or all. Repeatable; the first is the baseline.",
     ),
 ]
@@ -33,36 +37,63 @@ Dtype = Annotated[
         metavar="float32|float64|bfloat16|float16",
         autocompletion=lambda: ["float32", "float64", "bfloat16", "float16"],
         help="Number format.",
+        rich_help_panel=MACHINE_PANEL,
     ),
 ]
 
-Device = Annotated[str, typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Where to compute.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="cpu|cuda|cuda:N|mps", help="Device to compute on.", rich_help_panel=MACHINE_PANEL
+    ),
+]
 
 OutputFormat = Annotated[
     Format | None,
     typer.Option(
-        "--format", help="How to write the result.", show_default="table, or as FILE ends"
+        "--format",
+        "-f",
+        help="Format of the result.",
+        show_default="table, or by FILE's ending",
+        rich_help_panel=RESULT,
     ),
 ]
 
 Output = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Write to FILE, whole or not at all, instead of stdout."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write to FILE, whole or not at all, instead of stdout.",
+        rich_help_panel=RESULT,
+    ),
 ]
 
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no warnings on stderr.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="No progress and no warnings on stderr.", rich_help_panel=RESULT
+    ),
+]
 
-Plot = Annotated[bool, typer.Option("--plot", help="Draw the result in the terminal.")]
+Plot = Annotated[
+    bool, typer.Option("--plot", help="Draw the result in the terminal.", rich_help_panel=RESULT)
+]
 
 PlotFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Draw the result: .svg, .png or .pdf.")
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Draw the result to a .svg, .png or .pdf file.", rich_help_panel=RESULT
+    ),
 ]
 
 FailOn = Annotated[
     list[str] | None,
     typer.Option(
         metavar="CONDITION",
-        help="Exit with 3 if a row meets COLUMN OP NUMBER, such as 'slower>3%'. Repeatable.",
+        help="Exit with code 3 if a row meets COLUMN OP NUMBER, such as 'slower>3%'. Repeatable.",
+        rich_help_panel=RESULT,
     ),
 ]
 
@@ -71,19 +102,22 @@ Data = Annotated[
     str,
     typer.Option(
         metavar="digits|FILE|sklearn:NAME|random",
-        help="What to learn. FILE: .csv, .tsv or .parquet with --target, or .npz with X and y.",
+        rich_help_panel=DATA,
+        help="Data set. FILE: .csv, .tsv or .parquet with --target, or .npz with X and y.",
     ),
 ]
 
 Target = Annotated[
-    str | None, typer.Option(metavar="COLUMN", help="The column of a table to learn.")
+    str | None,
+    typer.Option(metavar="COLUMN", rich_help_panel=DATA, help="Column of a table to predict."),
 ]
 
 Task = Annotated[
     str | None,
     typer.Option(
         metavar="classification|regression",
-        help="What the target is.",
+        rich_help_panel=DATA,
+        help="Kind of target.",
         show_default="as the target looks",
     ),
 ]
@@ -92,17 +126,30 @@ Scale = Annotated[
     str | None,
     typer.Option(
         metavar="standard|unit|none",
-        help="Inputs with mean 0 and deviation 1 each, or all over the largest, or as they are.",
+        rich_help_panel=DATA,
+        help="Scaling of the inputs: each to mean 0 and deviation 1, all by the largest, or none.",
         show_default="standard; unit for pixels",
     ),
 ]
 
 InputSize = Annotated[
-    int | None, typer.Option(metavar="N", help="Inputs of --data random.", show_default="4")
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=DATA,
+        help="Number of inputs of --data random.",
+        show_default="4",
+    ),
 ]
 
 OutputSize = Annotated[
-    int | None, typer.Option(metavar="N", help="Outputs of --data random.", show_default="1")
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=DATA,
+        help="Number of outputs of --data random.",
+        show_default="1",
+    ),
 ]
 
 OutputAct = Annotated[
@@ -110,30 +157,54 @@ OutputAct = Annotated[
     typer.Option(
         metavar="SPEC",
         autocompletion=complete_spec,
-        help="On the outputs, such as softplus where the target is positive.",
+        rich_help_panel=TRAINING,
+        help="Activation of the outputs, such as softplus for a positive target.",
     ),
 ]
 
-Epochs = Annotated[int, typer.Option(metavar="N", help="Passes over the training part.")]
+Epochs = Annotated[
+    int, typer.Option(metavar="N", rich_help_panel=TRAINING, help="Passes over the training part.")
+]
 
-BatchSize = Annotated[int, typer.Option(metavar="N", help="Samples in a step.")]
+BatchSize = Annotated[
+    int, typer.Option(metavar="N", rich_help_panel=TRAINING, help="Samples per step.")
+]
 
 OptimizerName = Annotated[
     str,
     typer.Option(
-        metavar="sgd|adam|adamw", autocompletion=lambda: ["sgd", "adam", "adamw"], help="How."
+        metavar="sgd|adam|adamw",
+        autocompletion=lambda: ["sgd", "adam", "adamw"],
+        rich_help_panel=TRAINING,
+        help="Optimizer.",
     ),
 ]
 
-Momentum = Annotated[float | None, typer.Option(help="Of sgd.", show_default="0.9")]
-
-WeightDecay = Annotated[
-    float | None, typer.Option(help="As torch.optim's.", show_default="0; 0.01 with adamw")
+Momentum = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=TRAINING, help="Momentum (sgd only).", show_default="0.9"),
 ]
 
-Init = Annotated[str, typer.Option(metavar="default|kaiming|xavier", help="How weights start.")]
+WeightDecay = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=TRAINING,
+        help="Weight decay, as in torch.optim.",
+        show_default="0; 0.01 with adamw",
+    ),
+]
+
+Init = Annotated[
+    str,
+    typer.Option(
+        metavar="default|kaiming|xavier",
+        rich_help_panel=TRAINING,
+        help="Initialisation of the weights.",
+    ),
+]
 
 BOTH = ["relu", "softplus"]
+"""The default of --act."""
 
 GATE_TRIPPED = 3
 """The exit code where a --fail-on condition was met."""

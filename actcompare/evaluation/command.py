@@ -46,7 +46,7 @@ def evaluate_command(
         typer.Argument(metavar="[X]...", help="Points, such as -2 0 5 inf; - reads them on stdin."),
     ] = None,
     act: Acts = BOTH,
-    order: Annotated[int, typer.Option(min=0, max=2, help="How many derivatives.")] = 1,
+    order: Annotated[int, typer.Option(min=0, max=2, help="Number of derivatives.")] = 1,
     error: Annotated[
         bool, typer.Option("--error", help="Add the exact result and the error in ULP.")
     ] = False,
@@ -58,8 +58,8 @@ def evaluate_command(
         Path | None,
         typer.Option(metavar="FILE", help="Points from a .csv, .tsv, .npy, .npz or .parquet."),
     ] = None,
-    column: Annotated[str | None, typer.Option(help="The column of a table in --file.")] = None,
-    key: Annotated[str | None, typer.Option(help="The array of an .npz in --file.")] = None,
+    column: Annotated[str | None, typer.Option(help="Column of a table in --file.")] = None,
+    key: Annotated[str | None, typer.Option(help="Array of an .npz in --file.")] = None,
     dtype: Dtype = "float32",
     device: Device = "cpu",
     output_format: OutputFormat = None,
@@ -162,22 +162,19 @@ def _refuse_unknown_option(context: typer.Context, text: str) -> None:
 
 def _with_progress(chunks: "Iterator[Chunk]", shown: bool) -> "Iterator[Chunk]":
     """The same chunks, with a count of points on stderr from the second one on."""
-    if not (shown and sys.stderr.isatty()):
-        yield from chunks
-        return
+    from actcompare.cli.progress import progress_line
+
     yield (first := next(chunks))
     second = next(chunks, None)
     if second is None:
         return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} points"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None, completed=len(first))
+    done = len(first)
+    with progress_line(not shown) as update:
         for chunk in itertools.chain([second], chunks):
             yield chunk
-            progress.advance(task, len(chunk))
+            done += len(chunk)
+            if update is not None:
+                update(description=f"{done:,} points")
 
 
 def _write_evaluations(

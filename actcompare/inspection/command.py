@@ -1,7 +1,6 @@
 """`actcompare inspect`."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -38,7 +37,7 @@ def inspect_command(
         str | None,
         typer.Option(
             metavar="FILE|module:attr",
-            help="What goes in: .npz, .npy, .csv, .tsv or .pt, or batches as your code gives them"
+            help="Input: .npz, .npy, .csv, .tsv or .pt, or batches as your code gives them"
             " (importing it runs its code).",
         ),
     ] = None,
@@ -66,9 +65,11 @@ def inspect_command(
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option(metavar="N", help="At most so many.", show_default="all; 512 of --random"),
+        typer.Option(
+            metavar="N", help="Largest number of samples.", show_default="all; 512 of --random"
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Samples at a time.")] = 64,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Samples per batch.")] = 64,
     watch: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,11 +82,11 @@ def inspect_command(
         int | None,
         typer.Option(
             metavar="N",
-            help="The axis of units.",
+            help="Axis of the units.",
             show_default="channels of convolutions, else the last",
         ),
     ] = None,
-    eps: Annotated[float, typer.Option(help="The |f'| up to which a slope is flat.")] = 1e-3,
+    eps: Annotated[float, typer.Option(help="Largest |f'| that counts as flat.")] = 1e-3,
     swap: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,11 +95,11 @@ def inspect_command(
             " Repeatable.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of --random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for --random.")] = 0,
     device: Annotated[
         str | None,
         typer.Option(
-            metavar="cpu|cuda|cuda:N|mps", help="Where to compute.", show_default="where it is"
+            metavar="cpu|cuda|cuda:N|mps", help="Device to compute on.", show_default="where it is"
         ),
     ] = None,
     dtype: Annotated[
@@ -111,7 +112,7 @@ def inspect_command(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Threads of torch.", show_default="as torch has it"),
+        typer.Option(metavar="N", help="Threads torch computes with.", show_default="torch's own"),
     ] = None,
     per_unit: Annotated[
         Path | None,
@@ -121,7 +122,8 @@ def inspect_command(
         list[str] | None,
         typer.Option(
             metavar="CONDITION",
-            help="Exit with 3 if COLUMN OP NUMBER holds in a layer, such as 'zero_dead_share>10%'."
+            help="Exit with code 3 if COLUMN OP NUMBER holds in a layer, such as"
+            " 'zero_dead_share>10%'."
             " Repeatable.",
         ),
     ] = None,
@@ -227,17 +229,14 @@ def _looks_up(model: "nn.Module") -> bool:
 
 @contextlib.contextmanager
 def _bar(samples: int | None, quiet: bool) -> "Iterator[Callable[[int], None] | None]":
-    """On a terminal: how many samples went through."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
+    """A live line: how many samples went through."""
+    from actcompare.cli.progress import progress_line
 
-    columns = (BarColumn(), TextColumn("{task.completed:,} samples"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=samples)
-        yield lambda done: progress.update(task, completed=done)
+    with progress_line(quiet, total=samples) as update:
+        if update is None:
+            yield None
+            return
+        yield lambda done: update(completed=done, description=f"{done:,} samples")
 
 
 def _show(
@@ -270,17 +269,11 @@ def _show(
 
 
 def _trips(gates: "list[Gate]", inspection: "Inspection") -> bool:
-    """Whether a gate trips on the model as it is, each told on stderr with what trips it."""
+    """Whether a gate trips on the model as it is, each reported on stderr with what trips it."""
     from actcompare.models.records import layer_columns
-    from actcompare.output.gates import tripped
+    from actcompare.output.gates import report_tripped
     from actcompare.units.statistics import with_shares
+    from actcompare.units.wording import layer_value
 
     layers = with_shares(layer_columns(inspection.layers))
-    found = tripped(gates, layers)
-    for gate, i in found:
-        value, layer = layers[gate.column][i], layers["layer"][i]
-        typer.echo(
-            f"failed on {gate.text}: it is {value:.6g} in {layer}, of {layers['units'][i]} units",
-            err=True,
-        )
-    return bool(found)
+    return report_tripped(gates, layers, lambda column, i: layer_value(layers, column, i))

@@ -3,6 +3,7 @@
 import math
 import operator
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,3 +77,21 @@ def tripped(gates: Sequence[Gate], columns: Mapping[str, Sequence[Any]]) -> list
     rows = len(next(iter(columns.values()), ()))
     records = [{name: values[i] for name, values in columns.items()} for i in range(rows)]
     return [(gate, i) for gate in gates for i, row in enumerate(records) if gate.trips(row)]
+
+
+def report_tripped(
+    gates: Sequence[Gate],
+    columns: Mapping[str, Sequence[Any]],
+    describe: Callable[[str, int], str],
+) -> bool:
+    """Whether a gate trips; each that does is named on stderr with the row that trips it.
+
+    Args:
+        gates: the conditions.
+        columns: the rows they judge.
+        describe: what to say of a gate's column in the row of that index.
+    """
+    found = tripped(gates, columns)
+    for gate, i in found:
+        print(f"failed on {gate.text}: {describe(gate.column, i)}", file=sys.stderr)
+    return bool(found)

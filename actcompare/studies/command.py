@@ -61,7 +61,7 @@ _NUMBERS = (
 def study_command(
     context: typer.Context,
     act: Acts = BOTH,
-    seeds: Annotated[int, typer.Option(metavar="N", help="Paired runs of each activation.")] = 20,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Paired seeds per activation.")] = 20,
     lr: Annotated[
         list[float] | None,
         typer.Option(
@@ -75,7 +75,9 @@ def study_command(
     ] = [64],  # noqa: B006
     margin: Annotated[
         float,
-        typer.Option(help="A difference of the test metric within it is of no consequence."),
+        typer.Option(
+            help="Differences of the test metric within this margin are of no consequence."
+        ),
     ] = 0.01,
     data: Data = "digits",
     target: Target = None,
@@ -90,10 +92,10 @@ def study_command(
     momentum: Momentum = None,
     weight_decay: WeightDecay = None,
     init: Init = "default",
-    seed: Annotated[int, typer.Option(help="The first of the seeds.")] = 0,
+    seed: Annotated[int, typer.Option(help="First seed.")] = 0,
     device: Device = "cpu",
     dtype: Dtype = "float32",
-    threads: Annotated[int, typer.Option(metavar="N", help="Threads of torch per worker.")] = 1,
+    threads: Annotated[int, typer.Option(metavar="N", help="Threads of torch in each worker.")] = 1,
     store: Annotated[
         Path | None,
         typer.Option(
@@ -113,22 +115,23 @@ def study_command(
         str | None,
         typer.Option(
             metavar="HOST:PORT|auto",
-            help="Of a Ray cluster that runs.",
+            help="Address of a running Ray cluster.",
             show_default="Ray is started on this machine",
         ),
     ] = None,
     gpus_per_task: Annotated[
         float | None,
-        typer.Option(help="GPUs that a task of Ray takes.", show_default="1 with --device cuda"),
+        typer.Option(help="GPUs per Ray task.", show_default="1 with --device cuda"),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many runs it is, and how long they take.")
+        bool,
+        typer.Option("--dry-run", help="Print the number of runs and the time they would take."),
     ] = False,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CONDITION",
-            help="Exit with 3 if a row meets COLUMN OP NUMBER, such as 'difference_high<0'."
+            help="Exit with code 3 if a row meets COLUMN OP NUMBER, such as 'difference_high<0'."
             " Repeatable.",
         ),
     ] = None,
@@ -254,24 +257,26 @@ def _carry_out(
 
 @contextlib.contextmanager
 def _bar(work: "Work", quiet: bool) -> "Iterator[Callable[[Work], None]]":
-    """A live bar on a terminal: runs done, how fast, and the time left."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    """A live line: runs done, runs a second, time left."""
+    from actcompare.cli.progress import progress_line
 
-    columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        total, start, before = work.total, time.perf_counter(), work.done
-        task = progress.add_task(f"{before:,} of {total:,} runs", total=total, completed=before)
+    total, start, before = work.total, time.perf_counter(), work.done
+    with progress_line(
+        quiet,
+        total=total,
+        completed=before,
+        description=f"{before:,} of {total:,} runs",
+        time_left=True,
+    ) as update:
 
         def tell(work: "Work") -> None:
+            if update is None:
+                return
             rate = (work.done - before) / (time.perf_counter() - start)
             said = f"{work.done:,} of {total:,} runs, {rate:,.1f} a second"
             failed = len(work.outcomes) - work.done
             said += f", {failed:,} failed" if failed else ""
-            progress.update(task, completed=len(work.outcomes), description=said)
+            update(completed=len(work.outcomes), description=said)
 
         yield tell
 
@@ -356,13 +361,13 @@ def _draw(study: "Study", terminal: TextIO | None, plot_file: Path | None) -> No
 
 
 def _trips(gates: "list[Gate]", study: "Study") -> bool:
-    """Whether a gate trips, each told on stderr with what trips it."""
-    from actcompare.output.gates import tripped
+    """Whether a gate trips, each reported on stderr with what trips it."""
+    from actcompare.output.gates import report_tripped
 
     columns = study.columns()
-    found = tripped(gates, columns)
-    for gate, i in found:
-        value, activation = columns[gate.column][i], columns["activation"][i]
-        where = f"depth {columns['depth'][i]}, hidden {columns['hidden'][i]}"
-        typer.echo(f"failed on {gate.text}: it is {value:.6g} for {activation} ({where})", err=True)
-    return bool(found)
+
+    def where(column: str, i: int) -> str:
+        setting = f"depth {columns['depth'][i]}, hidden {columns['hidden'][i]}"
+        return f"it is {columns[column][i]:.6g} for {columns['activation'][i]} ({setting})"
+
+    return report_tripped(gates, columns, where)

@@ -56,9 +56,11 @@ def train_command(
     act: Annotated[
         list[str],
         typer.Option(
+            "--act",
+            "-a",
             metavar="SPEC",
             autocompletion=complete_spec,
-            help="The activation of the hidden layers; `actcompare list` shows them.",
+            help="Activation of the hidden layers; `actcompare list` shows them.",
         ),
     ] = ["relu"],  # noqa: B006
     data: Data = "digits",
@@ -82,24 +84,27 @@ def train_command(
     momentum: Momentum = None,
     weight_decay: WeightDecay = None,
     init: Init = "default",
-    seed: Annotated[int, typer.Option(help="Of split, weights and order of batches.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of split, weights and batch order.")] = 0,
     device: Device = "cpu",
     dtype: Dtype = "float32",
     threads: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Threads of torch.", show_default="as torch has it"),
+        typer.Option(metavar="N", help="Threads torch computes with.", show_default="torch's own"),
     ] = None,
     track_on: Annotated[
-        str, typer.Option(metavar="train|validation", help="Where units are watched.")
+        str,
+        typer.Option(
+            metavar="train|validation", help="Part of the data on which units are watched."
+        ),
     ] = "train",
     no_track: Annotated[bool, typer.Option("--no-track", help="Do not watch units.")] = False,
     save: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep the run in DIR, epoch by epoch."),
+        typer.Option(metavar="DIR", help="Save the run to DIR, epoch by epoch."),
     ] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Go on with the run in DIR, or show it if it is done."),
+        typer.Option(metavar="DIR", help="Continue the run in DIR, or show it if it is complete."),
     ] = None,
     log_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write TensorBoard events to DIR.")
@@ -108,7 +113,8 @@ def train_command(
         list[str] | None,
         typer.Option(
             metavar="CONDITION",
-            help="Exit with 3 if COLUMN OP NUMBER holds, such as 'zero_dead_share>10%' in a layer,"
+            help="Exit with code 3 if COLUMN OP NUMBER holds, such as"
+            " 'zero_dead_share>10%' in a layer,"
             " or 'test_metric<0.9'. Repeatable.",
         ),
     ] = None,
@@ -255,19 +261,15 @@ def _carry_on(
 
 @contextlib.contextmanager
 def _bar(run: "Run", quiet: bool) -> "Iterator[Callable[[Run], None]]":
-    """A live bar on a terminal: the epoch, how it goes, how many units are dead, the time left."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    """A live line: epoch, loss and metric, dead units, time left."""
+    from actcompare.cli.progress import progress_line
 
-    columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        total, done = run.config.epochs, max(0, len(run.history) - 1)
-        task = progress.add_task("", total=total, completed=done)
+    total, done = run.config.epochs, max(0, len(run.history) - 1)
+    with progress_line(quiet, total=total, completed=done, time_left=True) as update:
 
         def tell(run: "Run") -> None:
+            if update is None:
+                return
             epoch = run.history[-1]
             dead = sum(len(layer.dead) for layer in epoch.layers)
             units = sum(layer.units for layer in epoch.layers)
@@ -276,7 +278,7 @@ def _bar(run: "Run", quiet: bool) -> "Iterator[Callable[[Run], None]]":
                 f" validation {epoch.validation.metric:.4f}"
             )
             said += f", {dead}/{units} dead" if units else ""
-            progress.update(task, completed=epoch.epoch, description=said)
+            update(completed=epoch.epoch, description=said)
 
         yield tell
 
@@ -324,21 +326,20 @@ def _draw(training: "Training", terminal: TextIO | None, plot_file: Path | None)
 
 
 def _trips(gates: "list[Gate]", training: "Training") -> bool:
-    """Whether a gate trips, each told on stderr with what trips it."""
-    from actcompare.output.gates import tripped
+    """Whether a gate trips, each reported on stderr with what trips it."""
+    from actcompare.output.gates import report_tripped
     from actcompare.training.records import RUN_NUMBERS
     from actcompare.units.statistics import with_shares
+    from actcompare.units.wording import layer_value
 
     metrics, layers = training.metrics(), with_shares(training.columns())
     of_layers = [gate for gate in gates if gate.column not in RUN_NUMBERS]
     if of_layers and not layers:
         raise UsageError(f"--fail-on {of_layers[0].text!r}: the run did not watch its units")
     once = {name: [metrics[name]] for name in RUN_NUMBERS}
-    found = tripped([gate for gate in gates if gate not in of_layers], once)
-    told = [f"{gate.text}: it is {metrics[gate.column]:.6g}" for gate, _ in found]
-    for gate, i in tripped(of_layers, layers):
-        value, layer = layers[gate.column][i], layers["layer"][i]
-        told.append(f"{gate.text}: it is {value:.6g} in {layer}, of {layers['units'][i]} units")
-    for line in told:
-        typer.echo(f"failed on {line}", err=True)
-    return bool(told)
+    of_run = [gate for gate in gates if gate not in of_layers]
+    tripped = [
+        report_tripped(of_run, once, lambda column, _: f"it is {metrics[column]:.6g}"),
+        report_tripped(of_layers, layers, lambda column, i: layer_value(layers, column, i)),
+    ]
+    return any(tripped)

@@ -339,3 +339,19 @@ def test_shell_completion_offers_the_catalogue() -> None:
     }
     done = subprocess.run(ACTCOMPARE, capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.split() == ["softplus", "softsign", "softshrink"]
+
+
+@pytest.mark.parametrize("text", ["-inf", "-Infinity", "-nan"])
+def test_a_minus_before_a_word_is_no_short_option(run: Run, text: str) -> None:
+    result = run("eval", "2", text, "-a", "relu", "-f", "csv", "-q")
+    assert result.exit_code == 0
+    assert [row["activation"] for row in records(result.stdout)] == ["relu", "relu"]
+    assert records(result.stdout)[0]["x"] == "2.0"
+
+
+@pytest.mark.parametrize(
+    "command", ["", "eval", "table", "list", "bench", "train", "study", "inspect"]
+)
+def test_every_command_has_the_usual_short_help(run: Run, command: str) -> None:
+    long, short = (run(*command.split(), flag).stdout for flag in ("--help", "-h"))
+    assert long == short != ""
