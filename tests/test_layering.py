@@ -110,6 +110,11 @@ def test_every_room_has_its_place_in_the_order() -> None:
     assert rooms - {"py"} - set(SHARED) - set(COMMANDS) == set()
 
 
+def test_no_folder_is_two_ideas() -> None:
+    for folder in {path.parent for path in (ROOT / "actcompare").rglob("*.py")}:
+        assert len([*folder.glob("*.py")]) <= 12, folder
+
+
 def test_there_is_no_circle() -> None:
     assert circles(graph_of(ROOT)) == []
 

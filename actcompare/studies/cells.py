@@ -15,8 +15,8 @@ from actcompare.machine.memory import free_memory, is_shortage
 from actcompare.machine.processors import torch_threads
 from actcompare.studies.plan import Plan
 from actcompare.studies.records import Cell, CellResult, Failure, Outcome
-from actcompare.training.ensemble import Ensemble
-from actcompare.training.nets import make_net, memory_needed
+from actcompare.training.learning.ensemble import Ensemble
+from actcompare.training.learning.nets import make_net, memory_needed
 from actcompare.training.records import Score
 from actcompare.units.statistics import VERDICTS, UnitStatistics
 

@@ -46,7 +46,7 @@ from actcompare.output.results import heading, write
 
 if TYPE_CHECKING:
     from actcompare.output.gates import Gate
-    from actcompare.studies.engines import Engine
+    from actcompare.studies.engines.workers import Engine
     from actcompare.studies.forecast import Forecast
     from actcompare.studies.study import Study, Work
 

@@ -14,7 +14,7 @@ from actcompare.errors import ActcompareError
 from actcompare.machine.devices import resolve_device
 from actcompare.machine.environment import Environment
 from actcompare.studies.cells import Clock, run_group
-from actcompare.studies.engines import Group
+from actcompare.studies.engines.workers import Group
 from actcompare.studies.plan import Plan
 from actcompare.studies.records import Failure
 from actcompare.table import by_column

@@ -14,13 +14,14 @@ from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.environment import Environment, describe_environment
 from actcompare.machine.processors import usable_cores
 from actcompare.studies.comparison import answer, learning_curves, shared_rates
-from actcompare.studies.engines import Engine, Group, can_be_sent, in_this_process, local, on_ray
+from actcompare.studies.engines.ray_cluster import on_ray
+from actcompare.studies.engines.workers import Engine, Group, can_be_sent, in_this_process, local
 from actcompare.studies.explain import describe_study
 from actcompare.studies.plan import Plan, make_plan
 from actcompare.studies.records import Cell, CellResult, Failure, Outcome, StudyConfig
 from actcompare.studies.store import Store
 from actcompare.table import by_column
-from actcompare.training.nets import check_run, make_net
+from actcompare.training.learning.nets import check_run, make_net
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,9 +21,9 @@ from actcompare.table import by_column
 from actcompare.text import listed
 from actcompare.training.checkpoints import Checkpoint
 from actcompare.training.explain import describe_training
-from actcompare.training.learner import Learner
-from actcompare.training.nets import check_run, make_net
-from actcompare.training.optimizers import make_optimizer
+from actcompare.training.learning.learner import Learner
+from actcompare.training.learning.nets import check_run, make_net
+from actcompare.training.learning.optimizers import make_optimizer
 from actcompare.training.records import (
     DataSummary,
     Divergence,

@@ -13,7 +13,7 @@ from actcompare.errors import UsageError
 from actcompare.machine.devices import device_named, resolve_device, resolve_dtype
 from actcompare.machine.processors import check_threads
 from actcompare.models.simple_net import INITS
-from actcompare.training.optimizers import OPTIMIZERS
+from actcompare.training.learning.optimizers import OPTIMIZERS
 from actcompare.training.records import TrainConfig
 
 TRACKED = ("train", "validation")

@@ -28,7 +28,7 @@ from torch.nn import functional as F  # noqa: N812
 from actcompare import inspect_model, watch
 from actcompare.units.statistics import VERDICTS
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 from tests.models.test_watch import Raising, alike, state_of
 from tests.models.zoo import ZOO, make
 

@@ -28,8 +28,8 @@ from actcompare import SimpleNet, parse, train
 from actcompare.data.splits import Part, split
 from actcompare.machine.generators import batch_order
 from actcompare.training.checkpoints import Folder
-from actcompare.training.learner import Learner
-from actcompare.training.optimizers import make_optimizer
+from actcompare.training.learning.learner import Learner
+from actcompare.training.learning.optimizers import make_optimizer
 from actcompare.training.run import Run
 from actcompare.training.settings import make_recipe
 

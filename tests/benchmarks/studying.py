@@ -36,8 +36,8 @@ from actcompare.studies.cells import run_group
 from actcompare.studies.plan import Plan, make_plan
 from actcompare.studies.records import CellResult
 from actcompare.studies.store import Store
-from actcompare.training.ensemble import Ensemble
-from actcompare.training.nets import make_net
+from actcompare.training.learning.ensemble import Ensemble
+from actcompare.training.learning.nets import make_net
 from actcompare.training.run import Run
 
 MEMBERS, BATCH, LR, MOMENTUM = 64, 128, 0.01, 0.9
@@ -537,7 +537,8 @@ def ray_(asked: argparse.Namespace) -> dict[str, Any]:  # noqa: ARG001
     """Ray with two workers against one, and against two local processes, start aside."""
     import ray
 
-    from actcompare.studies.engines import local, on_ray
+    from actcompare.studies.engines.ray_cluster import on_ray
+    from actcompare.studies.engines.workers import local
 
     plan = make_plan(["relu", "softplus"], seeds=200, epochs=10)
     groups = list(plan.groups())

@@ -16,7 +16,8 @@ import torch
 import actcompare
 from actcompare import ActcompareError, UsageError, train
 from actcompare.studies.cells import run_group
-from actcompare.studies.engines import can_be_sent, in_this_process, local, on_ray
+from actcompare.studies.engines.ray_cluster import on_ray
+from actcompare.studies.engines.workers import can_be_sent, in_this_process, local
 from actcompare.studies.plan import make_plan
 from actcompare.studies.records import CellResult, Failure
 from actcompare.studies.store import Store

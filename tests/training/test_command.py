@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from actcompare.training.checkpoints import Folder
-from actcompare.training.learner import Learner
+from actcompare.training.learning.learner import Learner
 from actcompare.units.statistics import VERDICTS
 from tests.conftest import Run
 

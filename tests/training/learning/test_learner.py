@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from actcompare import CATALOGUE, SimpleNet, parse
 from actcompare.data.splits import Part
 from actcompare.machine.generators import batch_order
-from actcompare.training import learner as learner_module
-from actcompare.training.learner import Learner
-from actcompare.training.optimizers import make_optimizer
+from actcompare.training.learning import learner as learner_module
+from actcompare.training.learning.learner import Learner
+from actcompare.training.learning.optimizers import make_optimizer
 
 ALL = [entry.spec for entry in CATALOGUE]
 RANDOM = {"rrelu"}

@@ -11,7 +11,7 @@ from actcompare.activations.derivatives import backward_through
 from actcompare.data.datasets import CLASSIFICATION
 from actcompare.data.splits import Part
 from actcompare.models.simple_net import SimpleNet
-from actcompare.training.optimizers import Optimizer
+from actcompare.training.learning.optimizers import Optimizer
 from actcompare.training.records import Score
 from actcompare.units.statistics import UnitAccumulator, UnitStatistics, slopes
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from actcompare.training.optimizers import make_optimizer
+from actcompare.training.learning.optimizers import make_optimizer
 
 CLASSES = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 

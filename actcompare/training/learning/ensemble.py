@@ -19,8 +19,8 @@ from actcompare.machine.generators import (
     set_generator_state,
 )
 from actcompare.models.simple_net import SimpleNet
-from actcompare.training.learner import at_least_float32
-from actcompare.training.optimizers import BETA1, BETA2, EPS
+from actcompare.training.learning.learner import at_least_float32
+from actcompare.training.learning.optimizers import BETA1, BETA2, EPS
 from actcompare.training.records import TrainConfig
 from actcompare.units.statistics import UnitAccumulator, UnitStatistics, slopes
 

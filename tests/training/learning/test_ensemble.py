@@ -8,8 +8,8 @@ import torch
 
 from actcompare import CATALOGUE
 from actcompare.data.splits import Part, split
-from actcompare.training.ensemble import Ensemble
-from actcompare.training.nets import make_net
+from actcompare.training.learning.ensemble import Ensemble
+from actcompare.training.learning.nets import make_net
 from actcompare.training.run import Run, Training
 from actcompare.training.settings import Recipe, make_recipe
 

@@ -1,4 +1,4 @@
-"""Where the groups of a study are trained: this process, worker processes, or a Ray cluster.
+"""The groups of a study trained in this process or in worker processes.
 
 Each engine takes a plan and groups of cells, and yields what came of each group when it ends, in
 any order. A group whose worker is lost is tried again, and after ATTEMPTS makes failures.
@@ -9,7 +9,6 @@ import io
 import os
 import pickle
 import selectors
-import socket
 import struct
 import subprocess
 import sys
@@ -17,10 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
-from actcompare import __version__
-from actcompare.activations.spec import Activation
-from actcompare.activations.user_code import describe
-from actcompare.errors import ActcompareError, MissingExtraError
+from actcompare.errors import ActcompareError
 from actcompare.studies.cells import run_group
 from actcompare.studies.plan import Plan
 from actcompare.studies.records import Cell, Failure, Outcome
@@ -78,12 +74,13 @@ def local(plan: Plan, groups: Sequence[Group], workers: int) -> Iterator[list[Ou
                 if attempts[worker.group] < ATTEMPTS:
                     waiting.append(worker.group)
                 else:
-                    yield _lost(worker.group, "its process was killed, or crashed")
+                    yield lost(worker.group, "its process was killed, or crashed")
                 if waiting:
                     start(1)
 
 
-def _lost(group: Group, why: str) -> list[Outcome]:
+def lost(group: Group, why: str) -> list[Outcome]:
+    """The failures of a group whose worker was lost too often."""
     what = f"lost {ATTEMPTS} times: {why}; too little memory is the usual cause"
     return [Failure(cell, what) for cell in group]
 
@@ -94,7 +91,7 @@ class _Worker:
     def __init__(self) -> None:
         # Not by multiprocessing, which would run the caller's script again in every process.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from actcompare.studies.engines import work; work()"],
+            [sys.executable, "-c", "from actcompare.studies.engines.workers import work; work()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -192,131 +189,3 @@ def _packed(plan: Plan) -> bytes:
             " one worker"
         ) from error
     return out.getvalue()
-
-
-# --- Ray -----------------------------------------------------------------------------------------
-
-_PATIENCE_S = 5.0
-"""How long a cluster may take to answer at all."""
-
-
-def on_ray(
-    plan: Plan,
-    groups: Sequence[Group],
-    *,
-    workers: int | None = None,
-    address: str | None = None,
-    gpus_per_task: float = 0,
-) -> Iterator[list[Outcome]]:
-    """As tasks of a Ray cluster, which tries again what a lost worker or node leaves undone.
-
-    Args:
-        plan: of the study; it goes into Ray's object store once.
-        groups: a task each.
-        workers: processes where Ray is started here; by default as many as there are cores.
-        address: of a cluster that runs; None starts Ray on this machine, and stops it afterwards.
-        gpus_per_task: how much of a GPU each task takes.
-
-    Raises:
-        MissingExtraError: Ray is not installed.
-        ActcompareError: no cluster answers, or it lacks what a task takes, or has another
-            actcompare.
-    """
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError("--engine ray runs on Ray", "cluster") from None
-    with _connected(ray, address, workers):
-        cpus = plan.config.training.threads
-        _check_cluster(ray, cpus, gpus_per_task)
-        limits: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus_per_task}
-        task = ray.remote(**limits, max_retries=ATTEMPTS - 1)(run_group)
-        for activation in plan.users_own():
-            _send_by_value(ray, activation.loaded())
-        sent = ray.put(plan.loaded())
-        waiting = deque(groups)
-        running: dict[Any, Group] = {}
-        cluster: Any = ray.cluster_resources
-        most = max(8, 4 * int(cluster().get("CPU", 1)))
-        while waiting or running:
-            while waiting and len(running) < most:
-                group = waiting.popleft()
-                running[task.remote(sent, group)] = group
-            (done,), _ = ray.wait(list(running))
-            group = running.pop(done)
-            try:
-                outcomes: list[Outcome] = ray.get(done)
-            except ray.exceptions.RayError as error:
-                outcomes = _lost(group, describe(error))
-            yield outcomes
-
-
-@contextlib.contextmanager
-def _connected(ray: Any, address: str | None, workers: int | None) -> Iterator[None]:
-    """A connection to Ray while the context lasts; one that the caller has is used, and kept."""
-    if ray.is_initialized():
-        yield
-        return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a change
-    try:
-        if address is None:
-            ray.init("local", num_cpus=workers, include_dashboard=False, **quiet)
-        else:
-            _knock(address)
-            ray.init(address, **quiet)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        where = f"at {address}" if address else "on this machine"
-        raise ActcompareError(
-            f"no Ray cluster {where} ({describe(error)}): `ray start --head` starts one, and prints"
-            " its address; one that wants a token is reached with RAY_AUTH_MODE=token"
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """See whether anyone listens at HOST:PORT; Ray itself would try for a minute."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()
-    elif address != "auto":
-        raise ValueError("an address is HOST:PORT, or auto")
-
-
-def _check_cluster(ray: Any, cpus: float, gpus: float) -> None:
-    """See that tasks can run at all, before any is asked for: Ray would wait for ever."""
-    largest = {
-        name: max(node["Resources"].get(name, 0) for node in ray.nodes() if node["Alive"])
-        for name in ("CPU", "GPU")
-    }
-    for name, wanted in (("CPU", cpus), ("GPU", gpus)):
-        if wanted > largest[name]:
-            raise ActcompareError(
-                f"a task takes {wanted:g} {name}, and no node of the cluster has more than"
-                f" {largest[name]:g}"
-            )
-    try:
-        version = ray.get(ray.remote(num_cpus=cpus)(_version).remote())
-    except ray.exceptions.RayError as error:
-        raise ActcompareError(
-            f"actcompare does not run on the cluster ({describe(error)}): install it on every node"
-        ) from error
-    if version != __version__:
-        raise ActcompareError(
-            f"the cluster has actcompare {version}, and this is {__version__}: install the same"
-        )
-
-
-def _version() -> str:
-    return __version__
-
-
-def _send_by_value(ray: Any, activation: Activation) -> None:
-    """Have the code of a user's own module sent along, which other machines may not have."""
-    function = activation.function
-    name = getattr(function, "__module__", None) or type(function).__module__
-    if name in sys.modules and name.partition(".")[0] not in ("torch", "builtins", "__main__"):
-        ray.cloudpickle.register_pickle_by_value(sys.modules[name])

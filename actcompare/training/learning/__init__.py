@@ -1,0 +1,1 @@
+"""Learning: the networks, their steps and scores, alone or many as one batched net."""
