@@ -5,7 +5,8 @@ import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,29 +21,25 @@ from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.environment import Environment, describe_environment
 from actcompare.machine.memory import free_memory
 from actcompare.machine.processors import check_threads
+from actcompare.table import Table, Tabular
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class Benchmark(Tabular):
     """Cases that were measured, with every round."""
 
     config: BenchConfig
     environment: Environment
     measurements: tuple[Measurement, ...] = field(repr=False)
 
-    def columns(self) -> dict[str, list[Any]]:
+    @cached_property
+    def table(self) -> Table:
         """Tidy columns: one record per case and activation."""
         rows = [m.row(cost, self.config.margin) for m in self.measurements for cost in m.costs]
-        return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
-
-    def frame(self) -> "pd.DataFrame":
-        """The tidy records as a DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns())
+        return Table.of(rows)
 
     def reading(self) -> str:
         """In words: what dominates each case and what would change it, from what was measured."""

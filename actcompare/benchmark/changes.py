@@ -1,12 +1,13 @@
 """The same cases measured twice: new over old, with the machine's own change beside it."""
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 from actcompare.benchmark.bench import Benchmark
 from actcompare.benchmark.records import COPY, BenchConfig, Cost, Measurement
 from actcompare.errors import UsageError
 from actcompare.stats import Estimate, ratio_verdict, unpaired_ratio_interval
+from actcompare.table import Table, Tabular
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,15 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Changes:
+class Changes(Tabular):
     """Two benchmarks, compared case by case."""
 
     new: Benchmark
     old: Benchmark
     found: tuple[Change, ...]
 
-    def columns(self) -> dict[str, list[Any]]:
+    @cached_property
+    def table(self) -> Table:
         """As `Benchmark.columns`, but ratios and verdicts are to the old run."""
         margin = self.new.config.margin
         rows = [
@@ -47,7 +49,7 @@ class Changes:
             }
             for change in self.found
         ]
-        return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+        return Table.of(rows)
 
     def reading(self) -> str:
         """In words: what differs between the runs besides the activations."""

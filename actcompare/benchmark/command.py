@@ -28,6 +28,7 @@ from actcompare.files.writing import check_output, check_writable, open_output
 from actcompare.output.formats import MACHINE, Format, choose_format
 from actcompare.output.plotting import check_plots
 from actcompare.output.results import heading, write
+from actcompare.table import Columns
 
 if TYPE_CHECKING:
     from actcompare.benchmark.bench import Benchmark
@@ -287,7 +288,7 @@ def _bar(
 
 def _show(
     benchmark: "Benchmark", old: "Benchmark | None", output_format: Format, output: Path | None
-) -> "dict[str, list[Any]]":
+) -> Columns:
     """Write the result; its columns, to be judged and drawn."""
     from actcompare.benchmark.changes import compare_runs
     from actcompare.benchmark.tables import cost_grid
@@ -307,7 +308,7 @@ def _show(
     return columns
 
 
-def _trips(gates: "list[Gate]", columns: "dict[str, list[Any]]") -> bool:
+def _trips(gates: "list[Gate]", columns: Columns) -> bool:
     """Whether a gate trips, each row that trips it reported on stderr."""
     from actcompare.benchmark.tables import row_name
     from actcompare.output.gates import SLOWER, report_tripped
@@ -322,7 +323,7 @@ def _trips(gates: "list[Gate]", columns: "dict[str, list[Any]]") -> bool:
     return found
 
 
-def _draw(columns: "dict[str, list[Any]]", terminal: TextIO | None, plot_file: Path | None) -> None:
+def _draw(columns: Columns, terminal: TextIO | None, plot_file: Path | None) -> None:
     from actcompare.benchmark import plots
 
     if plot_file:

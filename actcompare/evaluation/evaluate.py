@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,15 +20,16 @@ from actcompare.evaluation.explain import Caution, result_cautions, rounding_cau
 from actcompare.evaluation.records import Accuracy, Derivatives, EvaluationConfig
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.environment import Environment, describe_environment
+from actcompare.table import Table, Tabular
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 Points = Sequence[float] | npt.NDArray[np.floating] | Tensor
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Tabular):
     """Activations at points."""
 
     config: EvaluationConfig
@@ -37,7 +39,8 @@ class Evaluation:
     results: tuple[Derivatives, ...]
     cautions: tuple[Caution, ...]
 
-    def columns(self) -> dict[str, npt.NDArray[np.generic]]:
+    @cached_property
+    def table(self) -> Table:
         """Tidy columns: one record per point and activation, activations varying fastest."""
         points, k = len(self.x), len(self.results)
 
@@ -71,13 +74,7 @@ class Evaluation:
                 )
         if self.config.order == 2:
             columns["grad2"] = interleave([r.grad2 for r in self.results])
-        return columns
-
-    def frame(self) -> "pd.DataFrame":
-        """The tidy records as a DataFrame: `x`, `activation`, `value`, `grad` and so on."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns())
+        return Table(columns)
 
 
 def evaluate(

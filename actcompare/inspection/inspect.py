@@ -4,6 +4,7 @@ import contextlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from actcompare.models.load import check_made
 from actcompare.models.records import Unseen, WatchedLayer, layer_columns, total_of
 from actcompare.models.swap import Swap, Swaps, swap_activations, swaps_of_calls
 from actcompare.models.watch import Watch, watch
+from actcompare.table import Table, Tabular
 from actcompare.units.statistics import EPS, SHARES, VERDICTS
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ NUMBERS = (*VERDICTS, *SHARES, "sparsity", "mean", "variance", "not_finite", "sa
 
 
 @dataclass(frozen=True)
-class Inspection:
+class Inspection(Tabular):
     """What the units of a model do on some samples."""
 
     config: InspectConfig
@@ -45,25 +47,20 @@ class Inspection:
     samples: int
     what_if: WhatIf | None = None
 
-    def columns(self) -> dict[str, list[Any]]:
+    @cached_property
+    def table(self) -> Table:
         """Tidy columns: one record per use of an activation, with `run` where two were made."""
         own = layer_columns(self.layers)
         if self.what_if is None:
             return own
         other = layer_columns(self.what_if.layers)
         runs = ["as it is"] * len(self.layers) + ["swapped"] * len(self.what_if.layers)
-        return {"run": runs} | {name: own[name] + other[name] for name in own}
+        return Table({"run": runs} | {name: [*own[name], *other[name]] for name in own})
 
     def unit_columns(self) -> dict[str, list[Any]]:
         """Tidy columns: what was seen of each unit of each use of an activation."""
         parts = [layer.unit_columns() for layer in self.layers]
         return {name: [v for part in parts for v in part[name]] for name in parts[0]}
-
-    def frame(self) -> "pd.DataFrame":
-        """The tidy records as a DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns())
 
     def units(self) -> "pd.DataFrame":
         """What was seen of each unit as a DataFrame."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from actcompare.table import by_column
+from actcompare.table import Table
 from actcompare.units.statistics import EPS, VERDICTS, UnitStatistics, firing_rate_bound
 
 
@@ -102,9 +102,9 @@ class Unseen:
         return f"{self.where}: {self.why}"
 
 
-def layer_columns(layers: Sequence[WatchedLayer]) -> dict[str, list[Any]]:
+def layer_columns(layers: Sequence[WatchedLayer]) -> Table:
     """Tidy columns: one record per use of an activation."""
-    return by_column([layer.row() for layer in layers])
+    return Table.of([layer.row() for layer in layers])
 
 
 def total_of(layers: Sequence[WatchedLayer]) -> dict[str, Any]:

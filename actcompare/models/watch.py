@@ -21,6 +21,7 @@ from actcompare.activations.torch_calls import MODULES, Known, known_calls, read
 from actcompare.activations.user_code import describe, find_users_own
 from actcompare.models.bindings import Own, patched
 from actcompare.models.records import Unseen, WatchedLayer, layer_columns, name_of
+from actcompare.table import Table
 from actcompare.units.statistics import EPS, Scratch, UnitAccumulator, slopes
 
 if TYPE_CHECKING:
@@ -127,15 +128,13 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         """SPECs of a user's own functions that were to be watched, and were never called."""
         return tuple(own.spec for own in self._own if not own.calls)
 
-    def columns(self) -> dict[str, list[Any]]:
+    def columns(self) -> Table:
         """Tidy columns: one record per use of an activation."""
         return layer_columns(self.layers)
 
     def frame(self) -> "pd.DataFrame":
         """The tidy records as a DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns())
+        return self.columns().frame()
 
     # --- which module is running -----------------------------------------------------------------
 

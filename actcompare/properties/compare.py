@@ -3,7 +3,8 @@
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,9 +18,10 @@ from actcompare.machine.environment import Environment, describe_environment
 from actcompare.properties.explain import RARE, read_comparison
 from actcompare.properties.records import ComparisonConfig, Properties
 from actcompare.properties.smoothness import SYMBOLS, Jump, find_jumps, largest
+from actcompare.table import Table, Tabular
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 NEAR = 30.0
 """Where the shape of an activation shows: [-NEAR, NEAR] is looked at most densely."""
@@ -33,23 +35,17 @@ NORMAL_POINTS = 2**18
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Tabular):
     """Properties of several activations."""
 
     config: ComparisonConfig
     environment: Environment
     properties: tuple[Properties, ...]
 
-    def columns(self) -> dict[str, list[object]]:
+    @cached_property
+    def table(self) -> Table:
         """Tidy columns: one record per activation."""
-        rows = [asdict(p) for p in self.properties]
-        return {f.name: [row[f.name] for row in rows] for f in fields(Properties)}
-
-    def frame(self) -> "pd.DataFrame":
-        """The records as a DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns())
+        return Table.of([asdict(each) for each in self.properties])
 
     def reading(self) -> str:
         """What the numbers mean for choosing, in words drawn from them."""

@@ -17,7 +17,7 @@ from actcompare.studies.cells import Clock, run_group
 from actcompare.studies.engines.workers import Group
 from actcompare.studies.plan import Plan
 from actcompare.studies.records import Failure
-from actcompare.table import by_column
+from actcompare.table import Table
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Forecast:
             heapq.heapreplace(ends, ends[0] + seconds)
         return max(ends)
 
-    def columns(self) -> dict[str, list[Any]]:
+    def columns(self) -> Table:
         """Tidy columns: one record per activation, depth and width."""
         found: dict[tuple[str, int, int], dict[str, Any]] = {}
         for group, seconds in zip(self.groups, self.seconds, strict=True):
@@ -56,7 +56,7 @@ class Forecast:
             row["cells"] += len(group)
             row["groups"] += 1
             row["seconds"] += seconds
-        return by_column(list(found.values()))
+        return Table.of(list(found.values()))
 
 
 def forecast(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from actcompare.studies.explain import describe_study
 from actcompare.studies.plan import Plan, make_plan
 from actcompare.studies.records import Cell, CellResult, Failure, Outcome, StudyConfig
 from actcompare.studies.store import Store
-from actcompare.table import by_column
+from actcompare.table import Table, Tabular
 from actcompare.training.learning.nets import check_run, make_net
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def stored_study(store: Store) -> "Study":
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(Tabular):
     """A study, as far as it went."""
 
     config: StudyConfig
@@ -225,19 +225,14 @@ class Study:
         """How many cells have neither come to something nor failed."""
         return self.config.total - len(self.results) - len(self.failures)
 
-    def rows(self) -> list[dict[str, Any]]:
+    @cached_property
+    def table(self) -> Table:
         """The answer: one record per activation, depth and width."""
-        return answer(self.config, self.results)
+        return Table.of(answer(self.config, self.results))
 
-    def columns(self) -> dict[str, list[Any]]:
-        """The answer as tidy columns."""
-        return by_column(self.rows())
-
-    def frame(self) -> "pd.DataFrame":
-        """The answer as a DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns())
+    def rows(self) -> list[dict[str, Any]]:
+        """The records of the answer."""
+        return self.table.records
 
     def cell_rows(self) -> list[dict[str, Any]]:
         """One record per run; of a failed one the error alone."""
@@ -254,11 +249,11 @@ class Study:
         """How all do where they share a learning rate: one record per activation and rate."""
         return shared_rates(self.config, self.results)
 
-    def shared_rates(self) -> dict[str, list[Any]]:
+    def shared_rates(self) -> Table:
         """The same as tidy columns."""
-        return by_column(self.shared_rate_rows())
+        return Table.of(self.shared_rate_rows())
 
-    def curves(self) -> dict[str, list[Any]]:
+    def curves(self) -> Table:
         """The mean validation metric over epochs at the chosen rates, as tidy columns."""
         records = [
             {
@@ -273,7 +268,7 @@ class Study:
             for (activation, depth, hidden), course in learning_curves(self.config, self.results)
             for epoch, each in enumerate(course)
         ]
-        return by_column(records)
+        return Table.of(records)
 
     def reading(self) -> str:
         """In words: which is better, how sure that is, and what would settle what is not."""

@@ -284,13 +284,13 @@ def _bar(run: "Run", quiet: bool) -> "Iterator[Callable[[Run], None]]":
 
 
 def _show(training: "Training", output_format: Format, output: Path | None) -> None:
-    from actcompare.table import by_column
+    from actcompare.table import Table
     from actcompare.training.tables import course_grid, score_grid, unit_grid
 
     columns, metrics = training.columns(), training.metrics()
     grids = [score_grid(metrics, training.data.samples)]
     if columns:
-        first = by_column([layer.row() for layer in training.history[0].layers])
+        first = Table.of([layer.row() for layer in training.history[0].layers])
         grids.append(unit_grid(first, columns))
     grids.append(course_grid(training.course(), training.metric))
     parameters = training.net.parameter_count()

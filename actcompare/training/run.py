@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,7 +18,7 @@ from actcompare.machine.generators import batch_order, seeded
 from actcompare.machine.memory import is_shortage
 from actcompare.machine.processors import torch_threads
 from actcompare.models.simple_net import SimpleNet
-from actcompare.table import by_column
+from actcompare.table import Table, Tabular
 from actcompare.text import listed
 from actcompare.training.checkpoints import Checkpoint
 from actcompare.training.explain import describe_training
@@ -36,12 +37,11 @@ from actcompare.training.settings import Recipe
 from actcompare.units.statistics import VERDICTS, UnitStatistics
 
 if TYPE_CHECKING:
-    import pandas as pd
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Training:
+class Training(Tabular):
     """A run, as far as it went."""
 
     config: TrainConfig
@@ -64,15 +64,10 @@ class Training:
         """The net's state dict."""
         return self.net.state_dict()
 
-    def columns(self) -> dict[str, list[Any]]:
+    @cached_property
+    def table(self) -> Table:
         """Tidy columns: one record per hidden layer, as it ended."""
-        return by_column([layer.row() for layer in self.history[-1].layers])
-
-    def frame(self) -> "pd.DataFrame":
-        """The tidy records as a DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns())
+        return Table.of([layer.row() for layer in self.history[-1].layers])
 
     def metrics(self) -> dict[str, Any]:
         """Loss and metric of each part as the run ended, and how fast it went."""
@@ -112,7 +107,7 @@ class Training:
             before = epoch.layers
         return rows
 
-    def course(self) -> dict[str, list[Any]]:
+    def course(self) -> Table:
         """Tidy columns: one record per epoch, unit counts summed over the layers."""
         records = []
         for row in self.history_rows():
@@ -121,7 +116,7 @@ class Training:
                 row |= {name: sum(layer[name] for layer in layers) for name in ("units", *VERDICTS)}
                 row |= {name: sum(len(layer[name]) for layer in layers) for name in _CHANGES}
             records.append(row)
-        return by_column(records)
+        return Table.of(records)
 
     def data_in_words(self) -> str:
         """What the data are and how they were prepared, on one line."""

@@ -26,7 +26,7 @@ from actcompare.output.render import (
     write_prose,
     write_table,
 )
-from actcompare.table import Columns, by_column
+from actcompare.table import Columns, Table
 from actcompare.training.tables import course_grid, score_grid, unit_grid
 from tests.benchmark.runs import CASE, benchmark
 from tests.training.runs import layer, training
@@ -226,7 +226,7 @@ def test_golden_costs() -> None:
 def test_golden_training() -> None:
     dead = layer(zero_dead=range(3), gradient_dead=range(4), dormant=range(5))
     run = training(dead, layer("hidden2", constant=[7]))
-    first = by_column([one.row() for one in run.history[0].layers])
+    first = Table.of([one.row() for one in run.history[0].layers])
     out = io.StringIO()
     for grid in (
         score_grid(run.metrics(), run.data.samples),
