@@ -5,7 +5,8 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -14,13 +15,18 @@ import typer
 from actcompare.cli.options import (
     BOTH,
     GATE_TRIPPED,
+    MACHINE_PANEL,
     Acts,
     FailOn,
+    NumberFormat,
     Output,
     OutputFormat,
     Plot,
     PlotFile,
     Quiet,
+    Threads,
+    grouped,
+    settings_of,
 )
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
@@ -42,38 +48,46 @@ _SHOWING = ("load", "compare", "fail_on", "output_format", "output", "plot", "pl
 """What can be asked for without measuring."""
 
 
-def bench_command(
-    context: typer.Context,
-    act: Acts = BOTH,
+Pass = StrEnum("Pass", ["forward", "backward", "both", "step"])
+Mode = StrEnum("Mode", ["eager", "compiled"])
+Cache = StrEnum("Cache", ["hot", "cold"])
+Memory = StrEnum("Memory", ["warm", "fresh"])
+Layout = StrEnum("Layout", ["contiguous", "strided"])
+Input = StrEnum("Input", ["normal", "uniform", "tail"])
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """The settings of `actcompare.bench` that the command line offers."""
+
+    activations: Acts = field(default_factory=lambda: [*BOTH])
     device: Annotated[
         list[str],
-        typer.Option(metavar="cpu|cuda|cuda:N|mps", help="Device to compute on. Repeatable."),
-    ] = ["cpu"],  # noqa: B006
-    dtype: Annotated[
-        list[str],
         typer.Option(
-            metavar="float32|float64|bfloat16|float16",
-            autocompletion=lambda: ["float32", "float64", "bfloat16", "float16"],
-            help="Number format. Repeatable.",
+            metavar="cpu|cuda|cuda:N|mps",
+            help="Device to compute on. Repeatable.",
+            rich_help_panel=MACHINE_PANEL,
         ),
-    ] = ["float32"],  # noqa: B006
+    ] = field(default_factory=lambda: ["cpu"])
+    dtype: Annotated[
+        list[NumberFormat],
+        typer.Option(help="Number format. Repeatable.", rich_help_panel=MACHINE_PANEL),
+    ] = field(default_factory=lambda: [NumberFormat.float32])
     size: Annotated[
         list[str] | None,
         typer.Option(
             metavar="N", help="Elements: 4096, 1e6, 2^20. Repeatable.", show_default="three"
         ),
-    ] = None,
+    ] = None
     shape: Annotated[
         list[str] | None, typer.Option(metavar="128x4096", help="A shape. Repeatable.")
-    ] = None,
+    ] = None
     passes: Annotated[
-        list[str],
+        list[Pass],
         typer.Option(
-            "--pass",
-            metavar="forward|backward|both|step",
-            help="Pass to time; step is a training step of SimpleNet. Repeatable.",
+            "--pass", help="Pass to time; step is a training step of SimpleNet. Repeatable."
         ),
-    ] = ["forward", "both"],  # noqa: B006
+    ] = field(default_factory=lambda: [Pass.forward, Pass.both])
     hidden: Annotated[
         list[int] | None,
         typer.Option(
@@ -81,48 +95,46 @@ def bench_command(
             help="Width of SimpleNet for --pass step. Repeatable.",
             show_default="64, 1024",
         ),
-    ] = None,
+    ] = None
     mode: Annotated[
-        list[str],
-        typer.Option(metavar="eager|compiled", help="Eager, or compiled by torch.compile."),
-    ] = ["eager"],  # noqa: B006
+        list[Mode], typer.Option(help="Eager, or compiled by torch.compile. Repeatable.")
+    ] = field(default_factory=lambda: [Mode.eager])
     cache: Annotated[
-        list[str],
+        list[Cache],
         typer.Option(
-            metavar="hot|cold",
-            help="Reuse the same buffers, or cycle through more than the cache holds.",
+            help="Reuse the same buffers, or cycle through more than the cache holds. Repeatable."
         ),
-    ] = ["hot"],  # noqa: B006
+    ] = field(default_factory=lambda: [Cache.hot])
     memory: Annotated[
-        list[str],
-        typer.Option(metavar="warm|fresh", help="Reuse freed memory, or allocate as glibc does."),
-    ] = ["warm"],  # noqa: B006
+        list[Memory],
+        typer.Option(help="Reuse freed memory, or allocate as glibc does. Repeatable."),
+    ] = field(default_factory=lambda: [Memory.warm])
     layout: Annotated[
-        list[str],
-        typer.Option(metavar="contiguous|strided", help="Strided: every second element."),
-    ] = ["contiguous"],  # noqa: B006
-    input_: Annotated[
-        list[str],
+        list[Layout], typer.Option(help="Strided: every second element. Repeatable.")
+    ] = field(default_factory=lambda: [Layout.contiguous])
+    input: Annotated[
+        list[Input],
         typer.Option(
-            "--input",
-            metavar="normal|uniform|tail",
-            help="N(0,1), U(-1,1), or where results of softplus are subnormal.",
+            help="N(0,1), U(-1,1), or where results of softplus are subnormal. Repeatable."
         ),
-    ] = ["normal"],  # noqa: B006
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Threads torch computes with.", show_default="torch's own"),
-    ] = None,
+    ] = field(default_factory=lambda: [Input.normal])
+    threads: Threads = None
     seed: Annotated[
         int, typer.Option(help="Seed of the inputs and of the order within rounds.")
-    ] = 0,
-    time_limit: Annotated[float, typer.Option(help="Seconds per case.")] = 1.5,
+    ] = 0
+    time_limit: Annotated[float, typer.Option(help="Seconds per case.")] = 1.5
     precision: Annotated[
         float, typer.Option(help="Stop a case once its ratios are known to within this share.")
-    ] = 0.005,
+    ] = 0.005
     margin: Annotated[
         float, typer.Option(help="Ratios within this share of 1 count as the same.")
-    ] = 0.01,
+    ] = 0.01
+
+
+@grouped
+def bench_command(
+    context: typer.Context,
+    options: BenchOptions,
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save every round to FILE, case by case.")
     ] = None,
@@ -156,28 +168,11 @@ def bench_command(
         _refuse_to_measure(context)
         benchmark = load_saved(load)
     else:
-        benchmark, stopped = _measure(
-            save,
-            old,
-            quiet,
-            activations=act,
-            device=device,
-            dtype=dtype,
-            size=[_read_size(text) for text in size or []],
-            shape=[_read_shape(text) for text in shape or []],
-            passes=passes,
-            hidden=hidden or (),
-            mode=mode,
-            cache=cache,
-            memory=memory,
-            layout=layout,
-            input=input_,
-            threads=threads,
-            seed=seed,
-            time_limit=time_limit,
-            precision=precision,
-            margin=margin,
-        )
+        settings = settings_of(options)
+        settings["size"] = [_read_size(text) for text in options.size or []]
+        settings["shape"] = [_read_shape(text) for text in options.shape or []]
+        settings["hidden"] = options.hidden or ()
+        benchmark, stopped = _measure(save, old, quiet, **settings)
     columns = _show(benchmark, old, output_format, output)
     if columns and (plot or plot_file):
         _draw(columns, aside if plot else None, plot_file)

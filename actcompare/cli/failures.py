@@ -44,7 +44,8 @@ class ErrorLines(TyperGroup):
             code = error.exit_code
         except typer.TyperException as error:
             if error.format_message():  # empty where the help was shown instead
-                typer.echo(f"error: {error.format_message()}", err=True)
+                said = error.format_message().replace("Value error, ", "")  # pydantic's own words
+                typer.echo(f"error: {said}", err=True)
             code = error.exit_code
         except ActcompareError as error:
             if debug:

@@ -1,8 +1,12 @@
 """Options that commands share: one name, one meaning."""
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -10,6 +14,13 @@ from actcompare.output.formats import Format
 
 RESULT, DATA, TRAINING, MACHINE_PANEL = "Result", "Data", "Training", "Machine"
 """The panels that options stand in under --help."""
+
+
+NumberFormat = StrEnum("NumberFormat", ["float32", "float64", "bfloat16", "float16"])
+Task = StrEnum("Task", ["classification", "regression"])
+Scale = StrEnum("Scale", ["standard", "unit", "none"])
+Optimizer = StrEnum("Optimizer", ["sgd", "adam", "adamw"])
+Init = StrEnum("Init", ["default", "kaiming", "xavier"])
 
 
 def complete_spec(incomplete: str) -> list[str]:
@@ -31,15 +42,7 @@ Acts = Annotated[
     ),
 ]
 
-Dtype = Annotated[
-    str,
-    typer.Option(
-        metavar="float32|float64|bfloat16|float16",
-        autocompletion=lambda: ["float32", "float64", "bfloat16", "float16"],
-        help="Number format.",
-        rich_help_panel=MACHINE_PANEL,
-    ),
-]
+Dtype = Annotated[NumberFormat, typer.Option(help="Number format.", rich_help_panel=MACHINE_PANEL)]
 
 Device = Annotated[
     str,
@@ -97,121 +100,156 @@ FailOn = Annotated[
     ),
 ]
 
-# What `train` and `study` learn, and how.
-Data = Annotated[
-    str,
-    typer.Option(
-        metavar="digits|FILE|sklearn:NAME|random",
-        rich_help_panel=DATA,
-        help="Data set. FILE: .csv, .tsv or .parquet with --target, or .npz with X and y.",
-    ),
-]
 
-Target = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", rich_help_panel=DATA, help="Column of a table to predict."),
-]
+@dataclass(frozen=True)
+class Learning:
+    """What `train` and `study` learn, and how: options, and settings of the library by name."""
 
-Task = Annotated[
-    str | None,
-    typer.Option(
-        metavar="classification|regression",
-        rich_help_panel=DATA,
-        help="Kind of target.",
-        show_default="as the target looks",
-    ),
-]
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="SOURCE",
+            rich_help_panel=DATA,
+            help="Data set: digits, random, sklearn:NAME, a .csv, .tsv or .parquet file with"
+            " --target, or an .npz file with X and y.",
+        ),
+    ] = "digits"
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", rich_help_panel=DATA, help="Column of a table to predict."),
+    ] = None
+    task: Annotated[
+        Task | None,
+        typer.Option(
+            rich_help_panel=DATA, help="Kind of target.", show_default="inferred from the target"
+        ),
+    ] = None
+    scale: Annotated[
+        Scale | None,
+        typer.Option(
+            rich_help_panel=DATA,
+            help="Scaling of the inputs: each to mean 0 and deviation 1, all by the largest, or"
+            " none.",
+            show_default="standard; unit for pixels",
+        ),
+    ] = None
+    input_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=DATA,
+            help="Number of inputs of --data random.",
+            show_default="4",
+        ),
+    ] = None
+    output_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=DATA,
+            help="Number of outputs of --data random.",
+            show_default="1",
+        ),
+    ] = None
+    output_activation: Annotated[
+        str | None,
+        typer.Option(
+            "--output-act",
+            metavar="SPEC",
+            autocompletion=complete_spec,
+            rich_help_panel=TRAINING,
+            help="Activation of the outputs, such as softplus for a positive target.",
+        ),
+    ] = None
+    epochs: Annotated[
+        int,
+        typer.Option(metavar="N", rich_help_panel=TRAINING, help="Passes over the training part."),
+    ] = 30
+    batch_size: Annotated[
+        int, typer.Option(metavar="N", rich_help_panel=TRAINING, help="Samples per step.")
+    ] = 32
+    optimizer: Annotated[Optimizer, typer.Option(rich_help_panel=TRAINING, help="Optimizer.")] = (
+        Optimizer.sgd
+    )
+    momentum: Annotated[
+        float | None,
+        typer.Option(rich_help_panel=TRAINING, help="Momentum (sgd only).", show_default="0.9"),
+    ] = None
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=TRAINING,
+            help="Weight decay, as in torch.optim.",
+            show_default="0; 0.01 with adamw",
+        ),
+    ] = None
+    init: Annotated[
+        Init, typer.Option(rich_help_panel=TRAINING, help="Initialisation of the weights.")
+    ] = Init.default
 
-Scale = Annotated[
-    str | None,
-    typer.Option(
-        metavar="standard|unit|none",
-        rich_help_panel=DATA,
-        help="Scaling of the inputs: each to mean 0 and deviation 1, all by the largest, or none.",
-        show_default="standard; unit for pixels",
-    ),
-]
 
-InputSize = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        rich_help_panel=DATA,
-        help="Number of inputs of --data random.",
-        show_default="4",
-    ),
-]
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take its options in dataclasses: each field becomes one option."""
+    parameters, groups = list[inspect.Parameter](), dict[str, type]()
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        group = parameter.annotation
+        if not is_dataclass(group):
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        assert isinstance(group, type)
+        groups[parameter.name] = group
+        hints = get_type_hints(group, include_extras=True)
+        for field in fields(group):
+            default = field.default if field.default_factory is MISSING else field.default_factory()
+            parameters.append(
+                inspect.Parameter(
+                    field.name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=default,
+                    annotation=hints[field.name],
+                )
+            )
 
-OutputSize = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        rich_help_panel=DATA,
-        help="Number of outputs of --data random.",
-        show_default="1",
-    ),
-]
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        made = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**given, **made)
 
-OutputAct = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SPEC",
-        autocompletion=complete_spec,
-        rich_help_panel=TRAINING,
-        help="Activation of the outputs, such as softplus for a positive target.",
-    ),
-]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
 
-Epochs = Annotated[
-    int, typer.Option(metavar="N", rich_help_panel=TRAINING, help="Passes over the training part.")
-]
 
-BatchSize = Annotated[
-    int, typer.Option(metavar="N", rich_help_panel=TRAINING, help="Samples per step.")
-]
+def settings_of(group: Any) -> dict[str, Any]:
+    """The fields of a group as plain settings of the library, by name."""
+    return {field.name: _plain(getattr(group, field.name)) for field in fields(group)}
 
-OptimizerName = Annotated[
-    str,
-    typer.Option(
-        metavar="sgd|adam|adamw",
-        autocompletion=lambda: ["sgd", "adam", "adamw"],
-        rich_help_panel=TRAINING,
-        help="Optimizer.",
-    ),
-]
 
-Momentum = Annotated[
-    float | None,
-    typer.Option(rich_help_panel=TRAINING, help="Momentum (sgd only).", show_default="0.9"),
-]
+def _plain(value: Any) -> Any:
+    if isinstance(value, StrEnum):
+        return value.value
+    return [_plain(each) for each in value] if isinstance(value, list) else value
 
-WeightDecay = Annotated[
-    float | None,
-    typer.Option(
-        rich_help_panel=TRAINING,
-        help="Weight decay, as in torch.optim.",
-        show_default="0; 0.01 with adamw",
-    ),
-]
-
-Init = Annotated[
-    str,
-    typer.Option(
-        metavar="default|kaiming|xavier",
-        rich_help_panel=TRAINING,
-        help="Initialisation of the weights.",
-    ),
-]
 
 BOTH = ["relu", "softplus"]
 """The default of --act."""
 
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Threads torch computes with.",
+        show_default="torch's own",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
 GATE_TRIPPED = 3
 """The exit code where a --fail-on condition was met."""
 
 
-def given_on_command_line(context: typer.Context, renamed: Mapping[str, str]) -> set[str]:
-    """The options that were, by their names in the configuration."""
+def given_on_command_line(context: typer.Context) -> set[str]:
+    """The names of the options that were given."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
-    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
-    return {renamed.get(name, name) for name in given}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}

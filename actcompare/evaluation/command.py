@@ -18,6 +18,7 @@ from actcompare.cli.options import (
     Acts,
     Device,
     Dtype,
+    NumberFormat,
     Output,
     OutputFormat,
     Plot,
@@ -60,7 +61,7 @@ def evaluate_command(
     ] = None,
     column: Annotated[str | None, typer.Option(help="Column of a table in --file.")] = None,
     key: Annotated[str | None, typer.Option(help="Array of an .npz in --file.")] = None,
-    dtype: Dtype = "float32",
+    dtype: Dtype = NumberFormat.float32,
     device: Device = "cpu",
     output_format: OutputFormat = None,
     output: Output = None,
@@ -81,7 +82,7 @@ def evaluate_command(
 
     def evaluate_chunk(points: Any, **options: Any) -> "Evaluation":
         with prints_aside():
-            return evaluate(points, activations, dtype=dtype, device=device, **options)
+            return evaluate(points, activations, dtype=dtype.value, device=device, **options)
 
     evaluate_chunk([0.0], order=0)  # a wrong request fails here, before anything is read
     from actcompare.evaluation.stream import Seen

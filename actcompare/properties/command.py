@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from actcompare.cli.options import BOTH, Acts, Device, Dtype, Output, OutputFormat
+from actcompare.cli.options import BOTH, Acts, Device, Dtype, NumberFormat, Output, OutputFormat
 from actcompare.cli.streams import prints_aside
 from actcompare.output.formats import Format, choose_format
 from actcompare.output.results import heading, write
@@ -10,7 +10,7 @@ from actcompare.output.results import heading, write
 
 def table_command(
     act: Acts = BOTH,
-    dtype: Dtype = "float32",
+    dtype: Dtype = NumberFormat.float32,
     device: Device = "cpu",
     output_format: OutputFormat = None,
     output: Output = None,
@@ -20,7 +20,7 @@ def table_command(
     from actcompare.properties.tables import comparison_grids
 
     with prints_aside():
-        comparison = compare(act, dtype=dtype, device=device)
+        comparison = compare(act, dtype=dtype.value, device=device)
     columns, reading = comparison.columns(), comparison.reading()
     write(
         heading("table", asdict(comparison.config), comparison.environment.as_dict()),

@@ -6,6 +6,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -14,28 +16,20 @@ import typer
 from actcompare.cli.options import (
     BOTH,
     GATE_TRIPPED,
+    MACHINE_PANEL,
     Acts,
-    BatchSize,
-    Data,
     Device,
     Dtype,
-    Epochs,
-    Init,
-    InputSize,
-    Momentum,
-    OptimizerName,
+    Learning,
+    NumberFormat,
     Output,
-    OutputAct,
     OutputFormat,
-    OutputSize,
     Plot,
     PlotFile,
     Quiet,
-    Scale,
-    Target,
-    Task,
-    WeightDecay,
     given_on_command_line,
+    grouped,
+    settings_of,
 )
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
@@ -58,44 +52,49 @@ _NUMBERS = (
 """What a gate can be set on."""
 
 
-def study_command(
-    context: typer.Context,
-    act: Acts = BOTH,
-    seeds: Annotated[int, typer.Option(metavar="N", help="Paired seeds per activation.")] = 20,
+EngineName = StrEnum("EngineName", ["local", "ray"])
+
+
+@dataclass(frozen=True)
+class StudyOptions(Learning):
+    """The settings of `actcompare.study` that the command line offers."""
+
+    activations: Acts = field(default_factory=lambda: [*BOTH])
+    seeds: Annotated[int, typer.Option(metavar="N", help="Paired seeds per activation.")] = 20
     lr: Annotated[
         list[float] | None,
         typer.Option(
             help="Learning rates to choose from on the validation part. Repeatable.",
             show_default="0.1, 0.3, 1, 3 and 10 times train's",
         ),
-    ] = None,
-    depth: Annotated[list[int], typer.Option(metavar="N", help="Hidden layers. Repeatable.")] = [1],  # noqa: B006
+    ] = None
+    depth: Annotated[list[int], typer.Option(metavar="N", help="Hidden layers. Repeatable.")] = (
+        field(default_factory=lambda: [1])
+    )
     hidden: Annotated[
         list[int], typer.Option(metavar="N", help="Units in a hidden layer. Repeatable.")
-    ] = [64],  # noqa: B006
+    ] = field(default_factory=lambda: [64])
     margin: Annotated[
         float,
         typer.Option(
             help="Differences of the test metric within this margin are of no consequence."
         ),
-    ] = 0.01,
-    data: Data = "digits",
-    target: Target = None,
-    task: Task = None,
-    scale: Scale = None,
-    input_size: InputSize = None,
-    output_size: OutputSize = None,
-    output_act: OutputAct = None,
-    epochs: Epochs = 30,
-    batch_size: BatchSize = 32,
-    optimizer: OptimizerName = "sgd",
-    momentum: Momentum = None,
-    weight_decay: WeightDecay = None,
-    init: Init = "default",
-    seed: Annotated[int, typer.Option(help="First seed.")] = 0,
-    device: Device = "cpu",
-    dtype: Dtype = "float32",
-    threads: Annotated[int, typer.Option(metavar="N", help="Threads of torch in each worker.")] = 1,
+    ] = 0.01
+    seed: Annotated[int, typer.Option(help="First seed.")] = 0
+    device: Device = "cpu"
+    dtype: Dtype = NumberFormat.float32
+    threads: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Threads of torch in each worker.", rich_help_panel=MACHINE_PANEL
+        ),
+    ] = 1
+
+
+@grouped
+def study_command(
+    context: typer.Context,
+    options: StudyOptions,
     store: Annotated[
         Path | None,
         typer.Option(
@@ -105,8 +104,8 @@ def study_command(
         ),
     ] = None,
     engine: Annotated[
-        str, typer.Option(metavar="local|ray", help="Worker processes here, or a Ray cluster.")
-    ] = "local",
+        EngineName, typer.Option(help="Worker processes here, or a Ray cluster.")
+    ] = EngineName.local,
     workers: Annotated[
         int | None,
         typer.Option(metavar="N", help="Processes.", show_default="one per core; on a GPU one"),
@@ -149,41 +148,17 @@ def study_command(
     from actcompare.output.gates import parse_gate
 
     gates = [parse_gate(text, _NUMBERS) for text in fail_on or []]
-    settings: dict[str, Any] = {
-        "activations": act,
-        "data": data,
-        "seeds": seeds,
-        "lr": lr or None,
-        "depth": depth,
-        "hidden": hidden,
-        "margin": margin,
-        "target": target,
-        "task": task,
-        "scale": scale,
-        "input_size": input_size,
-        "output_size": output_size,
-        "output_activation": output_act,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimizer": optimizer,
-        "momentum": momentum,
-        "weight_decay": weight_decay,
-        "init": init,
-        "seed": seed,
-        "device": device,
-        "dtype": dtype,
-        "threads": threads,
-        "elsewhere": engine == "ray" and address is not None,
-    }
-    renamed = {"act": "activations", "output_act": "output_activation"}
-    asked = given_on_command_line(context, renamed) & set(settings)
+    settings = settings_of(options)
+    asked = given_on_command_line(context) & set(settings)
+    settings["lr"] = settings["lr"] or None
+    settings["elsewhere"] = engine == "ray" and address is not None
     with contextlib.ExitStack() as kept:
         if store is not None and not asked and not dry_run:
             study, stopped = _stored(kept, store), None
         else:
             from actcompare.studies.study import choose_engine
 
-            chosen = choose_engine(engine, workers, address, gpus_per_task)
+            chosen = choose_engine(engine.value, workers, address, gpus_per_task)
             made = None if dry_run and store is not None and not store.exists() else store
             work = _prepare(kept, settings, made, quiet)
             if dry_run:

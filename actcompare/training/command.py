@@ -5,7 +5,8 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -13,28 +14,20 @@ import typer
 
 from actcompare.cli.options import (
     GATE_TRIPPED,
-    BatchSize,
-    Data,
     Device,
     Dtype,
-    Epochs,
-    Init,
-    InputSize,
-    Momentum,
-    OptimizerName,
+    Learning,
+    NumberFormat,
     Output,
-    OutputAct,
     OutputFormat,
-    OutputSize,
     Plot,
     PlotFile,
     Quiet,
-    Scale,
-    Target,
-    Task,
-    WeightDecay,
+    Threads,
     complete_spec,
     given_on_command_line,
+    grouped,
+    settings_of,
 )
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
@@ -47,13 +40,14 @@ if TYPE_CHECKING:
     from actcompare.output.gates import Gate
     from actcompare.training.run import Run, Training
 
-_CONFIG_NAMES = {"act": "activation", "output_act": "output_activation", "no_track": "track_on"}
-"""Options that have another name in the configuration."""
+Tracked = StrEnum("Tracked", ["train", "validation"])
 
 
-def train_command(
-    context: typer.Context,
-    act: Annotated[
+@dataclass(frozen=True)
+class TrainOptions(Learning):
+    """The settings of `actcompare.train` that the command line offers."""
+
+    activation: Annotated[
         list[str],
         typer.Option(
             "--act",
@@ -62,41 +56,28 @@ def train_command(
             autocompletion=complete_spec,
             help="Activation of the hidden layers; `actcompare list` shows them.",
         ),
-    ] = ["relu"],  # noqa: B006
-    data: Data = "digits",
-    target: Target = None,
-    task: Task = None,
-    scale: Scale = None,
-    input_size: InputSize = None,
-    output_size: OutputSize = None,
-    hidden: Annotated[int, typer.Option(metavar="N", help="Units in a hidden layer.")] = 64,
-    depth: Annotated[int, typer.Option(metavar="N", help="Hidden layers.")] = 1,
-    output_act: OutputAct = None,
-    epochs: Epochs = 30,
-    batch_size: BatchSize = 32,
-    optimizer: OptimizerName = "sgd",
+    ] = field(default_factory=lambda: ["relu"])
+    hidden: Annotated[int, typer.Option(metavar="N", help="Units in a hidden layer.")] = 64
+    depth: Annotated[int, typer.Option(metavar="N", help="Hidden layers.")] = 1
     lr: Annotated[
         float | None,
         typer.Option(
             help="Learning rate.", show_default="0.1 with sgd, 0.01 for a regression; else 0.003"
         ),
-    ] = None,
-    momentum: Momentum = None,
-    weight_decay: WeightDecay = None,
-    init: Init = "default",
-    seed: Annotated[int, typer.Option(help="Seed of split, weights and batch order.")] = 0,
-    device: Device = "cpu",
-    dtype: Dtype = "float32",
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Threads torch computes with.", show_default="torch's own"),
-    ] = None,
+    ] = None
+    seed: Annotated[int, typer.Option(help="Seed of split, weights and batch order.")] = 0
+    device: Device = "cpu"
+    dtype: Dtype = NumberFormat.float32
+    threads: Threads = None
     track_on: Annotated[
-        str,
-        typer.Option(
-            metavar="train|validation", help="Part of the data on which units are watched."
-        ),
-    ] = "train",
+        Tracked, typer.Option(help="Part of the data on which units are watched.")
+    ] = Tracked.train
+
+
+@grouped
+def train_command(
+    context: typer.Context,
+    options: TrainOptions,
     no_track: Annotated[bool, typer.Option("--no-track", help="Do not watch units.")] = False,
     save: Annotated[
         Path | None,
@@ -134,37 +115,16 @@ def train_command(
 
     known = [*RUN_NUMBERS, *([] if no_track else LAYER_NUMBERS)]
     gates = [parse_gate(text, known) for text in fail_on or []]
-    settings: dict[str, Any] = {
-        "activation": act,
-        "data": data,
-        "target": target,
-        "task": task,
-        "scale": scale,
-        "input_size": input_size,
-        "output_size": output_size,
-        "hidden": hidden,
-        "depth": depth,
-        "output_activation": output_act,
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "optimizer": optimizer,
-        "lr": lr,
-        "momentum": momentum,
-        "weight_decay": weight_decay,
-        "init": init,
-        "seed": seed,
-        "device": device,
-        "dtype": dtype,
-        "threads": threads,
-        "track_on": None if no_track else track_on,
-    }
+    settings = settings_of(options)
+    if no_track:
+        settings["track_on"] = None
     if resume is not None and save is not None:
         raise UsageError("--resume DIR keeps saving to DIR: leave out --save")
     with contextlib.ExitStack() as kept:
         if resume is None:
             training, stopped = _start(kept, settings, save, log_dir, quiet)
         else:
-            named = given_on_command_line(context, _CONFIG_NAMES)
+            named = given_on_command_line(context) | ({"track_on"} if no_track else set())
             given = {name: value for name, value in settings.items() if name in named}
             training, stopped = _resume(kept, resume, given, log_dir, quiet)
     _show(training, output_format, output)

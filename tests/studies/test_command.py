@@ -142,7 +142,7 @@ def test_plots(run: Run) -> None:
         (["--act", "relu", "--act", "relu"], 2, "act relu is given twice"),
         (["--seeds", "0"], 2, "seeds must be at least 1"),
         (["--margin", "-1"], 2, "margin must be 0 or more"),
-        (["--engine", "spark"], 2, "is not one of local, ray"),
+        (["--engine", "spark"], 2, "is not one of 'local', 'ray'"),
         (["--address", "auto"], 2, "address is for --engine ray"),
         (["--engine", "ray", "--address", "127.0.0.1:1", "--seeds", "2"], 1, "no Ray cluster at"),
         (["--batch-size", "5000"], 1, "1,259 is the most"),
