@@ -33,8 +33,7 @@ def defaults(*functions: Callable[..., Any]) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """One value and a list of it mean the same to the library, and so do nothing and None."""
-    several = [value] if isinstance(value, str | int | float) else list(value or ())
-    return several
+    return [value] if isinstance(value, str | int | float) else list(value or ())
 
 
 @pytest.mark.parametrize(
