@@ -1,10 +1,5 @@
 """Files of samples: tables (CSV, TSV, Parquet) and .npz, read whole once they are known to fit."""
 
-import lzma
-import math
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +8,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from actcompare.data.datasets import COPIES, Dataset, check_memory, from_arrays
-from actcompare.errors import ActcompareError, MissingExtraError, UsageError
+from actcompare.errors import ActcompareError, UsageError
+from actcompare.files.arrays import REAL, open_arrays
+from actcompare.files.tabular import first_rows, read_frame
 from actcompare.text import listed
 
 MOST_TEXTS = 50
 """A text column with more distinct texts than this is left out."""
-
-_SAMPLE_ROWS = 1000
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -28,39 +23,10 @@ def read_table(path: Path) -> pd.DataFrame:
     Raises:
         ActcompareError: it cannot be read, is no table, or would not fit into memory.
     """
-    try:
-        if path.is_file() and path.stat().st_size == 0:
-            raise ActcompareError(f"{path} is empty")
-        frame = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
-    except OSError as error:
-        raise ActcompareError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(frame) == 0:
-        raise ActcompareError(f"{path} has a header but no rows")
-    return frame
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    how: dict[str, Any] = {
-        "sep": "\t" if path.suffix.lower() == ".tsv" else ",",
-        "encoding": "utf-8-sig",
-        "skipinitialspace": True,
-    }
-    try:
-        if path.is_file():
-            some = pd.read_csv(path, nrows=_SAMPLE_ROWS, **how)
-            text_bytes = len(some.to_csv(index=False)) + 1
-            rows = path.stat().st_size / text_bytes * max(1, len(some))
-            check_memory(path, rows * _bytes_per_row(some))
-        # low_memory would read a column in pieces, of types that differ from piece to piece.
-        frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **how)
-        return frame
-    except pd.errors.EmptyDataError:
-        raise ActcompareError(f"{path} holds no table") from None
-    except pd.errors.ParserError as error:
-        what = str(error).removeprefix("Error tokenizing data. C error: ").strip().splitlines()[0]
-        raise ActcompareError(f"{path} is not a table: {what}") from None
-    except UnicodeDecodeError:
-        raise ActcompareError(f"{path} is not UTF-8 text") from None
+    if path.is_file():
+        rows, some = first_rows(path)
+        check_memory(path, rows * _bytes_per_row(some))
+    return read_frame(path)
 
 
 def _bytes_per_row(some: pd.DataFrame) -> float:
@@ -69,20 +35,6 @@ def _bytes_per_row(some: pd.DataFrame) -> float:
     is_number = [dtype.kind in "fiub" for dtype in some.dtypes]
     numbers = float(held[is_number].sum())
     return (numbers + (float(held.sum()) - numbers) / COPIES) / max(1, len(some))
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError(f"{path} needs pyarrow", "data") from None
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            rows, columns = file.metadata.num_rows, file.metadata.num_columns
-            check_memory(path, 8.0 * rows * columns)
-            return file.read().to_pandas()  # type: ignore[no-any-return]
-    except (pyarrow.ArrowException, ValueError) as error:
-        raise ActcompareError(f"{path} is not a Parquet file, or is damaged") from error
 
 
 def from_frame(
@@ -173,43 +125,17 @@ def _texts(series: "pd.Series[Any]") -> npt.NDArray[np.object_]:
 
 
 def read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The arrays X and y of an .npz file; Python objects in it are never unpickled.
+    """The arrays X and y of an .npz file; y may be texts.
 
     Raises:
         ActcompareError: it cannot be read, lacks one of them, or would not fit into memory.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {name.removesuffix(".npy"): name for name in archive.namelist()}
-            if not {"X", "y"} <= members.keys():
-                raise ActcompareError(
-                    f"{path} has the arrays {listed(list(members))}: save it as"
-                    " numpy.savez(FILE, X=inputs, y=targets)"
-                )
-            check_memory(path, 8.0 * sum(_count(archive, members[name]) for name in ("X", "y")))
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays["X"], arrays["y"]
-    except OSError as error:
-        raise ActcompareError(f"cannot read {path}: {error.strerror or error}") from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        tokenize.TokenError,
-        EOFError,
-        RuntimeError,
-        SyntaxError,
-        ValueError,
-    ) as error:
-        what = "holds Python objects" if "allow_pickle" in str(error) else "is damaged"
-        raise ActcompareError(f"{path} is not an .npz file of numbers, or {what}") from error
-
-
-def _count(archive: zipfile.ZipFile, member: str) -> int:
-    """How many numbers an .npy array announces."""
-    with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        old = version == (1, 0)
-        read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-        shape, _, _ = read(stream)
-    return math.prod(shape)
+    with open_arrays(path, REAL + "US") as arrays:
+        if not {"X", "y"} <= arrays.keys():
+            raise ActcompareError(
+                f"{path} has the arrays {listed(list(arrays))}: save it as"
+                " numpy.savez(FILE, X=inputs, y=targets)"
+            )
+        X, y = arrays["X"](), arrays["y"]()
+        check_memory(path, 8.0 * (X.size + y.size))
+        return X.whole(), y.whole()

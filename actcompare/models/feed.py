@@ -2,25 +2,25 @@
 
 import inspect
 import math
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from actcompare.activations.user_code import find_users_own, users_error
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.models.load import load_tensors
+from actcompare.files import state_dicts, tabular
+from actcompare.files.arrays import open_arrays
 from actcompare.text import listed
 
-FILES = (".npz", ".npy", ".csv", ".tsv", ".pt", ".pth")
+FILES = (".npz", ".npy", *tabular.ENDINGS, *state_dicts.ENDINGS)
+
+_TABLE_ROWS = 4096
+"""Rows of a table that are read at a time, about."""
 
 
 class Inputs(NamedTuple):
@@ -48,14 +48,12 @@ def open_batches(source: str, batch_size: int, keys: Sequence[str] = ()) -> Iter
     """
     path = Path(source)
     kind = path.suffix.lower()
-    if kind in FILES:
-        if not path.is_file():
-            raise ActcompareError(f"{source} does not exist")
-        if kind in (".npz", ".npy"):
-            return _read_arrays(path, batch_size, keys)
-        if kind in (".csv", ".tsv"):
-            return _read_table(path, batch_size, keys)
-        return _slices(load_tensors(path), source, batch_size, keys)
+    if kind in (".npz", ".npy"):
+        return _read_arrays(path, batch_size, keys)
+    if kind in tabular.ENDINGS:
+        return _read_table(path, batch_size, keys)
+    if kind in state_dicts.ENDINGS:
+        return _slices(state_dicts.read_tensors(path), source, batch_size, keys)
     if ":" not in source:
         raise UsageError(
             f"--data {source}: name a {', '.join(FILES)} file, or module:attr or file.py:attr that"
@@ -130,98 +128,32 @@ def _choose(names: list[str], source: str, keys: Sequence[str]) -> list[str]:
 
 def _read_arrays(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[Any]:
     """Batches of .npy and .npz files, as many rows at a time as a batch has."""
-    try:
-        with ExitStack() as kept:
-            if path.suffix.lower() == ".npy":
-                if keys:
-                    raise UsageError(f"{path} is one array: leave out --input-key")
-                streams: dict[str, IO[bytes]] = {"": kept.enter_context(path.open("rb"))}
-            else:
-                archive = kept.enter_context(zipfile.ZipFile(path))
-                members = {name.removesuffix(".npy"): name for name in archive.namelist()}
-                streams = {
-                    key: kept.enter_context(archive.open(members[key]))
-                    for key in _choose(list(members), str(path), keys)
-                }
-            yield from _read_rows(path, streams, batch_size)
-    except OSError as error:
-        raise ActcompareError(f"cannot read {path}: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
-        raise ActcompareError(f"{path} is not a file of arrays, or is damaged") from error
-
-
-def _read_rows(path: Path, streams: dict[str, IO[bytes]], batch_size: int) -> Iterator[Any]:
-    heads = {key: _read_head(stream, path) for key, stream in streams.items()}
-    lengths = {shape[0] for shape, _ in heads.values()}
-    if len(lengths) > 1:
-        shapes = listed([str(shape) for shape, _ in heads.values()])
-        raise ActcompareError(f"{path} holds arrays of different lengths: {shapes}")
-    (length,) = lengths
-    for start in range(0, length, batch_size):
-        rows = min(batch_size, length - start)
-        batch = {}
-        for key, ((_, *row), dtype) in heads.items():
-            size = rows * math.prod(row) * dtype.itemsize
-            block = streams[key].read(size)
-            if len(block) < size:
-                raise ActcompareError(f"{path} is cut off after {start:,} of {length:,} samples")
-            array = np.frombuffer(block, dtype).reshape(rows, *row)
-            batch[key] = torch.from_numpy(array.astype(dtype.newbyteorder("="), copy=True))
-        yield batch if len(batch) > 1 else batch.popitem()[1]
-
-
-def _read_head(stream: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(stream)
-    old = version == (1, 0)
-    read = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-    shape, transposed, dtype = read(stream)
-    if dtype.kind not in "fiub" or dtype.itemsize > 8:
-        raise ActcompareError(f"{path} holds {dtype}, not numbers that torch knows")
-    if not shape:
-        raise ActcompareError(f"{path} holds a single number: give it a first axis of samples")
-    if transposed and len(shape) > 1:
-        raise ActcompareError(
-            f"{path} is written column by column: save numpy.ascontiguousarray(x)"
-        )
-    return shape, dtype
+    with open_arrays(path) as found:
+        if keys and path.suffix.lower() == ".npy":
+            raise UsageError(f"{path} is one array: leave out --input-key")
+        arrays = {key: found[key]() for key in _choose(list(found), str(path), keys)}
+        shapes = [array.shape for array in arrays.values()]
+        if () in shapes:
+            raise ActcompareError(f"{path} holds a single number: give it a first axis of samples")
+        if len({shape[0] for shape in shapes}) > 1:
+            said = listed(list(map(str, shapes)))
+            raise ActcompareError(f"{path} holds arrays of different lengths: {said}")
+        length = shapes[0][0]
+        for start in range(0, length, batch_size):
+            rows = min(batch_size, length - start)
+            batch = {}
+            for key, array in arrays.items():
+                row = array.shape[1:]
+                block = array.take(rows * math.prod(row)).reshape(rows, *row)
+                batch[key] = torch.from_numpy(block)
+            yield batch if len(batch) > 1 else batch.popitem()[1]
 
 
 def _read_table(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[Tensor]:
     """Batches of a table's columns of numbers, in their order or in that of the keys."""
-    sep = "\t" if path.suffix.lower() == ".tsv" else ","
-    try:
-        head = pd.read_csv(path, sep=sep, nrows=0, encoding="utf-8-sig", skipinitialspace=True)
-        named = not all(_is_number(str(name)) for name in head.columns)
-        missing = [key for key in keys if not named or key not in head.columns]
-        if missing:
-            raise UsageError(f"{path} has no column {missing[0]!r}: it has {listed([*head])}")
-        with pd.read_csv(
-            path, sep=sep, chunksize=batch_size, encoding="utf-8-sig", skipinitialspace=True,
-            header=0 if named else None, usecols=list(keys) or None,
-        ) as chunks:  # fmt: skip
-            for chunk in chunks:
-                chosen = chunk[list(keys)] if keys else chunk
-                texts = [str(name) for name in chosen if chosen[name].dtype.kind not in "fiub"]
-                if texts:
-                    raise ActcompareError(
-                        f"{path}: column {texts[0]!r} does not hold numbers alone; --input-key"
-                        " chooses columns"
-                    )
-                yield torch.from_numpy(chosen.to_numpy(np.float64, copy=True))
-    except OSError as error:
-        raise ActcompareError(f"cannot read {path}: {error.strerror or error}") from error
-    except pd.errors.EmptyDataError:
-        raise ActcompareError(f"{path} holds no table") from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ActcompareError(f"{path} is not a table: {str(error).strip()}") from error
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    rows = batch_size * max(1, _TABLE_ROWS // batch_size)
+    for block in tabular.read_numbers(path, lambda names: keys or names, rows):
+        yield from slices(block, batch_size)
 
 
 def random_batches(shape: Sequence[int], samples: int, batch_size: int, seed: int) -> Iterator[Any]:

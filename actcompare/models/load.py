@@ -1,16 +1,15 @@
 """A user's own model: imported, made, and given its weights."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from actcompare.activations.user_code import find_users_own, users_error
 from actcompare.errors import ActcompareError
+from actcompare.files.state_dicts import read_tensors
 from actcompare.text import listed
 
 _WITHIN = ("state_dict", "model_state_dict", "model", "net", "weights")
@@ -75,7 +74,7 @@ def load_weights(model: nn.Module, path: Path) -> str:
     Raises:
         ActcompareError: it cannot be read, holds more than tensors, or does not fit.
     """
-    content = load_tensors(path)
+    content = read_tensors(path)
     within = ""
     if isinstance(content, Mapping) and not _are_weights(content):
         keys = [key for key in _WITHIN if _are_weights(content.get(key))]
@@ -116,22 +115,3 @@ def _are_weights(content: Any) -> bool:
         and bool(content)
         and all(isinstance(value, Tensor) for value in content.values())
     )
-
-
-def load_tensors(path: Path) -> Any:
-    """What torch.save wrote, if it is tensors and plain containers; other code is never run.
-
-    Raises:
-        ActcompareError: it is not that, or cannot be read.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ActcompareError(f"cannot read {path}: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        raise ActcompareError(
-            f"{path} holds more than tensors, or is damaged; what else a pickle holds could run"
-            " code, and is never loaded: save tensors alone, such as model.state_dict()"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, UnicodeDecodeError):
-        raise ActcompareError(f"{path} is not a file of torch.save, or is damaged") from None

@@ -8,7 +8,8 @@ cells   a row per run: activation, depth, hidden, lr and seed are its key; train
 curves  a row per run and epoch: the validation metric
 
 Losses and metrics that are no numbers are null. The file is in write-ahead mode, so that others can
-read it while a study writes; every group of runs is one transaction.
+read it while a study writes; every group of runs is one transaction. Studies keep each other away
+by a lock on an empty hidden file beside it, `.NAME.lock`, which stays there.
 """
 
 import json
@@ -19,10 +20,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
+
+from filelock import BaseFileLock
 
 from actcompare.errors import ActcompareError
 from actcompare.files.locks import locked
+from actcompare.files.writing import check_writable
 from actcompare.machine.environment import Environment
 from actcompare.studies.records import Cell, CellResult, Failure, Outcome, StudyConfig
 from actcompare.training.records import TrainConfig
@@ -64,7 +68,7 @@ class Store:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._lock: IO[bytes] | None = None
+        self._lock: BaseFileLock | None = None
 
     def __enter__(self) -> "Store":
         """Open the file, or make it.
@@ -73,9 +77,8 @@ class Store:
             ActcompareError: another study writes to it, it cannot be read or written, is damaged,
                 or is something else.
         """
-        if self.path.is_dir():
-            raise ActcompareError(f"cannot write {self.path}: it is a folder")
-        self._lock = locked(self.path, "ab", self.path, "study", "file")
+        check_writable(self.path)
+        self._lock = locked(self._lock_file(), self.path, "study", "file")
         try:
             with self._told():
                 self._open()
@@ -85,7 +88,7 @@ class Store:
         return self
 
     def _open(self) -> None:
-        new = self.path.stat().st_size == 0
+        new = not self.path.exists() or self.path.stat().st_size == 0
         self._db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
         self._db.row_factory = sqlite3.Row
         if new:
@@ -118,11 +121,17 @@ class Store:
         self._db.close()
         if empty:  # nothing came of it: no file is left
             self.path.unlink(missing_ok=True)
+            self._lock_file().unlink(missing_ok=True)
         self._unlock()
+
+    def _lock_file(self) -> Path:
+        """Beside the store and hidden, the same one by whatever link the store is named."""
+        real = self.path.resolve()
+        return real.with_name(f".{real.name}.lock")
 
     def _unlock(self) -> None:
         if self._lock is not None:
-            self._lock.close()  # only now: closing it frees SQLite's own locks too
+            self._lock.release()
 
     @contextmanager
     def _told(self) -> Iterator[None]:

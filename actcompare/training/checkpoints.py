@@ -10,19 +10,20 @@ import hashlib
 import io
 import json
 import os
-import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import torch
+from filelock import BaseFileLock
 from torch import Tensor
 
 from actcompare.errors import ActcompareError
 from actcompare.files.locks import locked
+from actcompare.files.state_dicts import read_tensors
 from actcompare.machine.environment import Environment
 from actcompare.training.records import (
     DataSummary,
@@ -58,7 +59,7 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: IO[bytes] | None = None
+        self._lock: BaseFileLock | None = None
 
     @classmethod
     def create(cls, path: str | Path) -> "Folder":
@@ -93,7 +94,7 @@ class Folder:
         return folder
 
     def __enter__(self) -> "Folder":
-        self._lock = locked(self.path / _LOCK, "wb", self.path, "run", "folder")
+        self._lock = locked(self.path / _LOCK, self.path, "run", "folder")
         for left in self.path.glob(_PART + "*"):
             shutil.rmtree(left, ignore_errors=True)
         return self
@@ -104,11 +105,8 @@ class Folder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._close()
-
-    def _close(self) -> None:
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
 
     def _newest(self) -> Path | None:
         return max(self.path.glob(_EPOCH + "*"), default=None)
@@ -169,13 +167,10 @@ class Folder:
             raise ActcompareError(f"cannot read {newest}: {error.strerror or error}") from error
         except (
             AttributeError,
-            EOFError,
             KeyError,
             RecursionError,
-            RuntimeError,
             TypeError,
             ValueError,
-            pickle.UnpicklingError,
         ) as error:
             raise ActcompareError(
                 f"{newest} is damaged ({type(error).__name__}: {error}): train again with --save"
@@ -192,10 +187,10 @@ def _write(path: Path, state: Mapping[str, Tensor]) -> str:
 
 
 def _read(path: Path, expected: str) -> dict[str, Tensor]:
-    written = path.read_bytes()
-    if hashlib.sha256(written).hexdigest() != expected:
-        raise ValueError(f"{path.name} is not what was written")
-    state: dict[str, Tensor] = torch.load(io.BytesIO(written), weights_only=True)
+    with path.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
+            raise ValueError(f"{path.name} is not what was written")
+    state: dict[str, Tensor] = read_tensors(path)
     return state
 
 
