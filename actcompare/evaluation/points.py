@@ -58,18 +58,19 @@ def from_text(lines: Iterable[str], name: str) -> Iterator[Chunk]:
         ActcompareError: something is not a number, or there are none; the line is named.
     """
     values: list[float] = []
-    line_number, found = 0, False
+    found = False
     try:
         for line_number, line in enumerate(lines, 1):
-            values += map(read_number, line.lstrip("\ufeff").replace(",", " ").split())
+            try:
+                values += map(read_number, line.lstrip("\ufeff").replace(",", " ").split())
+            except ValueError as error:
+                raise ActcompareError(f"{name}, line {line_number}: {error}") from None
             if len(values) >= CHUNK:
                 found = True
                 yield np.array(values)
                 values = []
     except UnicodeDecodeError:
         raise ActcompareError(f"{name} is not UTF-8 text") from None
-    except ValueError as error:
-        raise ActcompareError(f"{name}, line {line_number}: {error}") from None
     if values:
         yield np.array(values)
     elif not found:

@@ -3,7 +3,7 @@
 import csv
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -81,9 +81,7 @@ def read_numbers(path: Path, choose: Choose, rows: int) -> Iterator[Numbers]:
             yield from _numbers_of_csv(stream, path, choose, rows)
 
 
-def _numbers_of_csv(
-    stream: IO[str], path: Path, choose: Choose, rows: int
-) -> Iterator[Numbers]:
+def _numbers_of_csv(stream: IO[str], path: Path, choose: Choose, rows: int) -> Iterator[Numbers]:
     delimiter, lines = _delimiter(path), iter(stream)
     reader = csv.reader(lines, delimiter=delimiter)
     names = [field.strip() for field in next(filter(None, reader), [])]
@@ -276,7 +274,7 @@ def _open_parquet(path: Path) -> Iterator[Any]:
     except ImportError:
         raise MissingExtraError(f"{path} needs pyarrow", "data") from None
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with path.open("rb") as stream, pyarrow.parquet.ParquetFile(stream) as file:
             yield file
     except (pyarrow.ArrowException, ValueError) as error:
         raise ActcompareError(f"{path} is not a Parquet file, or is damaged") from error

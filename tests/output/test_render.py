@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 
 from actcompare.benchmark.changes import compare_runs
 from actcompare.benchmark.tables import cost_grid
-from actcompare.errors import ActcompareError
 from actcompare.evaluation.tables import evaluation_grid, keep_ends
-from actcompare.files.writing import open_output
 from actcompare.output.render import (
     Grid,
     cell,
@@ -170,40 +168,6 @@ def test_ends_are_kept(lengths: list[int], k: int) -> None:
     assert total == n
     expected = x if n <= 40 else np.concatenate([x[: 20 * k], x[-20 * k :]])
     assert kept["x"] == expected.tolist()
-
-
-# --- where to ------------------------------------------------------------------------------------
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "out.csv"
-    path.write_text("before")
-    with pytest.raises(ZeroDivisionError), open_output(path) as out:
-        out.write("half")
-        raise ZeroDivisionError
-    assert path.read_text() == "before"
-    with open_output(path) as out:
-        out.write("after")
-        assert path.read_text() == "before"
-    assert path.read_text() == "after"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["out.csv"]
-
-
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    (tmp_path / "real").write_text("before")
-    (tmp_path / "link").symlink_to("real")
-    with open_output(tmp_path / "link") as out:
-        out.write("after")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "real").read_text() == "after"
-
-
-@pytest.mark.parametrize("name", ["missing/out.csv", "folder", "/dev/full"])
-def test_what_cannot_be_written(tmp_path: Path, name: str) -> None:
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(ActcompareError, match="cannot write"), open_output(tmp_path / name) as out:
-        out.write("x" * 100_000)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 
 
 def test_golden_costs() -> None:
