@@ -28,6 +28,9 @@ Choose = Callable[[list[str]], Sequence[str]]
 
 SAMPLE_ROWS = 1000
 
+_READ_OTHERWISE = '"\0\x1c\x1d\x1e\x1f'
+"""Characters that csv or float take for something else than numpy does."""
+
 
 def read_number(text: str) -> float:
     """A number as people write it: -2, 1e-3, inf, nan.
@@ -130,7 +133,8 @@ def _plain_numbers(
     """
     text = "".join(lines)
     delimiters = set(map(str.count, lines, itertools.repeat(delimiter)))
-    if '"' in text or "\0" in text or delimiters != {width - 1} or not lines[0].strip():
+    doubtful = any(mark in text for mark in _READ_OTHERWISE) or not lines[0].strip()
+    if doubtful or delimiters != {width - 1}:
         return None
     try:
         numbers = np.loadtxt(lines, delimiter=delimiter, usecols=chosen, comments=None, ndmin=2)

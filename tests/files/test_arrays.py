@@ -54,7 +54,7 @@ def test_every_bit_comes_back(x: Numbers, name: str, in_columns: bool, parts: in
 
 
 def test_numbers_beyond_float64_are_rounded_to_it() -> None:
-    np.save("x.npy", np.longdouble([0.1, 2]))
+    np.save("x.npy", np.array([0.1, 2], dtype=np.longdouble))
     assert read("x.npy").dtype == np.float64
 
 

@@ -54,22 +54,7 @@ def test_what_is_no_number(text: str) -> None:
 
 
 CHARACTERS = "01-+.eE_,\t #\"'\0\r\n\x1c\ufeff\xa0\u0663;"
-WORDS = [
-    "inf",
-    "nan",
-    "Infinity",
-    "1e400",
-    "5e-324",
-    "0x",
-    "1d5",
-    "1j",
-    "nan(1)",
-    "1e",
-    "True",
-    "0.1",
-    "1\x0c2",
-    "'1'",
-]
+WORDS = ["inf", "nan", "Infinity", "1e400", "5e-324", "0x", "1d5", "1j", "nan(1)", "True", "0.1"]
 NASTY = st.sampled_from([*CHARACTERS, *WORDS])
 
 
@@ -108,7 +93,8 @@ def test_every_bit_comes_back(
     for name, delimiter in (("t.csv", ","), ("t.tsv", "\t")):
         with Path(name).open("w", newline="", encoding="utf-8") as out:
             writer = csv.writer(out, delimiter=delimiter, lineterminator=end, quoting=quoting)  # type: ignore[arg-type]
-            writer.writerows([names] * header + table)
+            writer.writerows([names] if header else [])
+            writer.writerows(table)
         np.testing.assert_array_equal(numbers(name, rows=rows), table)
         np.testing.assert_array_equal(
             numbers(name, names[:0:-1], rows), [row[:0:-1] for row in table]
