@@ -13,7 +13,7 @@ from actcompare.files.arrays import open_arrays
 from actcompare.files.tabular import read_number
 from actcompare.text import listed
 
-CHUNK = 2**16
+CHUNK = 2**17
 """Points per chunk: large enough to vectorise, small enough that memory stays flat."""
 
 Chunk = npt.NDArray[np.float64]
