@@ -1,4 +1,4 @@
-"""What activations cost: every combination of conditions planned, checked and measured."""
+"""Measure what activations cost under every combination of the requested conditions."""
 
 import itertools
 import math
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Benchmark(Tabular):
-    """Cases that were measured, with every round."""
+    """The measured cases of a benchmark, with every round."""
 
     config: BenchConfig
     environment: Environment
@@ -37,16 +37,16 @@ class Benchmark(Tabular):
 
     @cached_property
     def table(self) -> Table:
-        """Tidy columns: one record per case and activation."""
+        """The tidy records, one per case and activation."""
         rows = [m.row(cost, self.config.margin) for m in self.measurements for cost in m.costs]
         return Table.of(rows)
 
     def reading(self) -> str:
-        """In words: what dominates each case and what would change it, from what was measured."""
+        """Describe what limits each case, and what would make it faster."""
         return describe_benchmark(self.measurements, self.config.margin)
 
     def failures(self) -> list[str]:
-        """What could not be measured, and why, each once."""
+        """Return the reasons why activations could not be measured, without duplicates."""
         return list(
             dict.fromkeys(cost.error for m in self.measurements for cost in m.costs if cost.error)
         )
@@ -60,15 +60,15 @@ CHOICES = {
     "layout": ("contiguous", "strided"),
     "input": ("normal", "uniform", "tail"),
 }
-"""What each axis of conditions may be; the first is the ordinary one."""
+"""The values of each condition; the first is the default."""
 
 SIZES = {"cpu": (2**10, 2**16, 2**23), "gpu": (2**10, 2**20, 2**26)}
-"""Bound by the call itself, within the cache, and beyond it."""
+"""Default sizes in elements: bound by call overhead, within the cache, and beyond it."""
 
 HIDDEN = (64, 1024)
 
 OF_ITSELF = ("cache", "layout", "input")
-"""Axes that a training step has no choice in: it makes its own inputs and results."""
+"""Conditions that do not apply to a training step, which makes its own tensors."""
 
 Names = str | Sequence[str]
 
@@ -95,39 +95,44 @@ def bench(
     progress: Progress | None = None,
     keep: Callable[[Benchmark], None] | None = None,
 ) -> Benchmark:
-    """Measure what activations cost, each against the first, under every combination of conditions.
+    """Time activations against the first of them under every combination of conditions.
+
+    The arguments from `device` to `input` take one value or several.
 
     Args:
-        activations: SPECs such as "softplus:beta=2", and functions or modules as themselves; the
-            first is the baseline.
-        device: cpu, cuda, cuda:N or mps; like all up to `input`, one or several.
+        activations: SPECs such as "softplus:beta=2", functions or modules; the first is the
+            baseline.
+        device: cpu, cuda, cuda:N or mps.
         dtype: float32, float64, bfloat16 or float16.
-        size: elements of the input; by default three sizes, from bound by the call to beyond the
-            cache.
-        shape: shapes of the input, such as (128, 4096).
-        passes: forward, backward, both, or step: a training step of SimpleNet.
-        hidden: widths of SimpleNet, for step; 64 and 1024 by default.
+        size: Number of input elements. By default three sizes: bound by call overhead, within the
+            cache, and beyond it.
+        shape: Input shapes, such as (128, 4096).
+        passes: forward, backward, both, or step (a training step of SimpleNet).
+        hidden: Widths of SimpleNet for the pass step; 64 and 1024 by default.
         mode: eager or compiled.
-        cache: hot, or cold: buffers in turn, twice as many as the last level cache holds.
-        memory: warm (freed memory is reused) or fresh (large results are new pages).
-        layout: contiguous, or strided: every second element.
-        input: normal: N(0,1); uniform: U(-1,1); tail: where exp(x) is subnormal.
-        threads: of torch within an operation; by default as torch has it.
-        seed: of the inputs and of the order within rounds.
-        time_limit: seconds for the rounds of each case.
-        precision: a case is done when every ratio is known to this share.
-        margin: ratios within this share of 1 are called the same.
-        progress: told now and then the ratio of the second activation to the first.
-        keep: given what there is: once before the first case, and after each.
+        cache: hot (one buffer), or cold (a cycle of buffers twice as large as the last-level
+            cache).
+        memory: warm (freed memory is reused) or fresh (large results get new pages).
+        layout: contiguous, or strided (every second element).
+        input: normal (N(0,1)), uniform (U(-1,1)) or tail (where exp(x) is subnormal).
+        threads: Intra-op threads; by default torch's setting.
+        seed: Seed of the inputs and of the order within rounds.
+        time_limit: Seconds for the rounds of each case.
+        precision: A case ends once every ratio is known to within this share.
+        margin: Ratios within this share of 1 count as the same.
+        progress: Called from time to time with a case and the current ratio of its second
+            activation to the first.
+        keep: Called with the benchmark so far, before the first case and after each case.
 
     Raises:
-        UsageError: a bad SPEC or option.
-        ActcompareError: a device is not there, a user's function cannot be loaded, or a size does
-            not fit into memory. What fails later is in `failures()`, and the rest is measured.
+        UsageError: A SPEC or an option is invalid.
+        ActcompareError: A device is not available, a user's function cannot be loaded, or a size
+            does not fit into memory. Later failures are listed by `failures()`, and the other
+            activations are still measured.
     """
     for name, value in {"time limit": time_limit, "precision": precision}.items():
         if not 0 < value < math.inf:
-            raise UsageError(f"the {name} must be above 0, not {value}")
+            raise UsageError(f"the {name} must be positive, not {value}")
     if not 0 <= margin < math.inf:
         raise UsageError(f"the margin must be 0 or more, not {margin}")
     if not 0 <= seed < 2**63:
@@ -186,7 +191,7 @@ def bench(
 
 
 def _describe(config: BenchConfig) -> Environment:
-    """This machine, with each of the devices named."""
+    """Return the environment of this process, naming every device of the benchmark."""
     each = [describe_environment(d) for d in dict.fromkeys(case.where for case in config.cases)]
     return replace(
         each[0],
@@ -210,12 +215,12 @@ def _lengths(name: str, given: int | Sequence[int]) -> list[int]:
     lengths = [given] if isinstance(given, int) else list(given)
     for length in lengths:
         if length < 1:
-            raise UsageError(f"{name} {length:,}: it must be 1 or more")
+            raise UsageError(f"{name} {length:,} must be 1 or more")
     return lengths
 
 
 def _shapes(given: Sequence[int] | Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """One shape or several."""
+    """Return a list of shapes from one shape or several."""
     shapes = []
     for shape in [given] if given and isinstance(given[0], int) else given:
         assert not isinstance(shape, int)
@@ -230,14 +235,14 @@ def _refuse_what_a_step_has_not(
     conditions: dict[str, tuple[str, ...]],
 ) -> None:
     if widths and "step" not in kinds:
-        raise UsageError("a hidden size is the pass step's: add --pass step, or leave out --hidden")
+        raise UsageError("--hidden applies only to --pass step: add it, or omit --hidden")
     if set(kinds) != {"step"}:
         return
     if forms:
-        raise UsageError("the pass step takes hidden sizes (--hidden), not sizes and shapes")
+        raise UsageError("the pass step takes --hidden, not --size or --shape")
     for axis in OF_ITSELF:
         if set(conditions[axis]) != {CHOICES[axis][0]}:
-            raise UsageError(f"the pass step has no {axis} to choose: it makes its own tensors")
+            raise UsageError(f"the pass step makes its own tensors: omit --{axis}")
 
 
 def _refuse_what_a_device_has_not(case: Case) -> None:
@@ -246,6 +251,6 @@ def _refuse_what_a_device_has_not(case: Case) -> None:
         where = (
             f"on {case.device}" if device != "cpu" else f"with the C library of {platform.system()}"
         )
-        raise UsageError(f"memory fresh is glibc's way on a CPU; there is no such choice {where}")
+        raise UsageError(f"--memory fresh needs a CPU and glibc; it is not available {where}")
     if case.cache == "cold" and device == "mps":
-        raise UsageError("cache cold: an Apple GPU does not say how large its cache is; use hot")
+        raise UsageError("--cache cold: the cache size of an Apple GPU is unknown; use --cache hot")

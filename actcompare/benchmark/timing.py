@@ -1,8 +1,9 @@
-"""Timing callables side by side: paired rounds in random order, the first one run twice.
+"""Time callables side by side, in paired rounds in random order.
 
-Each round runs every candidate once, so that what drifts (clock rate, load, temperature) is shared,
-and statistics are of ratios within rounds. The baseline's second run is the control: the ratio of
-the baseline to itself is the noise floor, below which nothing is claimed.
+Each round runs every candidate once, so that drift (clock rate, load, temperature) affects all of
+them alike; statistics are computed from ratios within rounds. The first candidate, the baseline,
+runs twice: its second run is the control. The ratio of the baseline to itself gives the noise
+floor, and smaller differences are not reported as real.
 """
 
 import gc
@@ -27,63 +28,63 @@ from actcompare.stats import (
 )
 
 CLOCK_SHARE = 1e-3
-"""A block of calls is so long that reading the clock is less than this share of it.
+"""Reading the clock takes less than this share of a block of calls.
 
-That cost is taken off, so that what is left of it is less than a tenth of this. Shorter blocks are
-more rounds: stalls then spoil a few of them, and the median passes over those.
+That time is subtracted, so the error that remains is less than a tenth of this share. Short blocks
+leave time for more rounds: a stall then spoils only a few of them, which the median ignores.
 """
 
 FEWEST_ROUNDS = 12
-"""Before this many rounds nothing but the time limit stops a measurement."""
+"""Fewer rounds than this are stopped only by the time limit."""
 
 STALLED = 0.9
-"""Noise has stopped falling where four times the rounds leave more than this of an interval."""
+"""Noise no longer falls if four times the rounds leave more than this share of an interval."""
 
 
 @dataclass(frozen=True)
 class Timings:
-    """Every round of a measurement. The first candidate is the baseline."""
+    """All rounds of a measurement. Candidate 0 is the baseline."""
 
     labels: tuple[str, ...]
     seconds: npt.NDArray[np.float64]
     """Seconds per call, shape (round, candidate + 1); the last column is the control."""
     order: npt.NDArray[np.int64]
-    """The columns of `seconds` in the order they ran in, same shape."""
+    """The columns of `seconds` in the order they ran; same shape as `seconds`."""
     calls: tuple[int, ...]
-    """Calls per block of each candidate."""
+    """Calls per block, for each candidate."""
     stopped_by: str
-    """precision, noise (it has stopped falling) or time."""
+    """precision, noise (which no longer falls) or time."""
     dropped: int = 0
-    """Rounds that do not count, since the device's clock was held down in them."""
+    """Rounds that were discarded because the device's clock was throttled."""
 
     def ratio(self, candidate: int) -> Estimate:
-        """Its time over the baseline's, as the median over rounds with a 95 % interval.
+        """Return the time over the baseline's: the median over rounds, with a 95 % interval.
 
-        The baseline of a round is the geometric mean of its two runs.
+        The baseline's time in a round is the geometric mean of its two runs.
         """
         logs = np.log(self.seconds)
         return ratio_interval(logs[:, candidate] - (logs[:, 0] + logs[:, -1]) / 2)
 
     def control(self) -> Estimate:
-        """The baseline's second run over its first."""
+        """Return the ratio of the baseline's second run to its first."""
         logs = np.log(self.seconds)
         return ratio_interval(logs[:, -1] - logs[:, 0])
 
     def noise_floor(self) -> float:
-        """The largest difference that the control's interval admits, as a share."""
+        """Return the largest difference within the control's interval, as a share."""
         control = self.control()
         return max(control.high, 1 / control.low if control.low > 0 else math.inf) - 1
 
     def verdict(self, candidate: int, margin: float = 0.01) -> str:
-        """Compare with the baseline: faster, slower, same or unclear.
+        """Return the verdict of a comparison with the baseline: faster, slower, same or unclear.
 
-        Nothing within the margin or the noise floor, whichever is larger, is called a difference;
-        and nothing is called the same unless it is so within the margin.
+        A difference must exceed both the margin and the noise floor to be reported as real; `same`
+        requires the whole interval to lie within the margin.
         """
         return ratio_verdict(self.ratio(candidate), margin, self.noise_floor())
 
     def per_call(self, candidate: int) -> tuple[float, float, float]:
-        """Lower quartile, median and upper quartile of the seconds per call."""
+        """Return the lower quartile, median and upper quartile of the seconds per call."""
         q1, median, q3 = np.quantile(self.seconds[:, candidate], [0.25, 0.5, 0.75])
         return float(q1), float(median), float(q3)
 
@@ -103,25 +104,25 @@ def time_paired(
     """Time callables against the first of them.
 
     Args:
-        candidates: name to a callable without arguments, that finishes its work before it returns
-            (or whose work `timer` waits for).
-        time_limit: seconds in all, warming up included.
-        precision: stop when every ratio's interval is within this share of the ratio.
-        seed: of the random order.
-        timer: what measures a block of calls.
-        now: the clock of the time limit.
-        progress: told the first ratio's interval now and then.
-        throttled: asked after each round whether the clock is held down; if so it does not count.
-        most_calls: the most calls of a block.
+        candidates: Maps a label to a callable without arguments, which must finish its work before
+            it returns unless `timer` waits for it.
+        time_limit: Seconds in total, including the warm-up.
+        precision: Stop once every ratio's interval is within this share of the ratio.
+        seed: Seed of the random order.
+        timer: Measures a block of calls.
+        now: The clock of the time limit.
+        progress: Called from time to time with the interval of the first ratio.
+        throttled: Called after each round; if it returns True, the round is discarded.
+        most_calls: The largest number of calls in a block.
 
     Raises:
-        UsageError: no candidates, or a time limit or precision that is not above 0.
-        ActcompareError: every round was throttled.
+        UsageError: There are no candidates, or the time limit or the precision is not positive.
+        ActcompareError: Every round was throttled.
     """
     if not candidates:
         raise UsageError("nothing to time")
     if not (time_limit > 0 and precision > 0):
-        raise UsageError("the time limit and the precision must be above 0")
+        raise UsageError("the time limit and the precision must be positive")
     begin = now()
     work = [*candidates.values(), next(iter(candidates.values()))]
     collecting = gc.isenabled()
@@ -153,8 +154,8 @@ def time_paired(
             gc.enable()
     if not rounds.seconds:
         raise ActcompareError(
-            f"the clock was held down (heat or power) in each of {rounds.dropped} rounds;"
-            " let the device cool, or give it more power"
+            f"the clock was throttled (heat or power) in all {rounds.dropped} rounds:"
+            " let the device cool, or raise its power limit"
         )
     return rounds.timings()
 
@@ -171,10 +172,10 @@ def _calls_per_block(
     until: float,
     most_calls: int | None,
 ) -> int:
-    """Doubled until the clock's own cost is lost in the block."""
-    timer(work, 1)  # the first call of anything is special
+    """Return a number of calls, a power of 2, whose time dwarfs that of reading the clock."""
+    timer(work, 1)  # the first call includes set-up
     calls = 1
-    # The least of three, since one slow call, of a thread that had to wait, says nothing.
+    # The minimum of three: a single slow call, of a thread that had to wait, proves nothing.
     while min(timer(work, calls) for _ in range(3)) < wanted and now() < until:
         if most_calls is not None and 2 * calls > most_calls:
             break
@@ -214,7 +215,7 @@ def _run(
     progress: Callable[[Estimate], None] | None,
     throttled: Callable[[], bool] | None,
 ) -> str:
-    """Add rounds until there are enough of them; why it stopped."""
+    """Add rounds until one of the stopping rules applies, and return its name."""
     widths: dict[int, float] = {}
     look_at = FEWEST_ROUNDS
     while not (rounds.seconds or rounds.dropped) or now() < begin + time_limit:
@@ -234,7 +235,7 @@ def _run(
         if widths[n] <= precision:
             return "precision"
         earlier = [w for m, w in widths.items() if PARTS * FEWEST_IN_PART <= m <= n / 4]
-        # Drift is slow: in a short while the width not falling says nothing.
+        # Drift is slow: early on, a width that does not fall proves nothing.
         late = now() > begin + time_limit / 2
         if late and earlier and widths[n] > STALLED * earlier[-1]:
             return "noise"
@@ -243,7 +244,7 @@ def _run(
 
 
 def _widest(timings: Timings) -> float:
-    """The widest interval of the log ratios, the control's included: half its width."""
+    """Return half the width of the widest interval of the log ratios, the control's included."""
     logs = np.log(timings.seconds)
     base = (logs[:, 0] + logs[:, -1]) / 2
     columns = [logs[:, i] - base for i in range(1, len(timings.labels))]
