@@ -1,4 +1,4 @@
-"""How the C library hands out memory, as a condition of a measurement."""
+"""Control how the C library allocates memory during a measurement."""
 
 import contextlib
 import ctypes
@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from actcompare.machine.memory import _IS_MMAPPED, MIB
 
 _MMAP_MAX, _TRIM_THRESHOLD, _MMAP_THRESHOLD = -4, -1, -3
-"""glibc's malloc.h numbers them so."""
+"""M_MMAP_MAX, M_TRIM_THRESHOLD and M_MMAP_THRESHOLD in glibc's malloc.h."""
 
 _LARGE = 32 * MIB
 
 
 @contextlib.contextmanager
 def allocator(regime: str) -> Iterator[None]:
-    """How this process's C library hands out large blocks while the context lasts.
+    """Set how the C library allocates large blocks in this process while the context lasts.
 
     `warm` keeps freed memory and reuses it, as CUDA's caching allocator and jemalloc do. `fresh` is
-    glibc's own policy as it stands in a process that has worked with large tensors: from 32 MiB on
-    every block is new pages, which the kernel clears when they are first touched.
+    glibc's own policy in a process that has worked with large tensors: every block of 32 MiB or
+    more gets new pages, which the kernel clears when they are first touched.
 
-    Source: mallopt(3); the 32 MiB are glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64 bits.
+    Source: mallopt(3); 32 MiB is glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64-bit systems.
     """
     if not can_keep_warm():
         yield
@@ -39,7 +39,7 @@ def allocator(regime: str) -> Iterator[None]:
 
 
 def can_keep_warm() -> bool:
-    """Whether the C library is one that can be told to reuse memory."""
+    """Return whether the C library is glibc, whose reuse of memory can be set."""
     return platform.libc_ver()[0] == "glibc"
 
 
@@ -52,7 +52,7 @@ def _set_thresholds(libc: ctypes.CDLL, *, keep: bool) -> None:
 
 
 def _plug_holes(libc: ctypes.CDLL) -> list[int]:
-    """Take the large blocks that were kept while memory was warm, lest they be handed out again."""
+    """Allocate the large blocks kept while memory was warm, so that they are not reused."""
     plugs: list[int] = []
     while block := libc.malloc(ctypes.c_size_t(_LARGE)):
         header = ctypes.c_size_t.from_address(block - ctypes.sizeof(ctypes.c_size_t)).value

@@ -1,4 +1,4 @@
-"""Timers: the seconds that a block of calls takes on each kind of device."""
+"""Timers: measure the time of a block of calls on each kind of device."""
 
 import time
 from collections.abc import Callable
@@ -9,17 +9,17 @@ import torch
 Work = Callable[[], object]
 
 Timer = Callable[[Work, int], float]
-"""Seconds that a number of calls of some work took."""
+"""Takes work and a number of calls, and returns the seconds that the calls took."""
 
 QUEUED_CALLS = 128
-"""Most calls of a block on CUDA: they must all fit the launch queue while it is held up."""
+"""Most calls per block on CUDA: all must fit into the launch queue while the GPU sleeps."""
 
 _CYCLES_PER_S = 2e9
-"""About the clock of a GPU, to turn seconds into the cycles that hold its queue up."""
+"""Approximate clock of a GPU, to convert seconds of sleep into cycles."""
 
 
 def timer_for(device: torch.device) -> Timer:
-    """The timer of a device; each waits until the work is done."""
+    """Return the timer of a device; it waits until the work is done."""
     if device.type == "cuda":
         return _cuda_timer(device)
     if device.type == "mps":
@@ -28,10 +28,11 @@ def timer_for(device: torch.device) -> Timer:
 
 
 def _cuda_timer(device: torch.device) -> Timer:
-    """GPU time between two events, with the calls queued before the first of them is reached.
+    """Return a timer of the GPU time between two events around queued calls.
 
-    The queue is held up for twice what queueing the calls takes the host; where that was not enough
-    (the first event is reached before the last call is queued), longer.
+    The GPU sleeps while the host queues the calls, so that launching them takes no GPU time. It
+    sleeps for twice the time that queueing takes, and for longer if it reached the first event
+    before the last call was queued.
     """
     host_s: dict[int, float] = {}
 
@@ -68,7 +69,7 @@ def _mps_timer(work: Work, calls: int) -> float:
 
 
 def cpu_timer(work: Work, calls: int) -> float:
-    """Seconds that `calls` calls took, by the monotonic clock."""
+    """Return the seconds that `calls` calls took, by the monotonic clock."""
     begin = time.perf_counter()
     for _ in repeat(None, calls):
         work()

@@ -1,4 +1,4 @@
-"""What to train and how: every setting checked, the data loaded, the activations read."""
+"""Check the settings of a training run, load its data, and parse its activations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ LEARNING_RATES = {
 }
 
 WEIGHT_DECAY = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
-"""As torch.optim has them."""
+"""The defaults of torch.optim."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a run starts from."""
+    """Everything that a run starts from."""
 
     config: TrainConfig
     dataset: Dataset
@@ -37,7 +37,7 @@ class Recipe:
     output_activation: Activation | None
 
     def users_own(self) -> list[Activation]:
-        """Those of the activations that are not of the catalogue."""
+        """Return the activations that are not from the catalogue."""
         both = (self.activation, self.output_activation)
         return [a for a in both if a is not None and a.entry is None]
 
@@ -68,37 +68,40 @@ def make_recipe(
     track_on: str | None = "train",
     elsewhere: bool = False,
 ) -> Recipe:
-    """Check all settings, load the data, and read the activations.
+    """Check all settings, load the data, and parse the activations.
 
     Args:
-        activation: of the hidden layers.
-        data: which data.
-        target: the column of a table to learn.
-        task: classification or regression; None infers it.
-        scale: of the inputs: standard (each mean 0, deviation 1), unit (all divided by the largest
-            absolute value) or none; by default unit for pixels, else standard.
-        input_size: inputs of `random`, 4 by default.
-        output_size: outputs of `random`, 1 by default.
-        hidden: units in a hidden layer.
-        depth: hidden layers.
-        output_activation: a SPEC applied to the outputs, such as softplus for a positive target.
-        epochs: passes over the training part.
-        batch_size: samples in a step.
+        activation: Activation of the hidden layers.
+        data: Name of a data set, path of a file, or arrays X and y.
+        target: Name of the table column to learn.
+        task: classification or regression; None infers it from the target.
+        scale: Scaling of the inputs: standard (each input has mean 0 and standard deviation 1),
+            unit (all are divided by the largest absolute value) or none. By default unit for
+            pixels, otherwise standard.
+        input_size: Number of inputs of `random` data; 4 by default.
+        output_size: Number of outputs of `random` data; 1 by default.
+        hidden: Units per hidden layer.
+        depth: Number of hidden layers.
+        output_activation: SPEC of an activation applied to the outputs, such as softplus for a
+            positive target.
+        epochs: Passes over the training set.
+        batch_size: Samples per step.
         optimizer: sgd, adam or adamw.
-        lr: learning rate; by default 0.1 with sgd (0.01 for a regression), else 0.003.
-        momentum: of sgd, 0.9 by default.
-        weight_decay: as torch.optim's: 0 by default, 0.01 with adamw.
+        lr: Learning rate. By default 0.1 for sgd (0.01 for a regression), otherwise 0.003.
+        momentum: Momentum of sgd; 0.9 by default.
+        weight_decay: Weight decay of torch.optim; 0 by default, 0.01 for adamw.
         init: default (PyTorch's own), kaiming or xavier.
-        seed: of split, weights and order of batches.
+        seed: Seed of the split, the initial weights and the batch order.
         device: cpu, cuda, cuda:N or mps.
         dtype: float32, float64, bfloat16 or float16.
-        threads: of torch; by default as torch has it.
-        track_on: the part that units are watched on, train or validation; None watches none.
-        elsewhere: the device is another machine's, and is not looked for here.
+        threads: Intra-op threads; by default torch's setting.
+        track_on: The split on which units are watched, train or validation; None watches none.
+        elsewhere: Whether the run takes place on another machine, so that the device need not
+            exist here.
 
     Raises:
-        UsageError: a setting is wrong.
-        ActcompareError: the data cannot be used.
+        UsageError: A setting is invalid.
+        ActcompareError: The data cannot be used.
     """
     chosen = parse_all(activation)
     if len(chosen) != 1:
@@ -123,20 +126,22 @@ def make_recipe(
     if track_on is not None:
         _check_choice("track_on", track_on, TRACKED)
     if momentum is not None and optimizer != "sgd":
-        raise UsageError(f"momentum is for sgd; {optimizer} has its own")
+        raise UsageError(f"momentum applies only to sgd, not to {optimizer}")
     momentum = 0.9 if momentum is None and optimizer == "sgd" else momentum
     weight_decay = WEIGHT_DECAY[optimizer] if weight_decay is None else weight_decay
     if not isinstance(data, str) or data != "random":
         for name, size in (("input_size", input_size), ("output_size", output_size)):
             if size is not None:
-                raise UsageError(f"{_option(name)} is for --data random; other data have their own")
+                raise UsageError(f"{_option(name)} applies only to --data random")
     where = device_named(device) if elsewhere else resolve_device(device)
     dtype, kind = resolve_dtype(dtype)
     for name, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
         if number is not None and not 0 <= number <= torch.finfo(kind).max:
-            raise UsageError(f"{_option(name)} must be 0 or more and within {dtype}, not {number}")
+            raise UsageError(
+                f"{_option(name)} must be 0 or more and finite in {dtype}, not {number}"
+            )
     if where.type == "mps" and dtype == "float64":
-        raise UsageError("device mps has no float64")
+        raise UsageError("device mps does not support float64: use --dtype float32")
     dataset = load_data(
         data,
         target=target,

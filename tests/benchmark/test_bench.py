@@ -415,7 +415,7 @@ def test_what_one_candidate_read_is_cold_for_the_next(monkeypatch: pytest.Monkey
 
 
 def test_cold_is_refused_where_bookkeeping_would_be_measured() -> None:
-    with pytest.raises(ActcompareError, match="which is too many: use .* elements or more"):
+    with pytest.raises(ActcompareError, match="is too many: use"):
         bench(size=1, cache="cold")
 
 

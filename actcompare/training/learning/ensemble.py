@@ -1,4 +1,4 @@
-"""Many SimpleNets of one activation, trained at once as one batched net."""
+"""Train many SimpleNets with one activation at once, as one batched net."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -25,27 +25,27 @@ from actcompare.training.records import TrainConfig
 from actcompare.units.statistics import UnitAccumulator, UnitStatistics, slopes
 
 CHUNK = 2**18
-"""Activations of a layer computed at once when a whole part is looked at."""
+"""Activations of a layer computed at once when a whole split is scored."""
 
 
 class Ensemble:
-    """Nets of one shape and one activation, each with its own weights, data and learning rate.
+    """Nets of one shape and activation, each with its own weights, data and learning rate.
 
-    A step of one small net is bound by the number of calls into torch; a step of many as batched
-    products takes as many calls, and is bound by arithmetic. Each member learns what
-    `learner.Learner` learns from the same weights and batches, but for rounding.
+    A step of one small net is bound by the number of calls into torch. A step of many nets, as
+    batched matrix products, takes the same number of calls and is bound by arithmetic. Up to
+    rounding, each member learns what `learner.Learner` learns from the same weights and batches.
 
-    Parameters lie in one tensor of shape (member, parameter), in the order of the nets'
-    `parameters()`; inputs have shape (member, sample, input), and all that follows (member, unit,
+    Parameters are one tensor of shape (member, parameter), in the order of `parameters()` of the
+    nets. Inputs have shape (member, sample, input); everything after them has shape (member, unit,
     sample), in which every product and every loop over units is contiguous.
     """
 
     def __init__(self, nets: Sequence[SimpleNet], configs: Sequence[TrainConfig]) -> None:
-        """Take up nets that have their first weights.
+        """Combine nets that have their initial weights.
 
         Args:
-            nets: one per member.
-            configs: what each was made from; they differ in seed and learning rate alone.
+            nets: One net per member.
+            configs: One configuration per member; they differ only in seed and learning rate.
         """
         self.net, config = nets[0], configs[0]
         self._task, self._batch_size = config.task, config.batch_size
@@ -68,7 +68,7 @@ class Ensemble:
         self.random = any(layer.random for layer in [*self._layers, self._output])
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:
-        """Each parameter of all members, shape (member, ...)."""
+        """Return each parameter of all members as a view of shape (member, ...)."""
         named = dict(self.net.named_parameters())
         parts = torch.split(flat, [p.numel() for p in named.values()], 1)
         return {
@@ -80,26 +80,26 @@ class Ensemble:
 
     @torch.no_grad()
     def learn(self, part: Part, epoch: int) -> Tensor:
-        """One epoch: a step of every member per batch.
+        """Train one epoch: one step of every member per batch.
 
         Args:
-            part: the samples, X of shape (seed, sample, input), y (seed, sample) or (seed, sample,
-                output), the seeds in the order of `seeds`.
-            epoch: its number, from 1 on.
+            part: The samples: X of shape (seed, sample, input), y of shape (seed, sample) or (seed,
+                sample, output); seeds are in the order of `seeds`.
+            epoch: Number of the epoch, from 1.
 
         Returns:
-            The loss of each step, before it, shape (member, step).
+            The loss before each step, shape (member, step).
         """
         self.net.train()
         if self.random:
             self._draws[:] = self._fresh_generators(epoch)
         samples, device = part.X.shape[1], part.X.device
-        cpu = torch.device("cpu")  # from where all of them go to a GPU in one piece
+        cpu = torch.device("cpu")  # one copy to the GPU for all of them
         orders = [batch_order(samples, seed, epoch, cpu) for seed in self.seeds]
         firsts = samples * torch.arange(len(orders), device=device)[:, None]
         rows = (torch.stack(orders).to(device) + firsts)[self._places]
         y = part.y.flatten(0, 1)
-        y = y.squeeze(1) if y.dim() == 2 and y.shape[1] == 1 else y  # half the time to pick from
+        y = y.squeeze(1) if y.dim() == 2 and y.shape[1] == 1 else y  # indexing takes half the time
         flat, losses = Part(part.X.flatten(0, 1), y), []
         with kept_generators(device):
             for batch in torch.split(rows, self._batch_size, 1):
@@ -108,7 +108,7 @@ class Ensemble:
         return torch.stack(losses, 1)
 
     def _fresh_generators(self, epoch: int) -> list[Tensor]:
-        """The state of torch's generator that each member begins an epoch with."""
+        """Return the state of torch's generator at the start of an epoch, for each member."""
         states, device = [], self._flat.device
         with kept_generators(device):
             for m in self._places.tolist():
@@ -117,7 +117,7 @@ class Ensemble:
         return states
 
     def _step(self, part: Part, rows: Tensor) -> Tensor:
-        """One step from the rows of a batch; on CUDA by one captured graph."""
+        """Take one step on a batch, given by its rows; on CUDA as one captured graph."""
 
         def step(rows: Tensor) -> Tensor:
             x = part.X.index_select(0, rows.flatten()).view(*rows.shape, -1)
@@ -130,7 +130,7 @@ class Ensemble:
         return self._update.replayed(step, rows, part)
 
     def _differentiate(self, x: Tensor, y: Tensor) -> Tensor:
-        """The mean loss of each member; the gradients go to where the update finds them."""
+        """Return the mean loss of each member, and write the gradients to the flat gradient."""
         tapes: list[tuple[_Layer, Tensor, Tensor, Tensor]] = []
         a = x.transpose(1, 2)
         for layer in self._layers:
@@ -154,7 +154,7 @@ class Ensemble:
         return loss
 
     def _loss_and_gradient(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Each member's mean loss, shape (member,), and its gradient by the outputs."""
+        """Return each member's mean loss, shape (member,), and its gradient at the outputs."""
         members, outputs, samples = out.shape
         wide = out.to(at_least_float32(out.dtype))
         if self._task == CLASSIFICATION:
@@ -175,14 +175,14 @@ class Ensemble:
     def score(
         self, part: Part, *, watch: bool
     ) -> tuple[list[float], list[float], list[list[UnitStatistics]]]:
-        """Loss and metric of each member over a part, and if watched what its units do.
+        """Return loss and metric of each member on a split, and statistics of units if watched.
 
         Args:
-            part: as for `learn`.
-            watch: whether units are looked at.
+            part: The samples, in the shapes of `learn`.
+            watch: Whether to collect statistics of units.
 
         Returns:
-            Losses and metrics, each per member, and statistics of units per member and layer.
+            Losses per member, metrics per member, and unit statistics per member and layer.
         """
         self.net.eval()
         members, units, samples = len(self._flat), self._units, part.X.shape[1]
@@ -224,7 +224,10 @@ class Ensemble:
         )
 
     def _judge(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums over samples: losses, shape (member,), and hits or each output's squared errors."""
+        """Return sums over samples: losses, shape (member,), and hits or squared errors.
+
+        Hits have shape (member,); squared errors have shape (member, output).
+        """
         wide = out.to(at_least_float32(out.dtype))
         if self._task == CLASSIFICATION:
             loss = nn.functional.cross_entropy(wide, y, reduction="none").sum(1)
@@ -235,20 +238,20 @@ class Ensemble:
     # --- weights ---------------------------------------------------------------------------------
 
     def weights(self) -> Tensor:
-        """All weights, copied, shape (member, parameter)."""
+        """Return a copy of all weights, shape (member, parameter)."""
         return self._flat.clone()
 
     def restore(self, weights: Tensor) -> None:
-        """Go back to weights that the members had."""
+        """Load weights that `weights` returned."""
         self._flat.copy_(weights)
 
     def state_dict(self, member: int) -> dict[str, Tensor]:
-        """The weights of one member, by the names they have in its net."""
+        """Return the state dict of one member."""
         return {name: view[member].clone() for name, view in self._views(self._flat).items()}
 
 
 class _Layer:
-    """A linear layer of all members, and the activation behind it."""
+    """A linear layer of all members, and the activation after it."""
 
     def __init__(
         self,
@@ -267,16 +270,16 @@ class _Layer:
         self._own = {key: values[f"{prefix}.{key}"] for key in own}
         self._own_gradients = {key: gradients[f"{prefix}.{key}"] for key in own}
         self._draws = draws
-        """The state of torch's generator for each member, where an activation draws from it."""
+        """State of torch's generator for each member, if an activation draws random numbers."""
         self.random = function is not None and _is_random(function, self.weight)
         self._leaves: dict[str, Tensor] = {}
 
     def linear(self, a: Tensor) -> Tensor:
-        """Pre-activations, shape (member, unit, sample)."""
+        """Return the pre-activations, shape (member, unit, sample)."""
         return torch.baddbmm(self.bias, self.weight, a)
 
     def activate(self, z: Tensor) -> Tensor:
-        """The activation, with autograd's tape."""
+        """Apply the activation with autograd's tape."""
         z.requires_grad_()
         with torch.enable_grad():
             self._leaves = {
@@ -285,7 +288,7 @@ class _Layer:
             return self._each_alone(z) if self.random else self.call(z)
 
     def call(self, z: Tensor) -> Tensor:
-        """The activation, each member with its own weights."""
+        """Apply the activation; each member uses its own parameters of it."""
         function = self.function
         assert function is not None
         if not self._own:
@@ -299,7 +302,7 @@ class _Layer:
         return torch.vmap(one)(own, z)  # type: ignore[no-any-return]
 
     def _each_alone(self, z: Tensor) -> Tensor:
-        """One member after the other, each with its own random numbers, in `train`'s order."""
+        """Apply a random activation member by member, drawing what `Learner` would draw."""
         assert self.function is not None
         made = []
         for m, state in enumerate(self._draws):
@@ -315,7 +318,7 @@ class _Layer:
         return torch.stack(made)
 
     def backward(self, z: Tensor, a: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient by z; that by the activation's own weights is kept."""
+        """Return dL/dz, and store the gradient of the activation's own parameters."""
         found = backward_through(a, z, gradient, tuple(self._leaves.values()))
         for key, leaf in self._leaves.items():
             if leaf.grad is not None:
@@ -323,19 +326,19 @@ class _Layer:
         return found
 
     def collect(self, below: Tensor, gradient: Tensor) -> None:
-        """Keep the gradients by weights and bias, from that by the pre-activations."""
+        """Store the gradients of weights and bias, given that of the pre-activations."""
         self._weight_gradient.copy_(torch.bmm(gradient, below.transpose(1, 2)))
         torch.sum(gradient, 2, out=self._bias_gradient)
 
     def pull(self, gradient: Tensor) -> Tensor:
-        """The gradient by this layer's inputs."""
-        if gradient.shape[1] == 1:  # an outer product, which bmm takes twice as long for
+        """Return the gradient with respect to this layer's inputs."""
+        if gradient.shape[1] == 1:  # an outer product; bmm takes twice as long
             return self.weight.transpose(1, 2) * gradient
         return torch.bmm(self.weight.transpose(1, 2), gradient)
 
 
 class _Update:
-    """The optimizers of `actcompare.optimizers`, each member with its own learning rate."""
+    """The updates of `training.learning.optimizers`, with a learning rate per member."""
 
     def __init__(self, flat: Tensor, gradient: Tensor, configs: Sequence[TrainConfig]) -> None:
         config = configs[0]
@@ -350,7 +353,7 @@ class _Update:
         self._graphs: dict[tuple[int, int], tuple[Any, Tensor, Tensor]] = {}
 
     def prepare(self) -> None:
-        """Count a step; what changes from one to the next stands in tensors, for graphs."""
+        """Count a step, and write what depends on the count to tensors, as CUDA graphs require."""
         self._t += 1
         if self._adam:
             spread = math.sqrt(1 - BETA2**self._t)
@@ -358,7 +361,7 @@ class _Update:
             self._eps.fill_(EPS * spread)
 
     def apply(self) -> None:
-        """Change the weights by their gradients."""
+        """Update the weights from their gradients."""
         flat, gradient = self._flat, self._gradient
         if self._kept is not None:
             flat.mul_(self._kept)
@@ -373,13 +376,13 @@ class _Update:
         flat.addcmul_(gradient, self._rate, value=-1)
 
     def replayed(self, step: Callable[[Tensor], Tensor], rows: Tensor, part: Part) -> Tensor:
-        """A step as a CUDA graph, captured once per size of batch and data."""
+        """Run a step as a CUDA graph, captured once per batch size and data set."""
         size = rows.shape[1], part.X.data_ptr()
         if size not in self._graphs:
             held = [self._flat, *self._moments]
             before = [tensor.clone() for tensor in held]
             place, losses = rows.contiguous().clone(), list[Tensor]()
-            torch.cuda.synchronize()  # all that the step uses was made on another stream
+            torch.cuda.synchronize()  # the step's tensors were made on another stream
             with own_stream(rows.device):
                 replay = captured(lambda: losses.append(step(place)), 1)
             torch.cuda.synchronize()
@@ -401,7 +404,7 @@ def _minus_ones(like: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _is_random(function: nn.Module, like: Tensor) -> bool:
-    """Whether a function draws random numbers while it learns, as rrelu does."""
+    """Return whether a function draws random numbers in training, as rrelu does."""
     was, device = function.training, like.device
     with kept_generators(device):
         before = generator_state(device)

@@ -1,4 +1,4 @@
-"""A net that learns: its steps, its scores, and what its units do."""
+"""Train one net: its steps, its scores, and the statistics of its units."""
 
 import math
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from actcompare.training.records import Score
 from actcompare.units.statistics import UnitAccumulator, UnitStatistics, slopes
 
 CHUNK = 2**18
-"""Activations of a layer computed at once when a whole part is looked at."""
+"""Activations of a layer computed at once when a whole split is scored."""
 
 
 class _Linear(NamedTuple):
-    """The weights and gradients of a linear layer, as parts of the flat tensors."""
+    """The weights and gradients of a linear layer, as views of the flat tensors."""
 
     weight: Tensor
     transposed: Tensor
@@ -44,7 +44,7 @@ class _Linear(NamedTuple):
 
 
 class _Elementwise(NamedTuple):
-    """An activation, the one thing that needs autograd's tape."""
+    """An activation; only activations need autograd's tape."""
 
     function: nn.Module
     weights: tuple[nn.Parameter, ...]
@@ -66,9 +66,9 @@ class _Elementwise(NamedTuple):
 class Learner:
     """A net and its optimizer.
 
-    A step of a small net is bound by the number of calls, not by arithmetic. So all parameters lie
-    in one tensor, and all gradients in another; and autograd's tape is kept for the activations
-    alone, whatever they are: the backward pass of linear layers and of the loss is written here.
+    A step of a small net is bound by the number of calls, not by arithmetic. So all parameters are
+    views of one tensor, and all gradients of another. Autograd's tape is used only for the
+    activations; the backward pass of the linear layers and the loss is written out here.
     """
 
     def __init__(self, net: SimpleNet, task: str, optimizer: Optimizer) -> None:
@@ -83,15 +83,15 @@ class Learner:
 
     @torch.no_grad()
     def learn(self, part: Part, order: Tensor, batch_size: int) -> Tensor:
-        """One step per batch.
+        """Take one optimizer step per batch.
 
         Args:
-            part: the samples.
-            order: their order, shape (sample,); it is cut into batches.
-            batch_size: samples in a batch; the last may be smaller.
+            part: The samples.
+            order: Order of the samples, shape (sample,); it is cut into batches.
+            batch_size: Samples per batch; the last batch may be smaller.
 
         Returns:
-            The loss of each step, before it, shape (step,).
+            The loss before each step, shape (step,).
         """
         self.net.train()
         X, y = part.X[order], self._targets(part.y[order])
@@ -103,14 +103,14 @@ class Learner:
         return torch.stack(losses)
 
     def _targets(self, y: Tensor) -> Tensor:
-        """What outputs are compared with: classes as probabilities, one-hot."""
+        """Return the targets of the loss; classes become one-hot probabilities."""
         if self.task != CLASSIFICATION:
             return y
         return nn.functional.one_hot(y, len(self._output.bias)).float()
 
     def _differentiate(self, x: Tensor, target: Tensor) -> Tensor:
-        """The mean loss over a batch; the gradient goes to where the optimizer finds it."""
-        self._gradient.zero_()  # activations with weights of their own add theirs
+        """Return the mean loss over a batch, and write its gradient to the flat gradient."""
+        self._gradient.zero_()  # parameters of activations accumulate into it
         tapes = []
         for linear, activation in self._hidden:
             z = linear.forward(x)
@@ -133,7 +133,7 @@ class Learner:
         return loss
 
     def _loss_and_gradient(self, out: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss of outputs, and its gradient by them."""
+        """Return the mean loss, and its gradient with respect to the outputs."""
         wide = out.to(at_least_float32(out.dtype))
         if self.task == CLASSIFICATION:
             logs = torch.log_softmax(wide, 1)
@@ -153,10 +153,10 @@ class Learner:
 
     @torch.no_grad()
     def score(self, part: Part, *, watch: bool) -> tuple[Score, list[UnitStatistics]]:
-        """Loss and metric over a part in `eval()` mode, and if watched what each hidden unit does.
+        """Return loss and metric on a split in `eval()` mode, and statistics of units if watched.
 
         Raises:
-            ValueError: an activation does not keep the shape of its input.
+            ValueError: An activation changes the shape of its input.
         """
         self.net.eval()
         seen = [UnitAccumulator(len(linear.bias)) for linear, _ in self._hidden]
@@ -169,7 +169,7 @@ class Learner:
                 x, slope = slopes(function, z) if watch else (function(z), None)
                 if x.shape != z.shape:
                     raise ValueError(
-                        f"makes shape {tuple(x.shape)} of {tuple(z.shape)}: it is not elementwise"
+                        f"turns shape {tuple(z.shape)} into {tuple(x.shape)}: it is not elementwise"
                     )
                 if slope is not None:
                     units.update(x, slope)
@@ -188,7 +188,10 @@ class Learner:
         return score, [units.statistics() for units in seen] if watch else []
 
     def gradient_norms(self, part: Part) -> list[float]:
-        """For each hidden layer the norm of the gradient of a part's mean loss by its weights."""
+        """Return, per hidden layer, the norm of dL/dw for the mean loss on a split.
+
+        The weights w include the biases.
+        """
         self.net.eval()
         layers = [[*linear.parameters()] for _, linear, _ in self.net.hidden_layers()]
         wanted = [p for layer in layers for p in layer]
@@ -207,21 +210,21 @@ class Learner:
         return max(1, CHUNK // len(self._hidden[0][0].bias))
 
     def weights(self) -> dict[str, Tensor]:
-        """The net's state, copied."""
+        """Return a copy of the net's state dict."""
         return {name: tensor.detach().clone() for name, tensor in self.net.state_dict().items()}
 
     def restore(self, weights: dict[str, Tensor]) -> None:
-        """Go back to weights that the net had."""
+        """Load weights that `weights` returned."""
         self.net.load_state_dict(weights)
 
 
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    """What losses are computed in."""
+    """Return the dtype in which losses are computed."""
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def _flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
-    """Two tensors that hold all parameters and all their gradients, which become views of them."""
+    """Turn all parameters and gradients into views of two flat tensors, and return these."""
     flat = torch.cat([p.detach().reshape(-1) for p in parameters])
     gradient = torch.zeros_like(flat)
     sizes = [p.numel() for p in parameters]
@@ -232,6 +235,6 @@ def _flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
 
 
 def _r2(squares: Tensor, y: Tensor) -> float:
-    """1 - SSE / SST, the mean over outputs; NaN where a target is constant."""
+    """Return R^2 = 1 - SSE / SST averaged over outputs; NaN if a target is constant."""
     spread = (y - y.mean(0)).square().sum(0)
     return float((1 - squares / spread).mean())
