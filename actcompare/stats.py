@@ -209,7 +209,7 @@ def interquartile_mean(values: Sequence[float] | npt.NDArray[np.float64]) -> flo
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
-def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64]) -> float:
+def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64], seed: int = 0) -> float:
     """The two-sided p-value of paired differences under the hypothesis that signs are chance.
 
     The share of all 2^n assignments of signs whose sum is at least as far from 0 as the observed
@@ -221,6 +221,7 @@ def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64]) -> float
 
     Args:
         differences: shape (pair,); of none the value is 1.
+        seed: of the drawn assignments.
     """
     x = np.abs(np.asarray(differences, dtype=np.float64))
     observed = abs(float(np.sum(differences)))
@@ -234,7 +235,7 @@ def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64]) -> float
         below = int(np.searchsorted(other, least - one, side="left").sum())
         beyond = len(one) * len(other) - below
         return min(1.0, 2 * beyond / len(one) / len(other))
-    rng, hits = np.random.default_rng(0), 1
+    rng, hits = np.random.default_rng(seed), 1
     for _ in range(64):
         signs = rng.integers(0, 2, (DRAWS // 64, len(x)), dtype=np.int8)
         hits += int((np.abs((2.0 * signs - 1.0) @ x) >= least).sum())

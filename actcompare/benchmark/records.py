@@ -28,7 +28,7 @@ class Case:
     cache: str
     """hot, or cold: buffers in turn, twice as many as the last level cache holds."""
     memory: str
-    """warm, or fresh (see `actcompare.memory.allocator`)."""
+    """warm, or fresh (see `actcompare.machine.allocator`)."""
     layout: str
     """contiguous, or strided: every second element of a larger tensor."""
     input: str

@@ -1,6 +1,7 @@
 """`study`: which activation trains better, and is the difference real?"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -141,12 +142,18 @@ class Work:
         if store is not None:
             store.check(config)
             self.kept_from = store.environment()
-            wanted = set(config.cells())
-            self.outcomes = {each.cell: each for each in store.outcomes() if each.cell in wanted}
+            self._take_up(store)
         self.total = config.total
         """How many cells the study has."""
-        self.done = sum(isinstance(each, CellResult) for each in self.outcomes.values())
-        """How many of them came to something."""
+
+    @property
+    def done(self) -> int:
+        """How many cells have a result."""
+        return sum(isinstance(each, CellResult) for each in self.outcomes.values())
+
+    def _take_up(self, store: Store) -> None:
+        wanted = set(self.plan.config.cells())
+        self.outcomes |= {each.cell: each for each in store.outcomes() if each.cell in wanted}
 
     def groups_left(self) -> list[Group]:
         """What is to be trained; failed cells are tried again."""
@@ -164,17 +171,20 @@ class Work:
             ActcompareError: the engine does not run, or the store cannot be written.
         """
         groups = self.groups_left()
-        begun = False
-        for outcomes in engine(self.plan, groups) if groups else ():
-            if self._store is not None and not begun:
-                self._store.begin(self.plan.config, self.environment, self.metric)
-                begun = True
+        try:
+            for k, outcomes in enumerate(engine(self.plan, groups) if groups else ()):
+                if self._store is not None:
+                    if k == 0:
+                        self._store.begin(self.plan.config, self.environment, self.metric)
+                    self._store.add(outcomes)
+                self.outcomes |= {each.cell: each for each in outcomes}
+                if listen is not None:
+                    listen(self)
+        except BaseException:  # an interrupt may fall between the file's record and ours
             if self._store is not None:
-                self._store.add(outcomes)
-            self.outcomes |= {each.cell: each for each in outcomes}
-            self.done += sum(isinstance(each, CellResult) for each in outcomes)
-            if listen is not None:
-                listen(self)
+                with suppress(ActcompareError):
+                    self._take_up(self._store)
+            raise
         return self.report()
 
     def report(self) -> "Study":
