@@ -146,6 +146,6 @@ def test_a_fault_of_ours_is_not_called_damage(path: Path, monkeypatch: pytest.Mo
         store._db.execute("UPDATE study SET value = '{' WHERE key = 'config'")
         with pytest.raises(ActcompareError, match="damaged"):
             store.config()
-        monkeypatch.setattr(CellResult, "row", lambda _: {}["units"]  # type: ignore[index])
+        monkeypatch.setattr(CellResult, "row", lambda _: dict[str, int]()["units"])
         with pytest.raises(KeyError, match="units"):
             store.add([result("relu", 5, 0.5)])
