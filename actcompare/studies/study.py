@@ -58,8 +58,8 @@ def study(
         address: of a Ray cluster that runs.
         gpus_per_task: of Ray's; by default 1 where device is cuda, else 0.
         listen: called after each group of runs, with the work as it stands.
-        settings: seeds, lr, depth, hidden, margin, epochs ...: what `actcompare.plans.make_plan`
-            takes.
+        settings: seeds, lr, depth, hidden, margin, epochs ...: see
+            `actcompare.studies.plan.make_plan`.
 
     Raises:
         UsageError: a setting is wrong.
@@ -67,12 +67,11 @@ def study(
             or holds another study, no cluster answers.
     """
     chosen = choose_engine(engine, workers, address, gpus_per_task)
-    elsewhere = engine == "ray" and address is not None
-    plan = make_plan(activations, data, elsewhere=elsewhere, **settings)
+    plan, remote = make_plan(activations, data, **settings), address is not None
     if store is None:
-        return Work(plan).carry_on(chosen, listen)
+        return Work(plan, remote=remote).carry_on(chosen, listen)
     with Store(store) as kept:
-        return Work(plan, kept).carry_on(chosen, listen)
+        return Work(plan, kept, remote=remote).carry_on(chosen, listen)
 
 
 def choose_engine(
@@ -118,8 +117,13 @@ def _locally(plan: Plan, groups: Sequence[Group], workers: int | None) -> Iterat
 class Work:
     """A study under way: `carry_on` does what is left, `report` says where it stands."""
 
-    def __init__(self, plan: Plan, store: Store | None = None) -> None:
+    def __init__(self, plan: Plan, store: Store | None = None, *, remote: bool = False) -> None:
         """Check what every run needs, and take up what the store has.
+
+        Args:
+            plan: the study.
+            store: the file that it is kept in.
+            remote: whether the runs are on a cluster, whose devices are not looked for here.
 
         Raises:
             ActcompareError: the data are too few, a net is too large, an activation fails, or the
@@ -127,7 +131,7 @@ class Work:
         """
         self.plan, self._store = plan, store
         config = plan.config
-        here = "cpu" if plan.elsewhere else config.training.device
+        here = "cpu" if remote else config.training.device
         device, dtype = resolve_device(here), resolve_dtype(config.training.dtype)[1]
         self.environment = replace(describe_environment(device), threads=config.training.threads)
         classes = plan.dataset.y if config.training.task == CLASSIFICATION else None

@@ -31,7 +31,8 @@ def train(
         data: `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
         save: a folder to keep the run in, from which `resume` goes on.
         listen: called after each epoch, from 0 (the initialisation) on, with the run as it stands.
-        settings: hidden, depth, epochs, lr, seed ...: what `actcompare.recipes.make_recipe` takes.
+        settings: hidden, depth, epochs, lr, seed ...: the fields of
+            `actcompare.training.settings.Settings`.
 
     Raises:
         UsageError: a setting is wrong.

@@ -18,7 +18,7 @@ from actcompare.studies.command import StudyOptions
 from actcompare.studies.plan import make_plan
 from actcompare.training.command import TrainOptions
 from actcompare.training.learning.optimizers import OPTIMIZERS
-from actcompare.training.settings import make_recipe
+from actcompare.training.settings import Settings, make_recipe
 
 
 def defaults(*functions: Callable[..., Any]) -> dict[str, Any]:
@@ -39,8 +39,8 @@ def plain(value: Any) -> Any:
 @pytest.mark.parametrize(
     ("group", "functions", "own"),
     [
-        (TrainOptions, (make_recipe,), {}),
-        (StudyOptions, (make_plan, make_recipe), {"threads": 1}),
+        (TrainOptions, (Settings, make_recipe), {}),
+        (StudyOptions, (make_plan, Settings), {"threads": 1}),
         (BenchOptions, (bench,), {}),
     ],
 )
