@@ -219,23 +219,23 @@ def interquartile_mean(values: Sequence[float] | npt.NDArray[np.float64]) -> flo
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
-def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64]) -> float:
-    """Return the two-sided p-value of the sign-flip test of paired differences.
+def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64], seed: int = 0) -> float:
+    """The two-sided p-value of paired differences under the hypothesis that signs are chance.
 
-    Under the null hypothesis the sign of each difference is random. The p-value is the share of all
-    2^n sign assignments whose sum is at least as far from 0 as the observed sum. It is exact up to
-    MOST_EXACT pairs, using the sorted sums of both halves; with more pairs it is estimated from
-    DRAWS random assignments and the observed one. The smallest possible value is 2^(1-n).
+    The share of all 2^n assignments of signs whose sum is at least as far from 0 as the observed
+    one: exact up to MOST_EXACT pairs, by the sorted sums of either half; beyond, of DRAWS drawn
+    assignments, the observed one among them. The smallest possible value is 2^(1-n).
 
-    Source: Fisher 1935, The design of experiments, section 21; for random assignments, Phipson and
-    Smyth 2010, Permutation p-values should never be zero.
+    Source: Fisher 1935, The design of experiments, section 21; for the drawn ones Phipson and Smyth
+    2010, Permutation p-values should never be zero.
 
     Args:
-        differences: Paired differences, shape (pair,); without any, the p-value is 1.
+        differences: shape (pair,); of none the value is 1.
+        seed: of the drawn assignments.
     """
     x = np.abs(np.asarray(differences, dtype=np.float64))
     observed = abs(float(np.sum(differences)))
-    least = observed - 1e-9 * float(x.sum())  # sums that differ only by rounding are equal
+    least = observed - 1e-9 * float(x.sum())  # sums that only rounding tells apart are equal
     x = x[x > 0]
     if len(x) == 0:
         return 1.0
@@ -245,7 +245,7 @@ def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64]) -> float
         below = int(np.searchsorted(other, least - one, side="left").sum())
         beyond = len(one) * len(other) - below
         return min(1.0, 2 * beyond / len(one) / len(other))
-    rng, hits = np.random.default_rng(0), 1
+    rng, hits = np.random.default_rng(seed), 1
     for _ in range(64):
         signs = rng.integers(0, 2, (DRAWS // 64, len(x)), dtype=np.int8)
         hits += int((np.abs((2.0 * signs - 1.0) @ x) >= least).sum())

@@ -28,10 +28,10 @@ from actcompare.benchmark.workloads import (
 )
 from actcompare.errors import ActcompareError
 from actcompare.machine.allocator import allocator
-from actcompare.machine.cuda import captured, own_stream, throttle_check
+from actcompare.machine.cuda import captured, own_stream
 from actcompare.machine.memory import free_memory, is_shortage, page_faults, peak_allocation
 from actcompare.machine.processors import torch_threads
-from actcompare.machine.timers import QUEUED_CALLS, Work, timer_for
+from actcompare.machine.timers import Work, stopwatch_for, timer_for
 from actcompare.stats import Estimate
 from actcompare.text import in_bytes
 
@@ -128,10 +128,8 @@ def _time(
         time_limit=config.time_limit,
         precision=config.precision,
         seed=config.seed,
-        timer=timer_for(case.where),
+        stopwatch=stopwatch_for(case.where),
         progress=None if progress is None else lambda ratio: progress(case, ratio),
-        throttled=throttle_check(case.where),
-        most_calls=QUEUED_CALLS if case.where.type == "cuda" else None,
     )
 
 
@@ -185,8 +183,7 @@ def _ratio(reference: Work, work: Work, case: Case) -> float:
         {"reference": reference, "work": work},
         time_limit=ASIDE_LIMIT,
         precision=0.02,
-        timer=timer_for(case.where),
-        most_calls=QUEUED_CALLS if case.where.type == "cuda" else None,
+        stopwatch=replace(stopwatch_for(case.where), throttled=None),
     )
     return timings.ratio(1).value
 

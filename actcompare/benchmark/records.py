@@ -28,7 +28,7 @@ class Case:
     cache: str
     """hot (one buffer), or cold (a cycle of buffers twice as large as the last-level cache)."""
     memory: str
-    """warm or fresh; see `actcompare.machine.allocator`."""
+    """warm, or fresh (see `actcompare.machine.allocator`)."""
     layout: str
     """contiguous, or strided (every second element of a larger tensor)."""
     input: str

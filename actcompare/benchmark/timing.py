@@ -6,18 +6,18 @@ runs twice: its second run is the control. The ratio of the baseline to itself g
 floor, and smaller differences are not reported as real.
 """
 
+import contextlib
 import gc
 import math
 import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.machine.timers import Timer, Work, cpu_timer
+from actcompare.machine.timers import Stopwatch, Work
 from actcompare.stats import (
     FEWEST_IN_PART,
     PARTS,
@@ -28,17 +28,19 @@ from actcompare.stats import (
 )
 
 CLOCK_SHARE = 1e-3
-"""Reading the clock takes less than this share of a block of calls.
+"""A block of calls is so long that reading the clock is less than this share of it.
 
-That time is subtracted, so the error that remains is less than a tenth of this share. Short blocks
-leave time for more rounds: a stall then spoils only a few of them, which the median ignores.
+That cost is taken off, so that what is left of it is less than a tenth of this. Shorter blocks are
+more rounds: stalls then spoil a few of them, and the median passes over those.
 """
 
 FEWEST_ROUNDS = 12
-"""Fewer rounds than this are stopped only by the time limit."""
+"""Before this many rounds nothing but the time limit stops a measurement."""
+
+ON_CPU = Stopwatch()
 
 STALLED = 0.9
-"""Noise no longer falls if four times the rounds leave more than this share of an interval."""
+"""Noise has stopped falling where four times the rounds leave more than this of an interval."""
 
 
 @dataclass(frozen=True)
@@ -95,63 +97,41 @@ def time_paired(
     time_limit: float = 1.0,
     precision: float = 0.005,
     seed: int = 0,
-    timer: Timer = cpu_timer,
-    now: Callable[[], float] = time.perf_counter,
+    stopwatch: Stopwatch = ON_CPU,
     progress: Callable[[Estimate], None] | None = None,
-    throttled: Callable[[], bool] | None = None,
-    most_calls: int | None = None,
 ) -> Timings:
     """Time callables against the first of them.
 
     Args:
-        candidates: Maps a label to a callable without arguments, which must finish its work before
-            it returns unless `timer` waits for it.
-        time_limit: Seconds in total, including the warm-up.
-        precision: Stop once every ratio's interval is within this share of the ratio.
-        seed: Seed of the random order.
-        timer: Measures a block of calls.
-        now: The clock of the time limit.
-        progress: Called from time to time with the interval of the first ratio.
-        throttled: Called after each round; if it returns True, the round is discarded.
-        most_calls: The largest number of calls in a block.
+        candidates: name to a callable without arguments that finishes its work before it returns
+            (or whose work the stopwatch waits for).
+        time_limit: seconds in all, warming up included.
+        precision: stop when every ratio's interval is within this share of the ratio.
+        seed: seed of the random order.
+        stopwatch: what times blocks of calls.
+        progress: called now and then with the first ratio's interval.
 
     Raises:
-        UsageError: There are no candidates, or the time limit or the precision is not positive.
-        ActcompareError: Every round was throttled.
+        UsageError: no candidates, or a time limit or precision that is not above 0.
+        ActcompareError: every round was throttled.
     """
     if not candidates:
         raise UsageError("nothing to time")
     if not (time_limit > 0 and precision > 0):
         raise UsageError("the time limit and the precision must be positive")
-    begin = now()
-    work = [*candidates.values(), next(iter(candidates.values()))]
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        clock_s = min(timer(_nothing, 0) for _ in range(20))
-        calls: list[int] = []
-        for i, one in enumerate(work[:-1]):
-            until = begin + time_limit / 4 * (i + 1) / (len(work) - 1)
-            calls.append(
-                _calls_per_block(one, clock_s / CLOCK_SHARE, timer, now, until, most_calls)
-            )
-        calls.append(calls[0])
-        rng, columns = random.Random(seed), list(range(len(work)))
-
-        def one_round() -> tuple[list[float], list[int]]:
-            rng.shuffle(columns)
-            row = [0.0] * len(work)
-            for i in columns:
-                row[i] = max(timer(work[i], calls[i]) - clock_s, clock_s) / calls[i]
-            return row, columns.copy()
-
-        rounds = _Rounds(tuple(candidates), tuple(calls[:-1]))
-        rounds.stopped_by = _run(
-            rounds, one_round, begin, time_limit, precision, now, progress, throttled
-        )
-    finally:
-        if collecting:
-            gc.enable()
+    begin = stopwatch.now()
+    with _no_garbage_collection():
+        blocks = _Blocks([*candidates.values()], stopwatch, begin, time_limit / 4, seed)
+        rounds = _Rounds(tuple(candidates), blocks.calls)
+        while not rounds.begun or stopwatch.now() < begin + time_limit:
+            row, order = blocks.one_round()
+            if stopwatch.throttled is not None and stopwatch.throttled():
+                rounds.dropped += 1
+                continue
+            # Drift is slow: in a short while an interval that does not shrink says nothing.
+            late = stopwatch.now() > begin + time_limit / 2
+            if rounds.add(row, order, precision, late, progress):
+                break
     if not rounds.seconds:
         raise ActcompareError(
             f"the clock was throttled (heat or power) in all {rounds.dropped} rounds:"
@@ -160,32 +140,56 @@ def time_paired(
     return rounds.timings()
 
 
-def _nothing() -> None:
-    pass
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
-def _calls_per_block(
-    work: Work,
-    wanted: float,
-    timer: Timer,
-    now: Callable[[], float],
-    until: float,
-    most_calls: int | None,
-) -> int:
-    """Return a number of calls, a power of 2, whose time dwarfs that of reading the clock."""
-    timer(work, 1)  # the first call includes set-up
-    calls = 1
-    # The minimum of three: a single slow call, of a thread that had to wait, proves nothing.
-    while min(timer(work, calls) for _ in range(3)) < wanted and now() < until:
-        if most_calls is not None and 2 * calls > most_calls:
-            break
-        calls *= 2
-    return calls
+class _Blocks:
+    """The candidates, each with the number of calls that make a block."""
+
+    def __init__(
+        self, works: list[Work], stopwatch: Stopwatch, begin: float, limit: float, seed: int
+    ) -> None:
+        """Find the numbers of calls within a limit in seconds from `begin` on."""
+        self._stopwatch = stopwatch
+        self._clock_s = min(stopwatch.timer(lambda: None, 0) for _ in range(20))
+        ends = [begin + limit * (i + 1) / len(works) for i in range(len(works))]
+        self.calls = tuple(self._calls(work, end) for work, end in zip(works, ends, strict=True))
+        self._columns = [*zip(works, self.calls, strict=True), (works[0], self.calls[0])]
+        self._rng, self._order = random.Random(seed), list(range(len(self._columns)))
+
+    def _calls(self, work: Work, until: float) -> int:
+        """Double the calls until the clock's own cost is lost in the block."""
+        timer, most = self._stopwatch.timer, self._stopwatch.most_calls or math.inf
+        timer(work, 1)  # the first call of anything is special
+        calls, wanted = 1, self._clock_s / CLOCK_SHARE
+        # The least of three, since one slow call, of a thread that had to wait, says nothing.
+        while min(timer(work, calls) for _ in range(3)) < wanted and self._stopwatch.now() < until:
+            if 2 * calls > most:
+                break
+            calls *= 2
+        return calls
+
+    def one_round(self) -> tuple[list[float], list[int]]:
+        """Run every block once, and the baseline's twice: seconds per call, and the order."""
+        self._rng.shuffle(self._order)
+        row = [0.0] * len(self._columns)
+        for i in self._order:
+            work, calls = self._columns[i]
+            row[i] = max(self._stopwatch.timer(work, calls) - self._clock_s, self._clock_s) / calls
+        return row, self._order.copy()
 
 
 @dataclass
 class _Rounds:
-    """The rounds so far."""
+    """The rounds so far, and whether they are enough."""
 
     labels: tuple[str, ...]
     calls: tuple[int, ...]
@@ -193,6 +197,39 @@ class _Rounds:
     order: list[list[int]] = field(default_factory=list)
     dropped: int = 0
     stopped_by: str = "time"
+    _widths: dict[int, float] = field(default_factory=dict)
+    _look_at: int = FEWEST_ROUNDS
+
+    @property
+    def begun(self) -> bool:
+        """Whether a round was run at all."""
+        return bool(self.seconds or self.dropped)
+
+    def add(
+        self,
+        row: list[float],
+        order: list[int],
+        precision: float,
+        late: bool,
+        progress: Callable[[Estimate], None] | None,
+    ) -> bool:
+        """Add a round; whether there are enough of them."""
+        self.seconds.append(row)
+        self.order.append(order)
+        n = len(self.seconds)
+        if n < self._look_at:
+            return False
+        self._look_at = math.ceil(n * 1.25)
+        timings = self.timings()
+        width = self._widths[n] = _widest(timings)
+        if progress is not None:
+            progress(timings.ratio(min(1, len(timings.labels) - 1)))
+        earlier = [w for m, w in self._widths.items() if PARTS * FEWEST_IN_PART <= m <= n / 4]
+        if width <= precision:
+            self.stopped_by = "precision"
+        elif late and earlier and width > STALLED * earlier[-1]:
+            self.stopped_by = "noise"
+        return self.stopped_by != "time"
 
     def timings(self) -> Timings:
         return Timings(
@@ -203,44 +240,6 @@ class _Rounds:
             self.stopped_by,
             self.dropped,
         )
-
-
-def _run(
-    rounds: _Rounds,
-    one_round: Callable[[], tuple[list[float], list[int]]],
-    begin: float,
-    time_limit: float,
-    precision: float,
-    now: Callable[[], float],
-    progress: Callable[[Estimate], None] | None,
-    throttled: Callable[[], bool] | None,
-) -> str:
-    """Add rounds until one of the stopping rules applies, and return its name."""
-    widths: dict[int, float] = {}
-    look_at = FEWEST_ROUNDS
-    while not (rounds.seconds or rounds.dropped) or now() < begin + time_limit:
-        row, order = one_round()
-        if throttled is not None and throttled():
-            rounds.dropped += 1
-            continue
-        rounds.seconds.append(row)
-        rounds.order.append(order)
-        n = len(rounds.seconds)
-        if n < look_at:
-            continue
-        timings = rounds.timings()
-        widths[n] = _widest(timings)
-        if progress is not None:
-            progress(timings.ratio(min(1, len(timings.labels) - 1)))
-        if widths[n] <= precision:
-            return "precision"
-        earlier = [w for m, w in widths.items() if PARTS * FEWEST_IN_PART <= m <= n / 4]
-        # Drift is slow: early on, a width that does not fall proves nothing.
-        late = now() > begin + time_limit / 2
-        if late and earlier and widths[n] > STALLED * earlier[-1]:
-            return "noise"
-        look_at = math.ceil(n * 1.25)
-    return "time"
 
 
 def _widest(timings: Timings) -> float:

@@ -13,29 +13,40 @@ _MMAP_MAX, _TRIM_THRESHOLD, _MMAP_THRESHOLD = -4, -1, -3
 _LARGE = 32 * MIB
 
 
+_regimes: list[str] = []
+"""Of the contexts that are open, the innermost last."""
+
+
 @contextlib.contextmanager
 def allocator(regime: str) -> Iterator[None]:
-    """Set how the C library allocates large blocks in this process while the context lasts.
+    """Set how this process's C library hands out large blocks, until the context ends.
 
     `warm` keeps freed memory and reuses it, as CUDA's caching allocator and jemalloc do. `fresh` is
-    glibc's own policy in a process that has worked with large tensors: every block of 32 MiB or
-    more gets new pages, which the kernel clears when they are first touched.
+    glibc's own policy as it stands in a process that has worked with large tensors: from 32 MiB on
+    every block is new pages, which the kernel clears when they are first touched.
 
-    Source: mallopt(3); 32 MiB is glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64-bit systems.
+    Contexts nest: at its end each restores the regime of the one around it. After the outermost
+    the process stays with the `fresh` policy for good: glibc cannot restore a threshold that it
+    used to adjust by itself. Below 32 MiB blocks then come from the heap, where before they were
+    new pages from 128 KiB on until the first large one was freed.
+
+    Source: mallopt(3); the 32 MiB are glibc's DEFAULT_MMAP_THRESHOLD_MAX on 64 bits.
     """
     if not can_keep_warm():
         yield
         return
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
-    _set_thresholds(libc, keep=regime == "warm")
+    _regimes.append(regime)
+    _set_thresholds(libc, regime)
     plugs = [] if regime == "warm" else _plug_holes(libc)
     try:
         yield
     finally:
         for plug in plugs:
             libc.free(ctypes.c_void_p(plug))
-        _set_thresholds(libc, keep=False)
+        _regimes.pop()
+        _set_thresholds(libc, _regimes[-1] if _regimes else "fresh")
 
 
 def can_keep_warm() -> bool:
@@ -43,7 +54,8 @@ def can_keep_warm() -> bool:
     return platform.libc_ver()[0] == "glibc"
 
 
-def _set_thresholds(libc: ctypes.CDLL, *, keep: bool) -> None:
+def _set_thresholds(libc: ctypes.CDLL, regime: str) -> None:
+    keep = regime == "warm"
     libc.mallopt(_MMAP_MAX, 0 if keep else 65536)
     libc.mallopt(_TRIM_THRESHOLD, -1 if keep else 2 * _LARGE)
     if not keep:

@@ -6,10 +6,8 @@ from importlib.util import find_spec
 
 import torch
 
-from actcompare.machine.timers import Work
 
-
-def captured(work: Work, calls: int) -> Work:
+def captured(work: Callable[[], object], calls: int) -> Callable[[], object]:
     """Capture a number of calls as one CUDA graph, and return its replay.
 
     Everything the work uses must have been made on the current stream, which must not be the

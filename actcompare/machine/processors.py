@@ -26,10 +26,10 @@ def check_threads(threads: int | None) -> None:
 
 
 @contextlib.contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Set torch's intra-op threads while the context lasts."""
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Let torch compute with so many threads within the context; None leaves its own number."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(count or before)
     try:
         yield
     finally:

@@ -2,9 +2,12 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import repeat
 
 import torch
+
+from actcompare.machine.cuda import throttle_check
 
 Work = Callable[[], object]
 
@@ -16,6 +19,36 @@ QUEUED_CALLS = 128
 
 _CYCLES_PER_S = 2e9
 """Approximate clock of a GPU, to convert seconds of sleep into cycles."""
+
+
+def cpu_timer(work: Work, calls: int) -> float:
+    """Return the seconds that `calls` calls took, by the monotonic clock."""
+    begin = time.perf_counter()
+    for _ in repeat(None, calls):
+        work()
+    return time.perf_counter() - begin
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """How work is timed on a device, and what the device limits."""
+
+    timer: Timer = cpu_timer
+    now: Callable[[], float] = time.perf_counter
+    """The clock of time limits."""
+    throttled: Callable[[], bool] | None = None
+    """Whether the device's clock is held down now; None where that cannot be known."""
+    most_calls: int | None = None
+    """The most calls of a block."""
+
+
+def stopwatch_for(device: torch.device) -> Stopwatch:
+    """The stopwatch of a device; it waits until the work is done."""
+    return Stopwatch(
+        timer_for(device),
+        throttled=throttle_check(device),
+        most_calls=QUEUED_CALLS if device.type == "cuda" else None,
+    )
 
 
 def timer_for(device: torch.device) -> Timer:
@@ -65,12 +98,4 @@ def _mps_timer(work: Work, calls: int) -> float:
     for _ in repeat(None, calls):
         work()
     torch.mps.synchronize()
-    return time.perf_counter() - begin
-
-
-def cpu_timer(work: Work, calls: int) -> float:
-    """Return the seconds that `calls` calls took, by the monotonic clock."""
-    begin = time.perf_counter()
-    for _ in repeat(None, calls):
-        work()
     return time.perf_counter() - begin

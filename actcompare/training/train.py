@@ -24,20 +24,19 @@ def train(
     listen: Listener | None = None,
     **settings: Any,
 ) -> Training:
-    """Train a SimpleNet with an activation, and report its scores and its dead units.
+    """Train a SimpleNet with an activation, and report how it did and which units are dead.
 
     Args:
-        activation: A SPEC, a function or a module.
-        data: `digits`, `sklearn:NAME`, `random`, the path of a file, or arrays X and y.
-        save: Folder to save the run in; `resume` continues from it.
-        listen: Called with the run after each epoch, starting with epoch 0 (the initialisation).
-        settings: hidden, depth, epochs, lr, seed and the other arguments of
-            `actcompare.training.settings.make_recipe`.
+        activation: a SPEC, a function or a module; one.
+        data: `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
+        save: a folder to keep the run in, from which `resume` goes on.
+        listen: called after each epoch, from 0 (the initialisation) on, with the run as it stands.
+        settings: hidden, depth, epochs, lr, seed ...: the fields of
+            `actcompare.training.settings.Settings`.
 
     Raises:
-        UsageError: A setting is invalid.
-        ActcompareError: The data cannot be used, or the folder cannot be written or already
-            contains a run.
+        UsageError: a setting is wrong.
+        ActcompareError: the data cannot be used, the folder cannot be written, or holds a run.
     """
     run = Run(make_recipe(activation, data, **settings))
     with Folder.create(save) if save is not None else contextlib.nullcontext() as folder:

@@ -157,9 +157,12 @@ class UnitAccumulator:
 
     Feed it the activations and slopes of a layer in `eval()` mode:
 
-        seen = UnitAccumulator(64)
-        seen.update(f(z), slopes(f, z))
-        seen.statistics().verdicts()["zero_dead"]
+        >>> import torch
+        >>> seen = UnitAccumulator(2)
+        >>> z = torch.tensor([[1.0, -1.0], [2.0, -3.0]])
+        >>> seen.update(*slopes(torch.relu, z))
+        >>> seen.statistics().verdicts()["zero_dead"]
+        tensor([False,  True])
     """
 
     def __init__(self, units: int, eps: float = EPS, scratch: Scratch | None = None) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from actcompare.benchmark.timing import FEWEST_ROUNDS, Timings, time_paired
 from actcompare.errors import ActcompareError, UsageError
+from actcompare.machine.timers import Stopwatch
 
 
 class World:
@@ -41,10 +42,14 @@ class World:
         self.t += 5e-8
         return self.t - begin
 
+    def stopwatch(self, **limits: Any) -> Stopwatch:
+        return Stopwatch(self.timer, self.now, **limits)
+
 
 def measure(world: World, costs: dict[str, float], **options: Any) -> Timings:
     work = {name: world.work(name, cost) for name, cost in costs.items()}
-    return time_paired(work, timer=world.timer, now=world.now, **options)
+    limits = {name: options.pop(name) for name in ("throttled", "most_calls") if name in options}
+    return time_paired(work, stopwatch=world.stopwatch(**limits), **options)
 
 
 def test_each_round_runs_every_candidate_once_and_the_baseline_twice() -> None:
@@ -134,8 +139,7 @@ def test_it_stops_when_noise_no_longer_falls() -> None:
 
     timings = time_paired(
         {"a": world.work("a", 1e-3), "b": wandering},
-        timer=world.timer,
-        now=world.now,
+        stopwatch=world.stopwatch(),
         precision=1e-6,
         time_limit=100.0,
     )
