@@ -1,6 +1,5 @@
 """Train many SimpleNets with one activation at once, as one batched net."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,13 +18,10 @@ from actcompare.machine.generators import (
     set_generator_state,
 )
 from actcompare.models.simple_net import SimpleNet
-from actcompare.training.learning.learner import at_least_float32
-from actcompare.training.learning.optimizers import BETA1, BETA2, EPS
+from actcompare.training.learning.backward import CHUNK, at_least_float32, differentiate
+from actcompare.training.learning.optimizers import PerMember
 from actcompare.training.records import TrainConfig
 from actcompare.units.statistics import UnitAccumulator, UnitStatistics, slopes
-
-CHUNK = 2**18
-"""Activations of a layer computed at once when a whole split is scored."""
 
 
 class Ensemble:
@@ -64,7 +60,14 @@ class Ensemble:
         self._output = _Layer(
             "output", self.net.output_activation(), values, gradients, self._draws
         )
-        self._update = _Update(self._flat, self._gradient, configs)
+        self._update = PerMember(
+            [each.lr for each in configs],
+            config.optimizer,
+            config.momentum or 0.0,
+            config.weight_decay,
+            self._flat,
+        )
+        self._graphs = _Graphs([self._flat, *self._update.moments])
         self.random = any(layer.random for layer in [*self._layers, self._output])
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:
@@ -103,7 +106,7 @@ class Ensemble:
         flat, losses = Part(part.X.flatten(0, 1), y), []
         with kept_generators(device):
             for batch in torch.split(rows, self._batch_size, 1):
-                self._update.prepare()
+                self._update.count_step()
                 losses.append(self._step(flat, batch))
         return torch.stack(losses, 1)
 
@@ -122,36 +125,22 @@ class Ensemble:
         def step(rows: Tensor) -> Tensor:
             x = part.X.index_select(0, rows.flatten()).view(*rows.shape, -1)
             loss = self._differentiate(x, part.y.index_select(0, rows.flatten()))
-            self._update.apply()
+            self._update.step(self._flat, self._gradient)
             return loss
 
         if rows.device.type != "cuda" or self.random:
             return step(rows)
-        return self._update.replayed(step, rows, part)
+        return self._graphs.replayed(step, rows, part)
 
     def _differentiate(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss of each member, and write the gradients to the flat gradient."""
-        tapes: list[tuple[_Layer, Tensor, Tensor, Tensor]] = []
-        a = x.transpose(1, 2)
-        for layer in self._layers:
-            below, z = a, layer.linear(a)
-            a = layer.activate(z)
-            tapes.append((layer, below, z, a))
-            a = a.detach()
-        out = self._output.linear(a)
-        if self._output.function is None:
-            loss, gradient = self._loss_and_gradient(out, y)
-        else:
-            activated = self._output.activate(out)
-            loss, gradient = self._loss_and_gradient(activated.detach(), y)
-            gradient = self._output.backward(out, activated, gradient)
-        self._output.collect(a, gradient)
-        above = self._output
-        for layer, below, z, a in reversed(tapes):
-            gradient = layer.backward(z, a, above.pull(gradient))
-            layer.collect(below, gradient)
-            above = layer
-        return loss
+        return differentiate(
+            self._layers,
+            self._output,
+            self._output.function is not None,
+            x.transpose(1, 2),
+            lambda out: self._loss_and_gradient(out, y),
+        )
 
     def _loss_and_gradient(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return each member's mean loss, shape (member,), and its gradient at the outputs."""
@@ -337,56 +326,25 @@ class _Layer:
         return torch.bmm(self.weight.transpose(1, 2), gradient)
 
 
-class _Update:
-    """The updates of `training.learning.optimizers`, with a learning rate per member."""
+class _Graphs:
+    """Steps as CUDA graphs, captured once per batch size and data set."""
 
-    def __init__(self, flat: Tensor, gradient: Tensor, configs: Sequence[TrainConfig]) -> None:
-        config = configs[0]
-        self._flat, self._gradient = flat, gradient
-        self._adam = config.optimizer != "sgd"
-        self._decay, self._momentum = config.weight_decay, config.momentum or 0.0
-        self._lr = flat.new_tensor([config.lr for config in configs])[:, None]
-        self._rate, self._eps = self._lr.clone(), flat.new_zeros(())
-        self._kept = 1 - self._lr * self._decay if config.optimizer == "adamw" else None
-        self._moments = [torch.zeros_like(flat) for _ in range(2 if self._adam else 1)]
-        self._t = 0
+    def __init__(self, state: Sequence[Tensor]) -> None:
+        """Take the tensors that a step changes."""
+        self._state = state
         self._graphs: dict[tuple[int, int], tuple[Any, Tensor, Tensor]] = {}
 
-    def prepare(self) -> None:
-        """Count a step, and write what depends on the count to tensors, as CUDA graphs require."""
-        self._t += 1
-        if self._adam:
-            spread = math.sqrt(1 - BETA2**self._t)
-            torch.mul(self._lr, spread / (1 - BETA1**self._t), out=self._rate)
-            self._eps.fill_(EPS * spread)
-
-    def apply(self) -> None:
-        """Update the weights from their gradients."""
-        flat, gradient = self._flat, self._gradient
-        if self._kept is not None:
-            flat.mul_(self._kept)
-        elif self._decay:
-            gradient.add_(flat, alpha=self._decay)
-        if self._adam:
-            mean = self._moments[0].lerp_(gradient, 1 - BETA1)
-            square = self._moments[1].mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-            gradient = mean / square.sqrt().add_(self._eps)
-        elif self._momentum:
-            gradient = self._moments[0].mul_(self._momentum).add_(gradient)
-        flat.addcmul_(gradient, self._rate, value=-1)
-
     def replayed(self, step: Callable[[Tensor], Tensor], rows: Tensor, part: Part) -> Tensor:
-        """Run a step as a CUDA graph, captured once per batch size and data set."""
+        """Run a step on the rows of a batch, replaying its graph."""
         size = rows.shape[1], part.X.data_ptr()
         if size not in self._graphs:
-            held = [self._flat, *self._moments]
-            before = [tensor.clone() for tensor in held]
+            before = [tensor.clone() for tensor in self._state]
             place, losses = rows.contiguous().clone(), list[Tensor]()
             torch.cuda.synchronize()  # the step's tensors were made on another stream
             with own_stream(rows.device):
                 replay = captured(lambda: losses.append(step(place)), 1)
             torch.cuda.synchronize()
-            for tensor, old in zip(held, before, strict=True):
+            for tensor, old in zip(self._state, before, strict=True):
                 tensor.copy_(old)
             self._graphs[size] = replay, place, losses[-1]
         replay, place, loss = self._graphs[size]
