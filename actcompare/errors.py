@@ -1,14 +1,14 @@
-"""What can go wrong, as exceptions whose message says what to do next."""
+"""Exceptions; each message says what is wrong and what to do about it."""
 
 
 class ActcompareError(Exception):
-    """Something could not be done: one line that names the thing and the cure."""
+    """Something could not be done; the message is one line with the cause and the remedy."""
 
     exit_code = 1
 
 
 class UsageError(ActcompareError):
-    """The request itself is wrong: an unknown activation, a bad parameter, no input."""
+    """The request is invalid: an unknown activation, a bad parameter or no input."""
 
     exit_code = 2
 
@@ -21,7 +21,7 @@ class MissingExtraError(ActcompareError):
 
 
 class UsersError(ActcompareError):
-    """A user's own code failed: what it says itself, where it failed, without our frames."""
+    """A user's own code failed; has its traceback without our frames."""
 
     def __init__(self, message: str, traceback: str) -> None:
         super().__init__(message)
@@ -29,10 +29,10 @@ class UsersError(ActcompareError):
 
 
 class ReaderGoneError(ActcompareError):
-    """Whoever read our output has stopped reading, as `head` does: nothing is left to do."""
+    """The reader of our output has closed the pipe, as `head` does."""
 
     exit_code = 0
 
 
 class Terminated(BaseException):
-    """Told to end by SIGTERM: ends by way of every clean-up, as an interrupt does."""
+    """Raised on SIGTERM, so that all clean-up runs, as on an interrupt."""

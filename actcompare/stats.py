@@ -1,4 +1,4 @@
-"""Intervals and verdicts: pure functions of numbers, each with its source."""
+"""Confidence intervals, tests and verdicts: pure functions of numbers, each with its source."""
 
 import math
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 PARTS, FEWEST_IN_PART = 12, 4
-"""A run is cut in so many parts to see drift, fewer where one would have less than so much."""
+"""To detect drift, a run is cut into PARTS parts, or fewer of FEWEST_IN_PART observations each."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with the ends of its confidence interval."""
+    """A number with the bounds of its confidence interval."""
 
     value: float
     low: float
@@ -23,16 +23,17 @@ class Estimate:
 
 
 def median_interval(values: Sequence[float] | npt.NDArray[np.float64]) -> Estimate:
-    """The median with its distribution-free 95 % interval.
+    """Return the median with its distribution-free 95 % interval.
 
-    The ends are order statistics: the number of values below the true median is binomial, whatever
-    the distribution. This is what a percentile bootstrap of the median approximates by resampling.
-    Below 6 values no such interval reaches 95 %, and the ends are infinite.
+    The bounds are order statistics: the number of values below the true median is binomial,
+    whatever the distribution. A percentile bootstrap of the median approximates the same interval
+    by resampling. With fewer than 6 values no such interval reaches 95 %, and the bounds are
+    infinite.
 
     Source: Hahn and Meeker, Statistical Intervals (1991), section 5.2.
 
     Args:
-        values: independent observations, shape (observation,), at least one.
+        values: Independent observations, shape (observation,), at least one.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     n, k = len(ordered), _rank_below(len(ordered))
@@ -44,7 +45,10 @@ def median_interval(values: Sequence[float] | npt.NDArray[np.float64]) -> Estima
 
 @lru_cache
 def _rank_below(n: int, level: float = 0.95) -> int:
-    """The largest k such that order statistics k and n + 1 - k enclose the median at that level."""
+    """Return the largest k for which order statistics k and n + 1 - k bound the median; 0 if none.
+
+    The interval has at least the given confidence level.
+    """
     tail = (1 - level) / 2
     if n > 1000:
         z = NormalDist().inv_cdf(1 - tail)
@@ -57,16 +61,17 @@ def _rank_below(n: int, level: float = 0.95) -> int:
 
 
 def drifting_median_interval(values: npt.NDArray[np.float64]) -> Estimate:
-    """The median of observations that may drift in time, with an interval of at least 95 %.
+    """Return the median of observations that may drift, with an interval of at least 95 %.
 
-    It holds the interval of independent observations, and the median of every twelfth of the run
-    (of fewer parts, lest one have less than four observations). The first alone shrinks with the
-    number of observations, however slowly the machine's state wanders: of a second's rounds it held
-    the ratio of a minute's in 18 of 100 seconds, both in 88 (softplus over relu on 65,536 floats,
-    one thread, a shared machine).
+    The interval contains the interval of independent observations and the median of every twelfth
+    of the run (of fewer parts, if a twelfth would have fewer than four observations). The interval
+    of independent observations alone shrinks with their number, however slowly the state of the
+    machine drifts: computed from one second, it contained the ratio of the whole minute in 18 of
+    100 cases; the wider interval did in 88 (softplus over relu on 65,536 floats, one thread, a
+    shared machine).
 
     Args:
-        values: observations in the order they were made, shape (observation,), at least one.
+        values: Observations in order of time, shape (observation,), at least one.
     """
     estimate = median_interval(values)
     parts = np.array_split(values, max(1, min(PARTS, len(values) // FEWEST_IN_PART)))
@@ -75,20 +80,20 @@ def drifting_median_interval(values: npt.NDArray[np.float64]) -> Estimate:
 
 
 def ratio_interval(log_ratios: npt.NDArray[np.float64]) -> Estimate:
-    """The median ratio with its interval, from logarithms of paired ratios in order of time."""
+    """Return the median ratio with its interval, given log ratios of pairs in order of time."""
     log = drifting_median_interval(log_ratios)
     return Estimate(math.exp(log.value), math.exp(log.low), math.exp(log.high))
 
 
 def unpaired_ratio_interval(new: npt.NDArray[np.float64], old: npt.NDArray[np.float64]) -> Estimate:
-    """The ratio of the medians of two runs, with an interval of at least 95 %.
+    """Return the ratio of the medians of two runs, with an interval of at least 95 %.
 
-    The ends are those of both runs' own intervals against each other, which is wider than were
-    their errors independent and without drift.
+    The bounds combine the opposite bounds of the two runs, which is wider than needed if their
+    errors are independent and do not drift.
 
     Args:
-        new: seconds above 0 in the order they were measured, shape (observation,).
-        old: the same, of the run to compare with.
+        new: Positive times in order of measurement, in seconds, shape (observation,).
+        old: The same for the run to compare with.
     """
     a, b = (drifting_median_interval(np.log(seconds)) for seconds in (new, old))
     return Estimate(*map(_exp, (a.value - b.value, a.low - b.high, a.high - b.low)))
@@ -99,11 +104,11 @@ def _exp(value: float) -> float:
 
 
 def ratio_verdict(ratio: Estimate, margin: float, noise_floor: float = 0.0) -> str:
-    """Compare a time ratio's whole interval with a margin of practical equivalence.
+    """Compare the interval of a time ratio with a margin of practical equivalence.
 
     Returns:
-        "faster" or "slower" where the interval lies wholly beyond the margin and the noise floor,
-        "same" where it lies wholly within the margin, else "unclear".
+        "faster" or "slower" if the whole interval is beyond the margin and the noise floor, "same"
+        if the whole interval is within the margin, otherwise "unclear".
     """
     beyond = 1 + max(margin, noise_floor)
     if ratio.low > beyond:
@@ -116,13 +121,13 @@ def ratio_verdict(ratio: Estimate, margin: float, noise_floor: float = 0.0) -> s
 
 
 def share_interval(hits: int, n: int) -> Estimate:
-    """A share with its 95 % interval.
+    """Return a share with its 95 % score interval.
 
     Source: Wilson (1927), Probable inference, the law of succession, and statistical inference.
 
     Args:
-        hits: how many of n.
-        n: at least 1.
+        hits: Number of successes.
+        n: Number of trials, at least 1.
     """
     z, share = NormalDist().inv_cdf(0.975), hits / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
@@ -130,28 +135,31 @@ def share_interval(hits: int, n: int) -> Estimate:
     return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
 
 
-# --- runs that differ in their seed --------------------------------------------------------------
+# --- runs over several seeds ---------------------------------------------------------------------
 
 MOST_EXACT = 40
-"""Up to so many pairs all signs are tried; beyond, DRAWS of them."""
+"""Up to this many pairs, all sign assignments count; with more, a sample of DRAWS of them."""
 
 DRAWS = 2**20
+"""Sampled sign assignments."""
 
 LEVEL = 0.05
+"""Significance level."""
 
 POWER = 0.8
+"""Probability of detecting a difference."""
 
 
 @lru_cache
 def t_quantile(probability: float, df: int) -> float:
-    """The quantile of Student's t distribution.
+    """Return a quantile of Student's t distribution.
 
-    Source: the distribution function is the finite sum for whole degrees of freedom in Abramowitz
-    and Stegun (1964), 26.7.3 and 26.7.4; it is inverted by bisection.
+    Source: Abramowitz and Stegun (1964), 26.7.3 and 26.7.4, give the distribution function for
+    whole degrees of freedom as a finite sum; it is inverted by bisection.
 
     Args:
-        probability: between 0.5 and 1.
-        df: degrees of freedom, at least 1.
+        probability: Probability between 0.5 and 1.
+        df: Degrees of freedom, at least 1.
     """
     low, high = 0.0, 1.0
     while _t_below(high, df) < probability:
@@ -164,7 +172,7 @@ def t_quantile(probability: float, df: int) -> float:
 
 
 def _t_below(t: float, df: int) -> float:
-    """The probability of a smaller value than t >= 0."""
+    """Return the probability of a value below t, for t >= 0."""
     angle = math.atan2(t, math.sqrt(df))
     cosine, odd = math.cos(angle), df % 2
     term = cosine if odd else 1.0
@@ -178,14 +186,14 @@ def _t_below(t: float, df: int) -> float:
 
 
 def t_interval(values: Sequence[float] | npt.NDArray[np.float64], level: float = 0.95) -> Estimate:
-    """The mean with its interval by Student's t; infinite of a single value.
+    """Return the mean with its Student's t interval, which is infinite for a single value.
 
-    Unlike a percentile bootstrap, which covers 75 % at three values and 84 % at five, it keeps its
-    level at any number of them where they are roughly normal.
+    Unlike a percentile bootstrap, which covers 75 % with three values and 84 % with five, the t
+    interval keeps its level for any number of roughly normal values.
 
     Args:
-        values: independent observations, shape (observation,), at least one.
-        level: of confidence.
+        values: Independent observations, shape (observation,), at least one.
+        level: Confidence level.
     """
     x = np.asarray(values, dtype=np.float64)
     mean = float(x.mean())
@@ -196,20 +204,22 @@ def t_interval(values: Sequence[float] | npt.NDArray[np.float64], level: float =
 
 
 def interquartile_mean(values: Sequence[float] | npt.NDArray[np.float64]) -> float:
-    """The mean of the middle half: a quarter of the values is left out at each end, rounded down.
+    """Return the interquartile mean (IQM): the mean without a quarter of the values at each end.
+
+    The quarter is rounded down.
 
     Source: Agarwal et al. 2021, Deep reinforcement learning at the edge of the statistical
     precipice.
 
     Args:
-        values: shape (observation,), at least one.
+        values: Observations, shape (observation,), at least one.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     cut = len(ordered) // 4
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
-def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64]) -> float:
+def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64], seed: int = 0) -> float:
     """The two-sided p-value of paired differences under the hypothesis that signs are chance.
 
     The share of all 2^n assignments of signs whose sum is at least as far from 0 as the observed
@@ -221,6 +231,7 @@ def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64]) -> float
 
     Args:
         differences: shape (pair,); of none the value is 1.
+        seed: of the drawn assignments.
     """
     x = np.abs(np.asarray(differences, dtype=np.float64))
     observed = abs(float(np.sum(differences)))
@@ -234,7 +245,7 @@ def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64]) -> float
         below = int(np.searchsorted(other, least - one, side="left").sum())
         beyond = len(one) * len(other) - below
         return min(1.0, 2 * beyond / len(one) / len(other))
-    rng, hits = np.random.default_rng(0), 1
+    rng, hits = np.random.default_rng(seed), 1
     for _ in range(64):
         signs = rng.integers(0, 2, (DRAWS // 64, len(x)), dtype=np.int8)
         hits += int((np.abs((2.0 * signs - 1.0) @ x) >= least).sum())
@@ -242,7 +253,7 @@ def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64]) -> float
 
 
 def _signed_sums(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The sums under all assignments of signs, shape (2^n,)."""
+    """Return the sums under all sign assignments, shape (2^n,)."""
     sums = np.zeros(1)
     for value in x:
         sums = np.concatenate([sums - value, sums + value])
@@ -250,7 +261,7 @@ def _signed_sums(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number, so that one false claim among all is as rare as asked.
+    """Return Holm-adjusted p-values, which control the family-wise error rate.
 
     Source: Holm 1979, A simple sequentially rejective multiple test procedure.
     """
@@ -262,11 +273,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def difference_verdict(difference: Estimate, p_value: float, margin: float) -> str:
-    """What a difference, of which more is better, comes to.
+    """Return the verdict on a difference in a metric, of which more is better.
 
     Returns:
-        "same" where the whole interval lies within the margin of practical equivalence, else
-        "better" or "worse" where the interval excludes 0 and the p-value is at most LEVEL, else
+        "same" if the whole interval is within the margin of practical equivalence; otherwise
+        "better" or "worse" if the interval excludes 0 and the p-value is at most LEVEL; otherwise
         "unclear".
     """
     if -margin < difference.low and difference.high < margin:
@@ -281,22 +292,23 @@ def difference_verdict(difference: Estimate, p_value: float, margin: float) -> s
 def seeds_to_settle(
     differences: Sequence[float] | npt.NDArray[np.float64], margin: float, comparisons: int = 1
 ) -> float:
-    """How many pairs would likely (POWER) tell the difference from 0, or show it within the margin.
+    """Estimate how many pairs would give a verdict other than `unclear` with probability POWER.
 
-    At the mean and spread that were seen, so a rough guess: n = ((z1 + z2) s / d)^2 + z1^2 / 2,
-    with the distance d to 0 or to the margin, whichever is farther; and as many as the least
-    possible p-value needs.
+    The estimate assumes the observed mean and standard deviation s, so it is rough:
+    n = ((z1 + z2) s / d)^2 + z1^2 / 2, where d is the distance of the mean to 0 (for `better` or
+    `worse`) or to the margin (for `same`), whichever needs fewer pairs. The result is at least the
+    number of pairs at which the smallest possible p-value is significant.
 
-    Source: the normal approximation with Guenther's correction: Guenther 1981, Sample size formulas
-    for normal theory t tests.
+    Source: Guenther 1981, Sample size formulas for normal theory t tests: the normal approximation
+    with his correction.
 
     Args:
-        differences: shape (pair,), at least two.
-        margin: of practical equivalence.
-        comparisons: among how many this one is corrected.
+        differences: Paired differences, shape (pair,), at least two.
+        margin: Margin of practical equivalence.
+        comparisons: Number of comparisons that the p-value is adjusted for.
 
     Returns:
-        A whole number, or infinity.
+        A whole number, or infinity if no number of pairs would do.
     """
     x = np.asarray(differences, dtype=np.float64)
     mean, spread = abs(float(x.mean())), float(x.std(ddof=1))

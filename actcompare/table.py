@@ -1,4 +1,4 @@
-"""The one tabular value: tidy records, column by column."""
+"""The table of a result: tidy records, stored by column."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -8,18 +8,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Columns = Mapping[str, Any]
-"""Name to a list or array of values, all of one length."""
+"""Maps a name to a list or array of values; all have the same length."""
 
 
 class Table(Mapping[str, Any]):
-    """Columns by name, all of one length; never changed once made."""
+    """Immutable columns by name, all of the same length."""
 
     def __init__(self, columns: Columns) -> None:
         self._columns = dict(columns)
 
     @classmethod
     def of(cls, records: Sequence[Mapping[str, Any]]) -> "Table":
-        """The table of records that have the same names; without records it has no columns."""
+        """Make a table of records with the same names; without records it has no columns."""
         names = records[0] if records else ()
         return cls({name: [record[name] for record in records] for name in names})
 
@@ -30,7 +30,7 @@ class Table(Mapping[str, Any]):
         return iter(self._columns)
 
     def __len__(self) -> int:
-        """How many columns there are."""
+        """Return the number of columns."""
         return len(self._columns)
 
     def __repr__(self) -> str:
@@ -38,25 +38,25 @@ class Table(Mapping[str, Any]):
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The records, one after the other."""
+        """The records, one dict per row."""
         return [
             dict(zip(self, values, strict=True))
             for values in zip(*self._columns.values(), strict=True)
         ]
 
     def frame(self) -> "pd.DataFrame":
-        """The records as a DataFrame."""
+        """Return the records as a DataFrame."""
         import pandas as pd
 
         return pd.DataFrame(self._columns)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the HTML that a notebook shows."""
         return self.frame().to_html(index=False)
 
 
 class Tabular:
-    """A result whose records are one table, made once."""
+    """A result with one table of records."""
 
     @cached_property
     def table(self) -> Table:
@@ -64,13 +64,13 @@ class Tabular:
         raise NotImplementedError
 
     def columns(self) -> Table:
-        """The tidy records, column by column."""
+        """Return the tidy records by column."""
         return self.table
 
     def frame(self) -> "pd.DataFrame":
-        """The tidy records as a DataFrame."""
+        """Return the tidy records as a DataFrame."""
         return self.table.frame()
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return the HTML that a notebook shows."""
         return self.table._repr_html_()

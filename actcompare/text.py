@@ -1,17 +1,17 @@
-"""Quantities and lists as people write them."""
+"""Format quantities and lists for people."""
 
 import math
 from collections.abc import Sequence
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names on one line of a message, the first of them where they are many."""
+    """Join names with commas; of more than `most`, show the first ones and count the rest."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def in_bytes(count: float) -> str:
-    """A number of bytes, in the binary unit that suits it."""
+    """Format a number of bytes with a binary unit, such as 4 KiB."""
     units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
     while count >= 1024 and len(units) > 1:
         count /= 1024
@@ -20,7 +20,7 @@ def in_bytes(count: float) -> str:
 
 
 def duration(taken: float) -> str:
-    """Seconds as people say them."""
+    """Format seconds as a duration, such as 3 s, 12 min or 1.5 h."""
     if taken < 60:
         return f"{taken:.2g} s" if taken < 9.95 else f"{taken:.0f} s"
     minutes = taken / 60
@@ -37,7 +37,7 @@ def _scale(seconds: float) -> tuple[str, float]:
 
 
 def seconds(value: float | None) -> str:
-    """A time, in the unit that suits it."""
+    """Format seconds with an SI unit, such as 2.1 us; n/a for None."""
     if value is None:
         return "n/a"
     unit, scale = _scale(value)
@@ -49,7 +49,7 @@ def _short(value: float) -> str:
 
 
 def percent(share: float | None, digits: int) -> str:
-    """A share in percent."""
+    """Format a share as a percentage; n/a for None, unknown for an infinite share."""
     if share is None:
         return "n/a"
     return "unknown" if math.isinf(share) else f"{100 * share:.{digits}f} %"

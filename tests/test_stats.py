@@ -139,6 +139,15 @@ def test_many_pairs_are_drawn_and_agree_with_the_exact_value() -> None:
     assert sign_flip_p(np.ones(100)) == pytest.approx(1 / (2**20 + 1))
 
 
+def test_the_seed_draws_the_signs() -> None:
+    x = np.random.default_rng(3).normal(0.3, 1, MOST_EXACT + 5)
+    drawn = {seed: sign_flip_p(x, seed) for seed in range(4)}
+    assert len(set(drawn.values())) > 1
+    assert drawn == {seed: sign_flip_p(x, seed) for seed in range(4)}
+    exact = [sign_flip_p(x[:MOST_EXACT], seed) for seed in range(4)]
+    assert len(set(exact)) == 1
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_corrects_upwards_and_keeps_the_order(p_values: list[float]) -> None:
     corrected = holm(p_values)

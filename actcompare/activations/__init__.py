@@ -1,1 +1,1 @@
-"""Activations: the catalogue, SPECs, users' own, derivatives, exact values."""
+"""Activations: the catalogue, SPECs, users' own functions, derivatives and exact values."""

@@ -1,4 +1,4 @@
-"""The catalogue of elementwise activations: rows only, without torch."""
+"""The catalogue of elementwise activations, as plain data that needs no torch."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ Value = float | int | str | bool
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of an activation: its default and what it may be."""
+    """A parameter of an activation, with its default and bounds."""
 
     name: str
     default: float | str
@@ -23,7 +23,7 @@ class Parameter:
 
     @property
     def bounds(self) -> str:
-        """What the parameter may be, in words a person can read."""
+        """The bounds as text, such as `> 0` or `none or tanh`."""
         if self.choices:
             return " or ".join(self.choices)
         if self.above is not None:
@@ -33,10 +33,10 @@ class Parameter:
         return "finite"
 
     def check(self, value: Value, label: str) -> float | str:
-        """The value, if it lies within the bounds.
+        """Return the value if it is within the bounds.
 
         Raises:
-            UsageError: it does not.
+            UsageError: The value is out of bounds.
         """
         if self.choices:
             if value not in self.choices:
@@ -59,9 +59,9 @@ _TRANSCENDENTAL = ("exp", "log", "tanh", "sigmoid", "softplus", "Phi")
 class Entry:
     """A row of the catalogue.
 
-    Formulas are expressions over `x` and the parameters. `formula` and `derivative` are written to
-    be read; where their arithmetic would cancel or overflow, `stable` and `stable_derivative` are
-    the same functions written for computing. At a kink the derivative is the one PyTorch chose.
+    Formulas are expressions in `x` and the parameters. `formula` and `derivative` are written for
+    readers. If their arithmetic would cancel or overflow, `stable` and `stable_derivative` are the
+    same functions written for computing. At a kink, the derivative is PyTorch's.
     """
 
     name: str
@@ -72,18 +72,18 @@ class Entry:
     stable: str = ""
     stable_derivative: str = ""
     fixed: Mapping[str, Value] = field(default_factory=dict)
-    """Parameter values that make this row another function than its plain name."""
+    """Parameter values that select this row among rows of the same name."""
     ascending: tuple[str, str] | None = None
-    """Two parameters, of which the first must be the smaller."""
+    """Two parameters, the first of which must be less than the second."""
 
     @property
     def transcendental(self) -> bool:
-        """Whether it needs exponentials or their like, and not only arithmetic and comparisons."""
+        """Whether the formula needs exponentials, logarithms or similar functions."""
         return any(f"{name}(" in self.formula for name in _TRANSCENDENTAL)
 
     @property
     def spec(self) -> str:
-        """The SPEC that names this row."""
+        """The SPEC of this row."""
         return label_of(self.name, self.fixed)
 
 
@@ -224,7 +224,7 @@ CATALOGUE: tuple[Entry, ...] = (
         (Parameter("lambd", 0.5, at_least=0),),
     ),
     Entry(
-        # torch has no defaults here: 1 and 0 are the thresholded ReLU of Konda et al. 2015.
+        # torch has no defaults for these: 1 and 0 give the thresholded ReLU of Konda et al. 2015.
         "threshold", "Threshold",
         "where(x > threshold, x, value)",
         "where(x > threshold, 1, 0)",
@@ -234,14 +234,14 @@ CATALOGUE: tuple[Entry, ...] = (
 
 
 def written(value: Value) -> str:
-    """A parameter's value as people write it in a SPEC: 2 rather than 2.0."""
+    """Write a parameter's value as in a SPEC: 2 rather than 2.0."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e16:
         return str(int(value))
     return str(value)
 
 
 def label_of(name: str, parameters: Mapping[str, Value]) -> str:
-    """The SPEC of a name and its parameters."""
+    """Return the SPEC of a name with parameters."""
     if not parameters:
         return name
     return name + ":" + ",".join(f"{key}={written(value)}" for key, value in parameters.items())

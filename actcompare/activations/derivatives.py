@@ -1,4 +1,4 @@
-"""f, f' and f'' of an elementwise function, from autograd on the function itself."""
+"""Compute f, f' and f'' of an elementwise function with autograd."""
 
 from collections.abc import Callable, Sequence
 from typing import overload
@@ -14,10 +14,10 @@ Function = Callable[[Tensor], Tensor]
 
 
 def build_elementwise(activation: Activation, dtype: torch.dtype, device: torch.device) -> Function:
-    """The function, a user's own after a look at whether it is elementwise.
+    """Build the function of an activation, and check that a user's own is elementwise.
 
     Raises:
-        ActcompareError: its value at a point depends on the other points, or on chance.
+        ActcompareError: Its value at a point depends on the other points or is random.
     """
     function = activation.build(dtype, device)
     if activation.entry is None:
@@ -28,8 +28,8 @@ def build_elementwise(activation: Activation, dtype: torch.dtype, device: torch.
         near, again = 16 * torch.finfo(dtype).eps, torch.cat([turned.flip(0), half])
         if not torch.allclose(torch.cat([whole, whole[:32]]), again, near, near, equal_nan=True):
             raise ActcompareError(
-                f"{activation.label} is not elementwise: its value at a point changes with the"
-                " other points, or from call to call"
+                f"{activation.label} is not elementwise: its value at a point depends on the other"
+                " points or changes from call to call"
             )
     return function
 
@@ -37,34 +37,40 @@ def build_elementwise(activation: Activation, dtype: torch.dtype, device: torch.
 def differentiate(
     function: Function, x: Tensor, label: str, order: int
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """The function and its derivatives at `x`, shape (point,), brought to the CPU.
+    """Return f(x), f'(x) and f''(x), each of shape (point,) on the CPU.
 
-    A derivative beyond `order` is None, and so is a second derivative that torch does not have.
+    Derivatives beyond `order` are None, and so is a second derivative that torch does not have.
+
+    Args:
+        function: The function f.
+        x: Points, shape (point,).
+        label: Name of the function in error messages.
+        order: Highest derivative to compute: 0, 1 or 2.
 
     Raises:
-        ActcompareError: the function fails, or is not elementwise.
+        ActcompareError: The function fails or is not elementwise.
     """
     leaf = x.detach().clone().requires_grad_(order > 0)
     try:
         y = function(leaf)
     except (Exception, SystemExit) as error:
         raise ActcompareError(
-            f"{label} fails on {str(x.dtype).removeprefix('torch.')} on {x.device}:"
+            f"{label} failed in {str(x.dtype).removeprefix('torch.')} on {x.device}:"
             f" {describe(error)}"
         ) from error
     if not isinstance(y, Tensor):
         raise ActcompareError(f"{label} returns {type(y).__name__}, not a tensor")
     if y.shape != x.shape:
         raise ActcompareError(
-            f"{label} is not elementwise: shape {tuple(x.shape)} in, {tuple(y.shape)} out"
+            f"{label} is not elementwise: it turns shape {tuple(x.shape)} into {tuple(y.shape)}"
         )
     if y.dtype != x.dtype:
-        raise ActcompareError(f"{label} returns {y.dtype} for {x.dtype} input")
+        raise ActcompareError(f"{label} must return {x.dtype} for {x.dtype} input, not {y.dtype}")
     grad = grad2 = None
     if order >= 1:
-        # y * ones hands the function's backward a contiguous gradient; y.sum() alone would hand it
-        # an expanded one, which torch computes on another path; grad_outputs= would import sympy.
-        # For order 2 it is a gradient that is itself differentiated, as once_differentiable checks.
+        # y * ones passes a contiguous gradient to the function's backward. y.sum() alone would pass
+        # an expanded one, which takes another path in torch; grad_outputs= would import sympy. For
+        # order 2 the gradient must require grad, which once_differentiable checks.
         ones = torch.ones_like(y, requires_grad=order == 2)
         grad = _derivative((y * ones).sum(), leaf, label, keep_graph=order == 2)
     if order == 2 and grad is not None and not _once_differentiable(grad):
@@ -89,14 +95,14 @@ def _to_cpu(tensor: Tensor | None) -> Tensor | None:
 
 
 def _derivative(total: Tensor, x: Tensor, label: str, *, keep_graph: bool) -> Tensor:
-    """The gradient of a sum; zeros where it does not depend on x."""
+    """Return the gradient of `total` with respect to x; zero if it does not depend on x."""
     if not total.requires_grad:
         return torch.zeros_like(x)
     try:
         (grad,) = torch.autograd.grad(total, x, create_graph=keep_graph, materialize_grads=True)
     except Exception as error:
         raise ActcompareError(
-            f"the derivative of {label} fails on {x.device}: {describe(error)}"
+            f"the derivative of {label} failed on {x.device}: {describe(error)}"
         ) from error
     return grad
 
@@ -104,15 +110,18 @@ def _derivative(total: Tensor, x: Tensor, label: str, *, keep_graph: bool) -> Te
 def backward_through(
     a: Tensor, z: Tensor, gradient: Tensor, weights: Sequence[Tensor] = ()
 ) -> Tensor:
-    """The gradient by z of what has this gradient by a, where a = f(z) and z is a leaf.
+    """Backpropagate dL/da through a = f(z) to dL/dz.
 
-    Zero where, as autograd sees it, a does not depend on z.
+    The result is zero if a does not depend on z according to autograd.
 
     Args:
         a: f(z).
-        z: a leaf that requires a gradient, fresh for each call.
-        gradient: of the shape of a.
-        weights: those of f, to whose gradients theirs are added.
+        z: A leaf that requires a gradient; a new one for each call.
+        gradient: dL/da, in the shape of a.
+        weights: Parameters of f; their gradients are accumulated.
+
+    Returns:
+        dL/dz, in the shape of z.
     """
     node = a.grad_fn
     if a is z:
@@ -120,8 +129,8 @@ def backward_through(
     if node is None:
         return torch.zeros_like(z)
     behind = [getattr(before, "variable", None) for before, _ in node.next_functions]
-    if len(behind) == 1 and behind[0] is z and callable(node):  # those written in Python are not
-        # One node and no weights: called itself, it takes a quarter of the engine's time.
+    if len(behind) == 1 and behind[0] is z and callable(node):  # nodes written in Python are not
+        # One node and no weights: a direct call takes a quarter of the engine's time.
         with torch.no_grad():
             found: Tensor = node(gradient)
         return found
@@ -133,7 +142,10 @@ def backward_through(
 
 
 def _once_differentiable(grad: Tensor) -> bool:
-    """Whether a step of the backward pass cannot be differentiated, and would pass for constant."""
+    """Return whether a node of the backward pass cannot be differentiated again.
+
+    Autograd would treat its result as a constant.
+    """
     nodes = [grad.grad_fn]
     for node in nodes:
         if node is not None and node.name() == "torch::autograd::Error":
@@ -152,10 +164,18 @@ def zero_edge(
     *,
     derivative: bool,
 ) -> float:
-    """The x next to where exact zeros end, by bisection between a point of each kind.
+    """Find the last x at which the result is exactly 0, by bisection between two points.
 
-    Every point is evaluated as a contiguous tensor of 64 copies, so that the vectorised path
-    decides, as it does in a model.
+    Every point is evaluated as a contiguous tensor of 64 copies, so that torch takes its vectorised
+    path, as it does in a model.
+
+    Args:
+        function: The function f.
+        zero: A point at which the result is 0.
+        nonzero: A point at which it is not.
+        dtype: The dtype to compute in.
+        device: The device to compute on.
+        derivative: Whether the result is f'(x) and not f(x).
     """
     a, b = zero, nonzero
     while True:

@@ -1,9 +1,11 @@
-"""The exact value of a catalogue formula, and the error of a computed one in ULP.
+"""Exact values of catalogue formulas, and the error of computed values in ULP.
 
-One formula, two arithmetics. Results of 32 bits and fewer are compared with the formula in float64,
-whose own error is below 1e-6 of their ULP (tests/test_reference.py shows it against mpmath on every
-entry), but for the few points where it is not. Those, and all results in float64, are compared with
-mpmath at 128 bits and more.
+ULP (unit in the last place) is the spacing of a dtype's numbers at the exact value.
+
+Each formula is evaluated in one of two arithmetics. Results of 32 bits or fewer are compared with
+the formula in float64, whose own error is below 1e-6 of their ULP except at a few known points
+(tests/activations/test_exact.py shows this against mpmath for every entry). Those points, and all
+results in float64, are compared with mpmath at 128 bits or more.
 """
 
 import ast
@@ -18,30 +20,30 @@ from torch import Tensor
 
 from actcompare.activations.spec import Activation
 
-# float literals of the SELU paper (Klambauer et al. 2017, arXiv:1706.02515), as in PyTorch
+# Constants of the SELU paper (Klambauer et al. 2017, arXiv:1706.02515), as in PyTorch.
 _SELU_SCALE = "1.0507009873554804934193349852946"
 
 _SELU_ALPHA = "1.6732632423543772848170429916717"
 
-# A finite stand-in for infinite x: beyond every dtype of 32 bits or fewer, and its cube is finite.
+# Stands for an infinite x: larger than any number of 32 bits or fewer, with a finite cube.
 _BEYOND = 1e60
 
 
 def ulp_error(
     activation: Activation, x: Tensor, computed: Tensor, *, derivative: bool = False
 ) -> tuple[Tensor, Tensor] | None:
-    """The exact results at `x`, and how far `computed` is from them in units of the last place.
+    """Return the exact results at `x`, and the error of `computed` in ULP.
 
     Args:
-        activation: the function that was computed.
-        x: points, shape (point,), in the dtype computed with; an infinite x means the limit there.
-        computed: results, shape (point,), same dtype.
-        derivative: compare with the first derivative instead of the value.
+        activation: The activation that was computed.
+        x: Points, shape (point,), in the dtype of the computation; an infinite x means the limit.
+        computed: Computed results, shape (point,), same dtype.
+        derivative: Whether `computed` is the first derivative and not the value.
 
     Returns:
-        exact and |computed - exact| / ulp(exact), float64 of shape (point,), where ulp is the
-        spacing of the dtype's numbers at the exact result (subnormals included). An error of NaN
-        means that one of the two is NaN. None for a user's own function, which has no formula.
+        The exact results and |computed - exact| / ulp(exact), both float64 of shape (point,). The
+        ULP of a subnormal result is the spacing of subnormal numbers. The error is NaN if exactly
+        one of the two results is NaN. None for a user's own function, which has no formula.
     """
     if activation.entry is None:
         return None
@@ -52,8 +54,8 @@ def ulp_error(
     exact = _in_float64(expression, activation.parameters, x.double())
     error = (computed.double() - exact).abs() / _ulp(exact, x.dtype)
     error = _settle(error, exact, computed)
-    # Where float64 rounds the exact result to a power of two, it may lie just below, among numbers
-    # of half the spacing; and next to a root of the derivative its terms cancel.
+    # If float64 rounds the exact result to a power of two, the result may lie just below it, where
+    # the spacing is half as large. Near a root of the derivative, its terms cancel.
     doubtful = (torch.frexp(exact).mantissa.abs() == 0.5) & (error > 1e-3) & error.isfinite()
     if derivative:
         size = exact.abs()
@@ -66,7 +68,7 @@ def ulp_error(
 
 
 def exact_at(activation: Activation, x: float, *, derivative: bool = False) -> Any:
-    """The exact result at one point: a float, or an mpmath number where float64 may underflow."""
+    """Return the exact result at one point, as an mpmath number if float64 may underflow."""
     text = _expression(activation, derivative)
     point = torch.tensor([x], dtype=torch.float64)
     value = _in_float64(text, activation.parameters, point).item()
@@ -77,14 +79,14 @@ def exact_at(activation: Activation, x: float, *, derivative: bool = False) -> A
 
 
 def formula_in_mpmath(text: str, parameters: Mapping[str, Any], x: float, prec: int) -> Any:
-    """Any formula of the catalogue, evaluated at one point with exactly `prec` bits."""
+    """Evaluate a formula of the catalogue at one point with `prec` bits."""
     context, names = _mpmath()
     context.prec = prec
     return eval(_compile(text), names | _as_mpf(parameters) | {"x": context.mpf(x)})
 
 
 def formula_in_float64(text: str, parameters: Mapping[str, Any], x: Tensor) -> Tensor:
-    """Any formula of the catalogue over float64 points, shape (point,)."""
+    """Evaluate a formula of the catalogue at float64 points, shape (point,)."""
     numbers = {name: v for name, v in parameters.items() if not isinstance(v, str)}
     result: Tensor = eval(_compile(text), {**_FLOAT64, **numbers, "x": x})
     return result
@@ -113,7 +115,7 @@ def _ulp(exact: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _settle(error: Tensor, exact: Tensor, computed: Tensor) -> Tensor:
-    """Where infinities and NaN meet: equal after rounding is no error."""
+    """Set the error to 0 if both results are NaN, or round to the same infinity."""
     rounded = exact.to(computed.dtype)
     alike = (rounded == computed) & computed.isinf() | exact.isnan() & computed.isnan()
     return torch.where(alike, 0.0, error)
@@ -146,7 +148,7 @@ def _at_point(text: str, parameters: Mapping[str, Any], x: float, prec: int = 12
         far = context.mpf(math.copysign(1, x)) * context.mpf(10) ** 400
         value = formula_in_mpmath(text, parameters, far, prec)
         return context.sign(value) * context.inf if abs(value) > 1e300 else value
-    # x - tanh(x) and its like lose twice the exponent of a small x
+    # Formulas such as x - tanh(x) lose twice the exponent of a small x in bits.
     return formula_in_mpmath(text, parameters, x, prec + 2 * max(0, -math.frexp(x)[1]))
 
 
@@ -155,7 +157,7 @@ def _at_point(text: str, parameters: Mapping[str, Any], x: float, prec: int = 12
 
 @cache
 def _compile(text: str) -> CodeType:
-    """The formula as code in which every literal is `number("as written")`, so none is rounded."""
+    """Compile a formula with every literal as `number("as written")`, so that none is rounded."""
 
     class Literals(ast.NodeTransformer):
         def visit_Constant(self, node: ast.Constant) -> ast.AST:
@@ -188,7 +190,7 @@ def _log1pexp(x: Tensor) -> Tensor:
 
 
 def _tanhshrink(x: Tensor) -> Tensor:
-    # Near 0 the difference cancels: the Taylor series of tanh without its first term, to x^11.
+    # Near 0 the difference cancels: use the Taylor series of tanh without its first term, to x^11.
     s = x * x
     series = 1 / 3 - s * (2 / 15 - s * (17 / 315 - s * (62 / 2835 - s * 1382 / 155925)))
     return torch.where(x.abs() < 0.05, x * s * series, x - torch.tanh(x))
@@ -221,13 +223,13 @@ _FLOAT64: dict[str, Any] = {
 
 @cache
 def _mpmath() -> tuple[Any, dict[str, Any]]:
-    """A context of our own, so that nobody's precision changes, and its names for formulas."""
+    """Return an mpmath context of our own, whose precision we may set, and names for formulas."""
     import mpmath
 
     context = mpmath.mp.clone()
 
     def normal_cdf(x: Any) -> Any:
-        # mpmath's erfc fails for huge arguments, where the result is far below every dtype.
+        # mpmath's erfc fails for huge arguments; the result is below every dtype there.
         return context.zero if x < -1e5 else context.erfc(-x / context.sqrt(2)) / 2
 
     def log1pexp(x: Any) -> Any:
@@ -261,7 +263,6 @@ def _as_mpf(parameters: Mapping[str, Any]) -> dict[str, Any]:
     numbers: dict[str, Callable[..., Any] | Any] = {
         name: context.mpf(value) for name, value in parameters.items() if not isinstance(value, str)
     }
-    # constants at this precision
     return numbers | {
         "SELU_ALPHA": context.mpf(_SELU_ALPHA),
         "SELU_SCALE": context.mpf(_SELU_SCALE),

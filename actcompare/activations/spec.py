@@ -1,7 +1,8 @@
 """The SPEC grammar that names an activation.
 
-A SPEC is `relu`, `softplus:beta=2,threshold=30`, or a user's own `package.module:Name` or
-`path/to/file.py:Name`, with parameters as in `my.acts:Snake:a=0.5`: a part with `=` is parameters.
+A SPEC is a name with optional parameters, such as `relu` or `softplus:beta=2,threshold=30`, or a
+user's own `package.module:Name` or `path/to/file.py:Name`, such as `my.acts:Snake:a=0.5`. A last
+part with `=` holds the parameters.
 """
 
 import copy
@@ -20,23 +21,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation somebody named by a SPEC, with its parameters checked."""
+    """An activation with checked parameters."""
 
     label: str
-    """A SPEC that names it again."""
+    """A SPEC of this activation."""
     parameters: Mapping[str, Value]
     entry: Entry | None = None
-    """Its row of the catalogue; None for a user's own function."""
+    """Its row in the catalogue; None for a user's own function."""
     target: str = ""
     """`module:Name` or `file.py:Name` of a user's own function."""
     function: Callable[..., Any] | None = None
-    """A user's own function that was given as itself."""
+    """A user's own function, once imported or if it was passed as an object."""
 
     def loaded(self) -> "Activation":
-        """The same with a user's own function imported and made, once for all that follows.
+        """Return the same activation with a user's own function imported and created.
 
         Raises:
-            ActcompareError: it cannot be.
+            ActcompareError: The function cannot be imported or created.
         """
         if self.entry is not None or self.function is not None:
             return self
@@ -45,35 +46,35 @@ class Activation:
     def build(
         self, dtype: "torch.dtype", device: "torch.device"
     ) -> "Callable[[torch.Tensor], torch.Tensor]":
-        """The function itself, its weights (if any) in `dtype` on `device`.
+        """Return the function, with its weights, if any, in `dtype` on `device`.
 
         Raises:
-            ActcompareError: it cannot be made, or a user's own cannot be imported.
+            ActcompareError: The function cannot be imported or created.
         """
         import torch
 
         if self.entry is not None:
             try:
                 made: torch.nn.Module = getattr(torch.nn, self.entry.torch_class)(**self.parameters)
-            except RuntimeError as error:  # a weight that no float32 holds
-                raise ActcompareError(f"{self.label} cannot be made: {error}") from error
+            except RuntimeError as error:  # a weight that overflows float32
+                raise ActcompareError(f"cannot create {self.label}: {error}") from error
             return made.eval().to(device, dtype)
         function = self.loaded().function
         assert function is not None
-        if isinstance(function, torch.nn.Module):  # the user's own object stays as it is
+        if isinstance(function, torch.nn.Module):  # leave the user's object unchanged
             return copy.deepcopy(function).eval().to(device, dtype)
         return function
 
 
 Specs = str | Activation | Callable[..., Any] | Sequence[str | Activation | Callable[..., Any]]
-"""What a function of this package takes as activations: one or several."""
+"""Activations as an argument: a SPEC, a function or a module, or several of them."""
 
 
 def parse(spec: str) -> Activation:
-    """Read a SPEC.
+    """Parse a SPEC.
 
     Raises:
-        UsageError: no such activation, no such parameter, or a value out of bounds.
+        UsageError: The activation or a parameter is unknown, or a value is out of bounds.
     """
     parts = spec.strip().split(":")
     if "=" in parts[-1]:
@@ -84,9 +85,9 @@ def parse(spec: str) -> Activation:
     if len(names) > 1:
         target = ":".join(names)
         if any(entry.name == names[0] for entry in CATALOGUE):
-            raise UsageError(f"{spec!r}: parameters are written {names[0]}:name=value")
+            raise UsageError(f"{spec!r}: write parameters as {names[0]}:name=value")
         if not names[-1] or not names[-2]:
-            raise UsageError(f"{spec!r} names nothing: write module:Name or file.py:Name")
+            raise UsageError(f"{spec!r} has no name: write module:Name or file.py:Name")
         return Activation(label_of(target, given), given, target=target)
     return _from_catalogue(names[0] if names else "", given, spec)
 
@@ -111,16 +112,16 @@ def _from_catalogue(name: str, given: dict[str, Value], spec: str) -> Activation
     if entry.ascending:
         low, high = entry.ascending
         if float(checked[low]) >= float(checked[high]):
-            raise UsageError(f"{spec}: {low} must be below {high}")
+            raise UsageError(f"{spec}: {low} must be less than {high}")
     changed = {key: v for key, v in checked.items() if v != known[key].default}
     return Activation(label_of(name, changed), checked, entry=entry)
 
 
 def parse_all(specs: Specs) -> list[Activation]:
-    """Read SPECs; `all` stands for the whole catalogue, and a function or module for itself.
+    """Parse SPECs, functions and modules; `all` means the whole catalogue.
 
     Raises:
-        UsageError: there are none, or one is bad.
+        UsageError: There are none, or a SPEC is invalid.
     """
     activations: list[Activation] = []
     for spec in specs if isinstance(specs, Sequence) and not isinstance(specs, str) else [specs]:
@@ -134,7 +135,7 @@ def parse_all(specs: Specs) -> list[Activation]:
         else:
             activations.append(parse(spec))
     if not activations:
-        raise UsageError("no activation given: --act relu names one")
+        raise UsageError("no activation given: use --act, such as --act relu")
     return activations
 
 
@@ -148,9 +149,7 @@ def _did_you_mean(name: str) -> str:
     close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     if close:
         return f": did you mean {', '.join(close)}?"
-    return (
-        ": `actcompare list` shows the catalogue; your own is written module:Name or file.py:Name"
-    )
+    return ": `actcompare list` shows the catalogue; write your own as module:Name or file.py:Name"
 
 
 def _parse_parameters(text: str, spec: str) -> dict[str, Value]:
@@ -158,7 +157,7 @@ def _parse_parameters(text: str, spec: str) -> dict[str, Value]:
     for part in text.split(","):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not (key and equals and value):
-            raise UsageError(f"{spec!r}: parameters are written name=value,name=value")
+            raise UsageError(f"{spec!r}: write parameters as name=value,name=value")
         if key in values:
             raise UsageError(f"{spec!r}: {key} is given twice")
         values[key] = _read_value(value)

@@ -1,7 +1,7 @@
-"""Which calls of torch are activations: of a function and its arguments, what is computed of what.
+"""Recognise calls of torch functions that are activations, and read their arguments.
 
-An activation may be called as `F.relu(z)`, `torch.relu_(z)`, `z.relu()`, by a module of torch.nn
-(which calls one of these), in place or not, with arguments by position or by name.
+An activation may be called as `F.relu(z)`, `torch.relu_(z)` or `z.relu()`, or through a module of
+torch.nn, which calls one of these; in place or not; with positional or keyword arguments.
 """
 
 import inspect
@@ -20,26 +20,27 @@ _ALIASES = {
     "sigmoid": ("expit", "special_expit"),
     "threshold": ("_threshold",),
 }
-"""Other names that torch has for a function of the catalogue."""
+"""Other names in torch of functions in the catalogue."""
 
 _HOLDERS = (functional, torch, torch.special, torch._C._nn, torch.Tensor)
 
 _CLAMPS = ("clamp", "clamp_min", "clip")
 
 _NOT_THE_FUNCTION = ("inplace", "training", "out")
-"""Arguments that say where the result goes, or how chance comes in, not what is computed."""
+"""Arguments that control where the result goes or whether it is random."""
 
 
 class Call(NamedTuple):
-    """An activation being called: function(z)."""
+    """A call function(z) of an activation."""
 
     use: str
-    """A SPEC, but for clamp(min=0)."""
+    """SPEC of the activation; for clamps such as clamp(min=0), a text of the same form."""
     z: Tensor
+    """The pre-activation."""
     function: Callable[[Tensor], Tensor]
-    """The same out of place and without chance."""
+    """The activation, out of place and not random."""
     as_it_is: bool
-    """Whether the call must be done as it is: in place, into another tensor, or by chance."""
+    """Whether the call must be made unchanged, since it is in place, has `out=` or is random."""
 
 
 class Known(NamedTuple):
@@ -47,21 +48,21 @@ class Known(NamedTuple):
 
     name: str
     parameters: tuple[str, ...]
-    """Names of what is given by position, z the first."""
+    """Names of the positional parameters; the first is z."""
     function: Callable[..., Tensor]
-    """The function out of place."""
+    """The out-of-place variant."""
     in_place: bool
     entry: Entry | None
 
     @property
     def is_relu(self) -> bool:
-        """Whether it is max(0, z), so that its slopes follow from its values."""
+        """Whether the function is max(0, z), whose slopes follow from its values."""
         return self.name == "relu"
 
 
 @cache
 def known_calls() -> dict[Any, Known]:
-    """Every function of torch that is an activation."""
+    """Return all functions of torch that are activations."""
     found: dict[Any, Known] = {}
     for entry in CATALOGUE:
         names = (entry.name, *_ALIASES.get(entry.name, ()))
@@ -99,7 +100,7 @@ def _add(
 
 
 def read_call(known: Known, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call | None:
-    """The activation that a call is, or None where its arguments make it something else."""
+    """Read a call of an activation; None if its arguments make it something else."""
     given = dict(zip(known.parameters, args, strict=False)) | dict(kwargs)
     z = given.pop("input", None)
     if not isinstance(z, Tensor) or not z.dtype.is_floating_point:
@@ -118,7 +119,7 @@ def read_call(known: Known, args: Sequence[Any], kwargs: Mapping[str, Any]) -> C
 
 
 def _is_rectifier(given: Mapping[str, Any]) -> bool:
-    """Whether a clamp is one at 0 from below: max(0, z), or the same with an upper end."""
+    """Return whether a clamp is max(0, z), possibly with an upper bound."""
     low, high = given.get("min"), given.get("max")
     numbers = isinstance(low, int | float) and (high is None or isinstance(high, int | float))
     return numbers and low == 0
@@ -141,11 +142,11 @@ def _use(known: Known, given: Mapping[str, Any]) -> str:
 MODULES: Mapping[type[torch.nn.Module], Entry] = {
     getattr(torch.nn, entry.torch_class): entry for entry in reversed(CATALOGUE)
 }
-"""The activations among torch.nn's modules."""
+"""The modules of torch.nn that are activations."""
 
 
 def use_of_module(module: torch.nn.Module) -> str | None:
-    """The SPEC of an activation of torch.nn, or None for any other module."""
+    """Return the SPEC of an activation module of torch.nn; None for any other module."""
     entry = MODULES.get(type(module))
     if entry is None:
         return None
@@ -155,9 +156,9 @@ def use_of_module(module: torch.nn.Module) -> str | None:
 
 
 def use_of_function(function: object) -> str | None:
-    """The SPEC of an activation that is kept as a function, such as F.gelu, or None."""
+    """Return the SPEC of an activation given as a function, such as F.gelu; None for any other."""
     try:
         known = known_calls().get(function)
-    except TypeError:  # cannot be hashed
+    except TypeError:  # unhashable
         return None
     return known.name if known is not None and known.entry is not None else None

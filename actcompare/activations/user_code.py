@@ -1,4 +1,4 @@
-"""A user's own code: `package.module:Name` or `path/to/file.py:Name`, imported and made."""
+"""Import a user's own code, named as `package.module:Name` or `path/to/file.py:Name`."""
 
 import difflib
 import importlib.util
@@ -13,25 +13,23 @@ from actcompare.errors import ActcompareError, UsageError, UsersError
 
 
 def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
-    """Import `module:Name` or `file.py:Name` and make a function of one tensor of it.
+    """Import `module:Name` or `file.py:Name` as a function of one tensor.
 
-    A class is instantiated with the parameters; to a plain function they are passed on each call.
+    A class is instantiated with the parameters; a plain function receives them on each call.
 
     Raises:
-        ActcompareError: there is no such thing, or it fails.
+        ActcompareError: The name does not exist, is not callable, or fails.
     """
     made = find_users_own(target)
     if not callable(made):
-        raise ActcompareError(
-            f"{target} is neither a function nor a module, but of type {type(made).__name__}"
-        )
+        raise ActcompareError(f"{target} must be a function or a module, not {type(made).__name__}")
     if isinstance(made, type):
         try:
             made = made(**parameters)
         except (Exception, SystemExit) as error:
-            raise ActcompareError(f"{target} cannot be made: {describe(error)}") from error
+            raise ActcompareError(f"cannot create {target}: {describe(error)}") from error
         if not callable(made):
-            raise ActcompareError(f"{target} makes objects that cannot be called")
+            raise ActcompareError(f"instances of {target} are not callable")
         return made  # type: ignore[no-any-return]
     if not parameters:
         return made  # type: ignore[no-any-return]
@@ -39,15 +37,15 @@ def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., 
 
 
 def find_users_own(target: str) -> Any:
-    """Import `module:Name` or `file.py:Name`, and give what has that name.
+    """Import `module:Name` or `file.py:Name`, and return the object of that name.
 
     Raises:
-        UsageError: it is not written so.
-        ActcompareError: there is no such thing, or the module cannot be imported.
+        UsageError: The target is not written in this form.
+        ActcompareError: The name does not exist, or the module cannot be imported.
     """
     module_name, _, name = target.rpartition(":")
     if not module_name or not name:
-        raise UsageError(f"{target!r} names nothing: write module:Name or file.py:Name")
+        raise UsageError(f"{target!r} has no name: write module:Name or file.py:Name")
     found: Any = _import_users_own(module_name, target)
     for part in name.split("."):
         try:
@@ -65,7 +63,7 @@ def _import_users_own(module_name: str, target: str) -> object:
             path = Path(module_name).resolve()
             if not path.is_file():
                 raise ActcompareError(f"{module_name} does not exist")
-            # One module per file however often it is named, so that its classes stay the same.
+            # Import each file only once, so that its classes stay the same.
             name = f"_actcompare_user_{path.stem}_{abs(hash(path)):x}"
             if name in sys.modules:
                 return sys.modules[name]
@@ -89,15 +87,15 @@ def _import_users_own(module_name: str, target: str) -> object:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise ActcompareError(
                 f"{target}: no module named {error.name!r} here or on the Python path"
-                " (a file is written path/to/file.py:Name)"
+                " (write a file as path/to/file.py:Name)"
             ) from None
-        raise ActcompareError(f"{module_name} cannot be imported: {describe(error)}") from error
+        raise ActcompareError(f"cannot import {module_name}: {describe(error)}") from error
     except (Exception, SystemExit) as error:
-        raise ActcompareError(f"{module_name} cannot be imported: {describe(error)}") from error
+        raise ActcompareError(f"cannot import {module_name}: {describe(error)}") from error
 
 
 def users_error(what: str, error: BaseException) -> UsersError:
-    """An error of a user's own code, with the part of its traceback that is not ours."""
+    """Make an error for a failure of a user's code, with its traceback but without our frames."""
     whole = traceback.TracebackException.from_exception(error)
     part: traceback.TracebackException | None = whole
     while part is not None:
@@ -113,6 +111,6 @@ def _is_ours(filename: str) -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """An exception on one line: its type and the first line of what it says."""
+    """Describe an exception on one line: its type and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,1 +1,1 @@
-"""`actcompare bench`."""
+"""`actcompare bench`: what activations cost."""

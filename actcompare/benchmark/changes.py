@@ -1,4 +1,4 @@
-"""The same cases measured twice: new over old, with the machine's own change beside it."""
+"""Compare two runs of the same cases: new over old, with the change of the machine itself."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,22 +12,22 @@ from actcompare.table import Table, Tabular
 
 @dataclass(frozen=True)
 class Change:
-    """One activation in one case, now and then."""
+    """The change of one activation in one case."""
 
     measurement: Measurement
     cost: Cost
     old_median_s: float
     ratio: Estimate
-    """New over old."""
+    """New time over old time."""
     machine: Estimate | None
-    """The same for `copy_`, which no change of an activation can make slower."""
+    """The same ratio for `copy_`, which does not depend on any activation."""
     noise_floor: float
-    """The largest of both runs' noise floors and of the copy's change."""
+    """The largest of the noise floors of both runs and the change of `copy_`, as a share."""
 
 
 @dataclass(frozen=True)
 class Changes(Tabular):
-    """Two benchmarks, compared case by case."""
+    """Two benchmarks compared case by case."""
 
     new: Benchmark
     old: Benchmark
@@ -35,7 +35,7 @@ class Changes(Tabular):
 
     @cached_property
     def table(self) -> Table:
-        """As `Benchmark.columns`, but ratios and verdicts are to the old run."""
+        """The columns of `Benchmark`; ratios and verdicts are relative to the old run."""
         margin = self.new.config.margin
         rows = [
             change.measurement.row(change.cost, margin)
@@ -52,36 +52,35 @@ class Changes(Tabular):
         return Table.of(rows)
 
     def reading(self) -> str:
-        """In words: what differs between the runs besides the activations."""
+        """Describe what differs between the runs apart from the activations."""
         lines = []
         then, now = self.old.environment.as_dict(), self.new.environment.as_dict()
-        changed = [
-            f"{key} {then[key]} then, {now[key]} now" for key in now if then[key] != now[key]
-        ]
+        changed = [f"{key} was {then[key]}, is {now[key]}" for key in now if then[key] != now[key]]
         if changed:
             lines.append(
-                f"The environments differ: {'; '.join(changed)}. What changed may be they, and not"
-                " the activations."
+                f"The environments differ: {'; '.join(changed)}. The environment may explain the"
+                " change."
             )
         machine = [c.machine for c in self.found if c.machine is not None]
         if machine:
             ends = dict.fromkeys(f"{pick(m.value for m in machine):.3g}" for pick in (min, max))
             lines.append(
-                f"The machine itself: copy_ takes {' to '.join(ends)} times what it took. A"
-                " difference that this or the noise of either run could explain is not called one."
+                f"Machine: copy_ takes {' to '.join(ends)} times as long as in the old run."
+                " Differences that this or the noise of either run could explain are not reported"
+                " as real."
             )
-        for words, run in (("Only now", self.new), ("Only then", self.old)):
+        for which, run in (("new", self.new), ("old", self.old)):
             alone = sum(len(m.costs) for m in run.measurements) - len(self.found)
             if alone:
-                lines.append(f"{words}: {alone} measurements, which are not compared.")
+                lines.append(f"Not compared: {alone} measurements only in the {which} run.")
         return "\n".join(lines)
 
 
 def compare_runs(new: Benchmark, old: Benchmark) -> Changes:
-    """Compare what two benchmarks have in common.
+    """Compare the measurements that two benchmarks have in common.
 
     Raises:
-        UsageError: they have no case in common.
+        UsageError: The benchmarks have no case in common.
     """
     then = {m.case: m for m in old.measurements}
     found = []
@@ -102,10 +101,10 @@ def compare_runs(new: Benchmark, old: Benchmark) -> Changes:
 
 
 def refuse_nothing_in_common(config: BenchConfig, old: Benchmark) -> None:
-    """Say, before measuring for nothing, that a saved run holds none of what is asked for.
+    """Check, before measuring, that a saved run holds some of the requested cases.
 
     Raises:
-        UsageError: it is so.
+        UsageError: The saved run holds none of them.
     """
     labels = {cost.activation for m in old.measurements for cost in m.costs}
     if {m.case for m in old.measurements} & {*config.cases} and labels & {*config.activations}:
@@ -118,7 +117,7 @@ def refuse_nothing_in_common(config: BenchConfig, old: Benchmark) -> None:
         dict.fromkeys("x".join(map(str, case.shape)) for case in cases),
     ]
     raise UsageError(
-        f"the saved run holds none of these cases: ask for what it measured,"
+        "the saved run holds none of the requested cases: request some that it measured,"
         f" {', '.join(old.config.activations)} ({'; '.join(map(', '.join, held))})"
     )
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from actcompare.stats import Estimate
 
 _SHOWING = ("load", "compare", "fail_on", "output_format", "output", "plot", "plot_file", "quiet")
-"""What can be asked for without measuring."""
+"""Parameters that do not need a measurement and may accompany --load."""
 
 
 Pass = StrEnum("Pass", ["forward", "backward", "both", "step"])
@@ -187,22 +187,22 @@ def bench_command(
 
 
 def _refuse_to_measure(context: typer.Context) -> None:
-    """With --load nothing is measured: options that say what to measure would be ignored."""
+    """Refuse options that --load would ignore because nothing is measured."""
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if parameter.name not in _SHOWING and source is not None and source.name == "COMMANDLINE":
-            raise UsageError(f"--load shows what FILE holds: leave out {parameter.opts[0]}")
+            raise UsageError(f"--load shows a saved run: omit {parameter.opts[0]}")
 
 
 def _read_size(text: str) -> int:
-    """Elements as people write them: 4096, 1_000, 1e6, 2^20."""
+    """Parse a number of elements written as 4096, 1_000, 1e6 or 2^20."""
     base, power, exponent = text.partition("^")
     try:
         if power:
             return _whole(float(base) ** float(exponent))
         return _whole(float(text)) if "e" in text.lower() else int(text)
     except (ValueError, OverflowError, ZeroDivisionError, TypeError):
-        raise UsageError(f"--size {text!r}: write elements as 4096, 1e6 or 2^20") from None
+        raise UsageError(f"--size {text!r} is not a number such as 4096, 1e6 or 2^20") from None
 
 
 def _whole(number: float) -> int:
@@ -215,13 +215,13 @@ def _read_shape(text: str) -> list[int]:
     try:
         return [int(length) for length in text.lower().split("x")]
     except ValueError:
-        raise UsageError(f"--shape {text!r}: write lengths as 128x4096") from None
+        raise UsageError(f"--shape {text!r} is not a shape such as 128x4096") from None
 
 
 def _measure(
     save: Path | None, old: "Benchmark | None", quiet: bool, **asked: Any
 ) -> "tuple[Benchmark, BaseException | None]":
-    """Measure case by case, saving each; an interrupt ends it with what there is, and is told."""
+    """Measure and save case by case; an interrupt is returned with the cases done so far."""
     from actcompare.benchmark.bench import bench
     from actcompare.benchmark.changes import refuse_nothing_in_common
     from actcompare.benchmark.saved import dumps
@@ -257,7 +257,7 @@ def _measure(
 def _bar(
     quiet: bool,
 ) -> "Iterator[tuple[Progress | None, Callable[[Benchmark], None]]]":
-    """A live line: cases done, and the interval of the current ratio."""
+    """Show a progress line: the cases done, and the interval of the current ratio."""
     from actcompare.benchmark.explain import name_case
     from actcompare.cli.progress import progress_line
 
@@ -284,7 +284,7 @@ def _bar(
 def _show(
     benchmark: "Benchmark", old: "Benchmark | None", output_format: Format, output: Path | None
 ) -> Columns:
-    """Write the result; its columns, to be judged and drawn."""
+    """Write the result and return its columns."""
     from actcompare.benchmark.changes import compare_runs
     from actcompare.benchmark.tables import cost_grid
 
@@ -304,7 +304,7 @@ def _show(
 
 
 def _trips(gates: "list[Gate]", columns: Columns) -> bool:
-    """Whether a gate trips, each row that trips it reported on stderr."""
+    """Return whether a gate trips; report every row that trips one on stderr."""
     from actcompare.benchmark.tables import row_name
     from actcompare.output.gates import SLOWER, report_tripped
 
@@ -313,7 +313,7 @@ def _trips(gates: "list[Gate]", columns: Columns) -> bool:
     if any(gate.column == SLOWER for gate in gates) and unclear and not found:
         total = len(columns["verdict"])
         typer.echo(
-            f"not settled: {unclear} of {total} rows are unclear, and none is slower", err=True
+            f"inconclusive: {unclear} of {total} rows are unclear and none is slower", err=True
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Cases measured one by one: each activation tried out, then all of them in paired rounds."""
+"""Measure cases one by one: first each activation alone, then all of them in paired rounds."""
 
 import contextlib
 import time
@@ -28,18 +28,18 @@ from actcompare.benchmark.workloads import (
 )
 from actcompare.errors import ActcompareError
 from actcompare.machine.allocator import allocator
-from actcompare.machine.cuda import captured, own_stream, throttle_check
+from actcompare.machine.cuda import captured, own_stream
 from actcompare.machine.memory import free_memory, is_shortage, page_faults, peak_allocation
 from actcompare.machine.processors import torch_threads
-from actcompare.machine.timers import QUEUED_CALLS, Work, timer_for
+from actcompare.machine.timers import Work, stopwatch_for, timer_for
 from actcompare.stats import Estimate
 from actcompare.text import in_bytes
 
 ASIDE_LIMIT = 0.1
-"""Seconds for each measurement beside the main one."""
+"""Seconds for each side measurement, such as the time on a single element."""
 
 Progress = Callable[[Case, Estimate], None]
-"""Told now and then the ratio of a case's second activation to its first."""
+"""Called from time to time with a case and the ratio of its second activation to the first."""
 
 
 def measure(
@@ -47,7 +47,7 @@ def measure(
     activations: list[Activation],
     progress: Progress | None = None,
 ) -> Iterator[Measurement]:
-    """Measure the cases of a plan, each given out as it is done."""
+    """Measure the cases of a benchmark, and yield each as it is done."""
     for case in config.cases:
         with (
             torch_threads(config.threads),
@@ -62,7 +62,7 @@ def measure(
 
 @contextlib.contextmanager
 def _compiler(mode: str) -> Iterator[None]:
-    """torch.compile that compiles each function given, anew, and says so where it cannot."""
+    """Let torch.compile compile every function anew, without caches or a limit on recompiling."""
     if mode == "eager":
         yield
         return
@@ -73,7 +73,7 @@ def _compiler(mode: str) -> Iterator[None]:
     limit = "recompile_limit" if hasattr(dynamo, "recompile_limit") else "cache_size_limit"
     with dynamo.patch({limit: 10_000}), inductor.patch({"force_disable_caches": True}):
         try:
-            # What the compiler sets up once is no activation's.
+            # The compiler's one-time set-up must not count for the first activation.
             with contextlib.suppress(Exception):
                 torch.compile(torch.neg, dynamic=False)(torch.zeros(8))
             yield
@@ -102,7 +102,7 @@ def _measure(
             costs.append(cost)
         if costs[0].error:
             first = activations[0].label
-            raise ActcompareError(f"without the baseline {first} there is nothing to compare with")
+            raise ActcompareError(f"the baseline {first} failed: there is nothing to compare with")
         timings = _time(case, works, buffers, config, progress)
         if case.where.type == "cuda" and case.cache == "hot":
             costs = _with_graphs(case, costs, works, timings)
@@ -128,15 +128,13 @@ def _time(
         time_limit=config.time_limit,
         precision=config.precision,
         seed=config.seed,
-        timer=timer_for(case.where),
+        stopwatch=stopwatch_for(case.where),
         progress=None if progress is None else lambda ratio: progress(case, ratio),
-        throttled=throttle_check(case.where),
-        most_calls=QUEUED_CALLS if case.where.type == "cuda" else None,
     )
 
 
 def _try_out(activation: Activation, case: Case, buffers: Buffers, seed: int) -> tuple[Work, Cost]:
-    """The work of one activation, done a few times, and what is seen on the way."""
+    """Prepare the work of one activation, and measure what a few calls of it show."""
     plain = build_function(activation, replace(case, mode="eager"))
     refuse_in_place(plain, case, activation.label)
     timer, step = timer_for(case.where), case.pass_ == "step"
@@ -146,7 +144,7 @@ def _try_out(activation: Activation, case: Case, buffers: Buffers, seed: int) ->
     timer(work, 1)
     first_s = time.perf_counter() - began
     peak = peak_allocation(work, case.where)
-    timer(work, 4)  # until memory that is kept has been handed out
+    timer(work, 4)  # until the allocator reuses memory
     faults = page_faults()
     timer(work, 4)
     cost = Cost(
@@ -180,19 +178,18 @@ def _identity(x: Tensor) -> Tensor:
 
 
 def _ratio(reference: Work, work: Work, case: Case) -> float:
-    """The time of some work over another's, in a moment."""
+    """Measure briefly the time of `work` divided by that of `reference`."""
     timings = time_paired(
         {"reference": reference, "work": work},
         time_limit=ASIDE_LIMIT,
         precision=0.02,
-        timer=timer_for(case.where),
-        most_calls=QUEUED_CALLS if case.where.type == "cuda" else None,
+        stopwatch=replace(stopwatch_for(case.where), throttled=None),
     )
     return timings.ratio(1).value
 
 
 def _new_pages(case: Case, buffers: Buffers) -> float | None:
-    """What new pages cost a copy: its time over that of one into memory touched before."""
+    """Return the time of a copy into new pages divided by that into used ones."""
     if case.memory != "fresh" or case.pass_ == "step":
         return None
     touched = make_copy(replace(case, memory="warm"), buffers)
@@ -200,7 +197,7 @@ def _new_pages(case: Case, buffers: Buffers) -> float | None:
 
 
 def _with_graphs(case: Case, costs: list[Cost], works: list[Work], timings: Timings) -> list[Cost]:
-    """The costs with the time each call takes where launching it is not part of it."""
+    """Return the costs with the time of each call in a CUDA graph, that is without launches."""
     timer, out = timer_for(case.where), []
     remaining = iter(zip(works, timings.calls, strict=False))
     for cost in costs:
@@ -210,7 +207,7 @@ def _with_graphs(case: Case, costs: list[Cost], works: list[Work], timings: Timi
         work, calls = next(remaining)
         try:
             replay = captured(work, calls)
-        except RuntimeError:  # what reads results back cannot be captured; its graph has no time
+        except RuntimeError:  # a function that synchronises cannot be captured
             out.append(cost)
             continue
         timer(replay, 1)
@@ -219,19 +216,19 @@ def _with_graphs(case: Case, costs: list[Cost], works: list[Work], timings: Timi
 
 
 def _reason(label: str, case: Case, activations: list[Activation], error: BaseException) -> str:
-    """Why something could not be measured, and what to do."""
+    """Return why something could not be measured, and what to do about it."""
     text = f"{type(error).__name__}: {error}"
     if "CxxCompiler" in text or "C++ compiler" in text:
-        return "--mode compiled needs a C++ compiler, and none was found: install g++ (or clang)"
+        return "--mode compiled needs a C++ compiler, but none was found: install g++ or clang"
     if is_shortage(error):
         free = free_memory(case.where)
         peaks = [bytes_per_element(a, case.dtype, case.device, case.pass_) for a in activations]
         share = min(0.5, SAFE_SHARE * free / memory_needed(case, peaks))
         what, amount = ("hidden", case.shape[-1]) if case.pass_ == "step" else ("size", case.size)
         return (
-            f"{label} ran out of memory at {what} {amount:,} ({in_bytes(free)} are free on"
+            f"{label} ran out of memory at {what} {amount:,} ({in_bytes(free)} is free on"
             f" {case.device}): try {what} {max(1, int(amount * share)):,}"
         )
     if isinstance(error, ActcompareError):
         return str(error)
-    return f"{label} fails ({case.pass_}, {case.mode}, {case.dtype}): {describe(error)}"
+    return f"{label} failed ({case.pass_}, {case.mode}, {case.dtype}): {describe(error)}"

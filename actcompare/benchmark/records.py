@@ -1,4 +1,4 @@
-"""What `bench` was asked for, and what was measured."""
+"""The configuration of a benchmark, and its raw measurements."""
 
 import math
 from dataclasses import dataclass
@@ -15,52 +15,52 @@ from actcompare.table import Columns
 
 @dataclass(frozen=True)
 class Case:
-    """One set of conditions, under which activations are compared."""
+    """One set of conditions under which activations are compared."""
 
     device: str
     dtype: str
     shape: tuple[int, ...]
-    """Of the activation's input."""
+    """Shape of the activation's input."""
     pass_: str
-    """forward, backward, both, or step: a training step of SimpleNet."""
+    """forward, backward, both, or step (a training step of SimpleNet)."""
     mode: str
     """eager or compiled."""
     cache: str
-    """hot, or cold: buffers in turn, twice as many as the last level cache holds."""
+    """hot (one buffer), or cold (a cycle of buffers twice as large as the last-level cache)."""
     memory: str
-    """warm, or fresh (see `actcompare.memory.allocator`)."""
+    """warm, or fresh (see `actcompare.machine.allocator`)."""
     layout: str
-    """contiguous, or strided: every second element of a larger tensor."""
+    """contiguous, or strided (every second element of a larger tensor)."""
     input: str
-    """normal: N(0,1); uniform: U(-1,1); tail: where exp(x) is subnormal."""
+    """normal (N(0,1)), uniform (U(-1,1)) or tail (where exp(x) is subnormal)."""
 
     @property
     def size(self) -> int:
-        """Elements of the activation's input."""
+        """Number of elements of the activation's input."""
         return math.prod(self.shape)
 
     @property
     def kind(self) -> torch.dtype:
-        """The dtype itself."""
+        """The torch dtype."""
         return DTYPES[self.dtype]
 
     @property
     def where(self) -> torch.device:
-        """The device itself."""
+        """The torch device."""
         return torch.device(self.device)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the activation's input."""
+        """Size of the activation's input in bytes."""
         return self.size * self.kind.itemsize
 
     @property
     def needs_grad(self) -> bool:
-        """Whether a backward pass is part of it."""
+        """Whether the case includes a backward pass."""
         return self.pass_ != "forward"
 
     def buffers(self) -> int:
-        """How many tensors take turns as the input."""
+        """Return how many tensors take turns as the input."""
         if self.cache == "hot" or self.pass_ == "step":
             return 1
         return max(2, math.ceil(2 * last_level_cache(self.where) / self.nbytes))
@@ -71,78 +71,80 @@ class Case:
 AXES = ("device", "dtype", "pass", "mode", "cache", "memory", "layout", "input")
 
 COPY = "copy_"
-"""The candidate beside the activations that only moves the bytes."""
+"""Label of the candidate that only copies the input: the reference for bandwidth."""
 
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """What was asked for."""
+    """The settings of a benchmark."""
 
     activations: tuple[str, ...]
     cases: tuple[Case, ...]
     threads: int
     seed: int
     time_limit: float
-    """Seconds for each case."""
+    """Seconds per case."""
     precision: float
+    """A case ends once every ratio is known to within this share."""
     margin: float
+    """Ratios within this share of 1 count as the same."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What else is known of one activation in one case."""
+    """What is measured for one activation in one case besides its rounds."""
 
     activation: str
     error: str = ""
-    """Why it could not be measured, or empty."""
+    """Why the activation could not be measured; empty if it was."""
     traffic_bytes: int | None = None
-    """Bytes a call must read and write."""
+    """Bytes that a call must read and write; None for a training step."""
     peak_bytes: int | None = None
-    """Bytes a call holds at most beyond its input."""
+    """Peak memory of a call beyond its input, in bytes."""
     compile_s: float | None = None
-    """Seconds of the first call of a compiled function."""
+    """Seconds that the first call of a compiled function takes."""
     over_one_element: float | None = None
-    """Time over that of the same on a single element, on a CPU."""
+    """Time divided by the time of the same pass on a single element (CPU only)."""
     over_identity: float | None = None
-    """A training step's time over that of one that has no activation to compute."""
+    """Time of a training step divided by that of a step with the identity as activation."""
     page_faults: float = 0.0
-    """New pages per call."""
+    """New memory pages per call."""
     subnormal_share: float = 0.0
     """Share of results (or gradients) that are subnormal."""
     over_contiguous: float | None = None
-    """Time over that of the same on a contiguous input, where it is strided."""
+    """Time divided by the time on a contiguous input; None if the input is contiguous."""
     over_normal: float | None = None
-    """Time over that of the same on N(0,1) input, where it is other."""
+    """Time divided by the time on N(0,1) input; None if the input is N(0,1)."""
     graph_s: float | None = None
-    """Seconds per call within a captured CUDA graph."""
+    """Seconds per call in a captured CUDA graph."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One case: the rounds, and what else was seen."""
+    """All measurements of one case."""
 
     case: Case
     costs: tuple[Cost, ...]
-    """One for each activation, in order, the failed ones included."""
+    """One per activation, in order, including those that failed."""
     timings: Timings | None
-    """Of the activations that did not fail, then of `copy_`; None where the first one failed."""
+    """The activations that did not fail, then `copy_`; None if the baseline failed."""
     new_pages: float | None = None
-    """Time of a copy into new pages over that into touched ones, where memory is fresh."""
+    """Time of a copy into new pages divided by that into used ones; None if memory is warm."""
 
     def column(self, cost: Cost) -> int | None:
-        """Where an activation stands in the timings; None if it was not measured."""
+        """Return the column of an activation in the timings; None if it was not measured."""
         if self.timings is None or cost.error:
             return None
         measured = [c for c in self.costs if not c.error]
         return next(i for i, c in enumerate(measured) if c is cost)
 
     def copy_s(self) -> float:
-        """Seconds a call that `copy_` of the input took in the same rounds."""
+        """Return the median seconds per call of `copy_` in the same rounds."""
         assert self.timings is not None
         return self.timings.per_call(self.timings.labels.index(COPY))[1]
 
     def copy_share(self, cost: Cost) -> float | None:
-        """Bytes per second of an activation's pass, over those of `copy_`."""
+        """Return the bandwidth of an activation's pass divided by that of `copy_`."""
         column = self.column(cost)
         if self.timings is None or column is None or cost.traffic_bytes is None:
             return None
@@ -150,7 +152,7 @@ class Measurement:
         return moving_s / self.timings.per_call(column)[1]
 
     def row(self, cost: Cost, margin: float) -> dict[str, Any]:
-        """The tidy record of one activation."""
+        """Return the tidy record of one activation."""
         case, timings, column = self.case, self.timings, self.column(cost)
         record: dict[str, Any] = {
             "activation": cost.activation,
@@ -205,9 +207,9 @@ _MEASURED = (
 )
 
 NUMBERS = ("size", *(name for name in _MEASURED if name not in ("verdict", "stopped_by")))
-"""The columns that a gate can be set on."""
+"""The columns that `--fail-on` can test."""
 
 
 def varied_axes(columns: Columns) -> list[str]:
-    """The conditions that records of a benchmark differ in, the size aside."""
+    """Return the conditions, apart from the size, in which the records differ."""
     return [name for name in AXES if len(set(columns[name])) > 1]

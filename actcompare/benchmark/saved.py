@@ -1,4 +1,4 @@
-"""A benchmark as a file: every round of it, so that all tables can be made again."""
+"""Save a benchmark with all its rounds, and load it again."""
 
 import json
 import math
@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 
 
 def dumps(benchmark: Benchmark) -> str:
-    """The whole benchmark as JSON."""
+    """Return the benchmark as JSON text."""
     measurements = [
         asdict(m)
         | {
@@ -42,10 +42,11 @@ def dumps(benchmark: Benchmark) -> str:
 
 
 def load(path: Path) -> Benchmark:
-    """Read a benchmark that was saved.
+    """Read a saved benchmark.
 
     Raises:
-        ActcompareError: there is no such file, or it is damaged, of another version or not ours.
+        ActcompareError: The file does not exist, is damaged, has another format version, or was
+            not written by `dumps`.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -53,25 +54,25 @@ def load(path: Path) -> Benchmark:
         raise ActcompareError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ActcompareError(
-            f"{path} is damaged, or no file of `actcompare bench --save`: {error}"
+            f"{path} is damaged or was not written by `actcompare bench --save`: {error}"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ActcompareError(f"{path} was not written by `actcompare bench --save`")
     if content.get("format_version") != FORMAT_VERSION:
         raise ActcompareError(
-            f"{path} is of format {content.get('format_version')}, and this actcompare reads format"
-            f" {FORMAT_VERSION}: measure again, or read it with the actcompare that wrote it"
+            f"{path} has format version {content.get('format_version')}, but this actcompare reads"
+            f" version {FORMAT_VERSION}: measure again, or use the actcompare that wrote it"
         )
     try:
         benchmark = _benchmark(content)
-        benchmark.reading()  # which uses every number there is
+        benchmark.reading()  # uses every number in the file
         benchmark.columns()
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ActcompareError(
             f"{path} is damaged ({type(error).__name__}: {error}): measure again with --save"
         ) from error
     if not benchmark.measurements:
-        raise ActcompareError(f"{path} holds no measurement: measure again with --save")
+        raise ActcompareError(f"{path} contains no measurement: measure again with --save")
     return benchmark
 
 
@@ -95,7 +96,7 @@ def _measurement(content: dict[str, Any]) -> Measurement:
     costs = tuple(Cost(**cost) for cost in content["costs"])
     timings = content["timings"] and _timings(content["timings"])
     if timings and len(timings.labels) != sum(not cost.error for cost in costs) + 1:
-        raise ValueError("rounds of other activations")
+        raise ValueError("the rounds do not match the activations")
     return Measurement(_case(content["case"]), costs, timings, content["new_pages"])
 
 
@@ -118,7 +119,7 @@ def _timings(content: dict[str, Any]) -> Timings:
     )
     columns = len(timings.labels) + 1
     if timings.seconds.shape != timings.order.shape or timings.seconds.shape[1:] != (columns,):
-        raise ValueError("rounds do not fit the activations")
+        raise ValueError("the rounds do not match the activations")
     if not (timings.seconds > 0).all() or not math.isfinite(timings.seconds.sum()):
-        raise ValueError("times that are none")
+        raise ValueError("times must be positive and finite")
     return timings

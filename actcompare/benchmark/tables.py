@@ -12,9 +12,9 @@ _SHAPE_TITLES = {"shape": "size"}
 
 
 def cost_grid(columns: Columns, environment: Mapping[str, object]) -> Grid:
-    """What activations cost: the axes that vary, then per activation its times and their reading.
+    """Return the table of costs: the conditions that vary, then the times of each activation.
 
-    With `old_median_s` among the columns, ratios are to an earlier run.
+    If `old_median_s` is among the columns, ratios are relative to an earlier run.
     """
     n = len(columns["activation"])
     varied = [*varied_axes(columns), "shape"]
@@ -24,30 +24,31 @@ def cost_grid(columns: Columns, environment: Mapping[str, object]) -> Grid:
     }
     shown["activation"] = list(columns["activation"])
     if "old_median_s" in columns:
-        shown["then"] = [seconds(s) for s in columns["old_median_s"]]
+        shown["old median"] = [seconds(s) for s in columns["old_median_s"]]
     shown["median"] = [seconds(s) for s in columns["median_s"]]
     shown["quartiles"] = [
         _seconds_between(*pair) for pair in zip(columns["q1_s"], columns["q3_s"], strict=True)
     ]
-    title = "now / then (95 %)" if "old_median_s" in columns else "ratio (95 %)"
+    title = "new / old (95 %)" if "old_median_s" in columns else "ratio (95 %)"
     shown[title] = [_ratio_cell(columns, i) for i in range(n)]
     shown["verdict"] = list(columns["verdict"])
-    shown["noise"] = [percent(share, 1) for share in columns["noise_floor"]]
+    shown["noise floor"] = [percent(share, 1) for share in columns["noise_floor"]]
     optional = {
-        "bytes/s": [_bytes_per_s(v) for v in columns["bytes_per_s"]],
-        "of copy": [percent(v, 0) for v in columns["copy_share"]],
-        "peak": [_bytes(v) for v in columns["peak_bytes"]],
-        "compile": [seconds(v) for v in columns["compile_s"]],
+        "bandwidth": [_bytes_per_s(v) for v in columns["bytes_per_s"]],
+        "of copy_": [percent(v, 0) for v in columns["copy_share"]],
+        "peak memory": [_bytes(v) for v in columns["peak_bytes"]],
+        "compile time": [seconds(v) for v in columns["compile_s"]],
     }
     shown |= {name: cells for name, cells in optional.items() if set(cells) != {"n/a"}}
     same = [_condition(name, columns[name][0]) for name in AXES if name not in varied]
     threads = environment["threads"]
     caption = ", ".join([*same, f"{threads} thread{'s' if threads != 1 else ''}"])
+    of_copy = " of copy_: bandwidth relative to a plain copy of the input." * ("of copy_" in shown)
     return Grid(
         list(shown),
         list(zip(*shown.values(), strict=True)),
         keys=len(varied) + 1,
-        caption=f"{caption}; {environment['device_name']}; torch {environment['torch']}.",
+        caption=f"{caption}; {environment['device_name']}; torch {environment['torch']}.{of_copy}",
     )
 
 
@@ -56,7 +57,7 @@ def _condition(name: str, value: object) -> str:
 
 
 def row_name(columns: Columns, i: int) -> str:
-    """One record on one line: what it is of, its time and ratio."""
+    """Describe one record on one line: activation, conditions, median time, ratio and verdict."""
     varied = [*varied_axes(columns), "shape"]
     axes = " ".join(_axis_cell(name, columns[name][i]) for name in varied)
     ratio = _ratio_cell(columns, i)
@@ -78,7 +79,7 @@ def _ratio_cell(columns: Columns, i: int) -> str:
         return "1"
     if math.isinf(high):
         return f"{ratio:.2f} (too few rounds)"
-    digits = 3 if 0.95 < ratio < 1.05 else 2  # so that 0.998 does not read as 1
+    digits = 3 if 0.95 < ratio < 1.05 else 2  # 0.998 must not read as 1.00
     if ratio >= 100:
         digits = 0
     return f"{ratio:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

@@ -1,22 +1,23 @@
-"""Timing callables side by side: paired rounds in random order, the first one run twice.
+"""Time callables side by side, in paired rounds in random order.
 
-Each round runs every candidate once, so that what drifts (clock rate, load, temperature) is shared,
-and statistics are of ratios within rounds. The baseline's second run is the control: the ratio of
-the baseline to itself is the noise floor, below which nothing is claimed.
+Each round runs every candidate once, so that drift (clock rate, load, temperature) affects all of
+them alike; statistics are computed from ratios within rounds. The first candidate, the baseline,
+runs twice: its second run is the control. The ratio of the baseline to itself gives the noise
+floor, and smaller differences are not reported as real.
 """
 
+import contextlib
 import gc
 import math
 import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.machine.timers import Timer, Work, cpu_timer
+from actcompare.machine.timers import Stopwatch, Work
 from actcompare.stats import (
     FEWEST_IN_PART,
     PARTS,
@@ -36,54 +37,56 @@ more rounds: stalls then spoil a few of them, and the median passes over those.
 FEWEST_ROUNDS = 12
 """Before this many rounds nothing but the time limit stops a measurement."""
 
+ON_CPU = Stopwatch()
+
 STALLED = 0.9
 """Noise has stopped falling where four times the rounds leave more than this of an interval."""
 
 
 @dataclass(frozen=True)
 class Timings:
-    """Every round of a measurement. The first candidate is the baseline."""
+    """All rounds of a measurement. Candidate 0 is the baseline."""
 
     labels: tuple[str, ...]
     seconds: npt.NDArray[np.float64]
     """Seconds per call, shape (round, candidate + 1); the last column is the control."""
     order: npt.NDArray[np.int64]
-    """The columns of `seconds` in the order they ran in, same shape."""
+    """The columns of `seconds` in the order they ran; same shape as `seconds`."""
     calls: tuple[int, ...]
-    """Calls per block of each candidate."""
+    """Calls per block, for each candidate."""
     stopped_by: str
-    """precision, noise (it has stopped falling) or time."""
+    """precision, noise (which no longer falls) or time."""
     dropped: int = 0
-    """Rounds that do not count, since the device's clock was held down in them."""
+    """Rounds that were discarded because the device's clock was throttled."""
 
     def ratio(self, candidate: int) -> Estimate:
-        """Its time over the baseline's, as the median over rounds with a 95 % interval.
+        """Return the time over the baseline's: the median over rounds, with a 95 % interval.
 
-        The baseline of a round is the geometric mean of its two runs.
+        The baseline's time in a round is the geometric mean of its two runs.
         """
         logs = np.log(self.seconds)
         return ratio_interval(logs[:, candidate] - (logs[:, 0] + logs[:, -1]) / 2)
 
     def control(self) -> Estimate:
-        """The baseline's second run over its first."""
+        """Return the ratio of the baseline's second run to its first."""
         logs = np.log(self.seconds)
         return ratio_interval(logs[:, -1] - logs[:, 0])
 
     def noise_floor(self) -> float:
-        """The largest difference that the control's interval admits, as a share."""
+        """Return the largest difference within the control's interval, as a share."""
         control = self.control()
         return max(control.high, 1 / control.low if control.low > 0 else math.inf) - 1
 
     def verdict(self, candidate: int, margin: float = 0.01) -> str:
-        """Compare with the baseline: faster, slower, same or unclear.
+        """Return the verdict of a comparison with the baseline: faster, slower, same or unclear.
 
-        Nothing within the margin or the noise floor, whichever is larger, is called a difference;
-        and nothing is called the same unless it is so within the margin.
+        A difference must exceed both the margin and the noise floor to be reported as real; `same`
+        requires the whole interval to lie within the margin.
         """
         return ratio_verdict(self.ratio(candidate), margin, self.noise_floor())
 
     def per_call(self, candidate: int) -> tuple[float, float, float]:
-        """Lower quartile, median and upper quartile of the seconds per call."""
+        """Return the lower quartile, median and upper quartile of the seconds per call."""
         q1, median, q3 = np.quantile(self.seconds[:, candidate], [0.25, 0.5, 0.75])
         return float(q1), float(median), float(q3)
 
@@ -94,25 +97,19 @@ def time_paired(
     time_limit: float = 1.0,
     precision: float = 0.005,
     seed: int = 0,
-    timer: Timer = cpu_timer,
-    now: Callable[[], float] = time.perf_counter,
+    stopwatch: Stopwatch = ON_CPU,
     progress: Callable[[Estimate], None] | None = None,
-    throttled: Callable[[], bool] | None = None,
-    most_calls: int | None = None,
 ) -> Timings:
     """Time callables against the first of them.
 
     Args:
-        candidates: name to a callable without arguments, that finishes its work before it returns
-            (or whose work `timer` waits for).
+        candidates: name to a callable without arguments that finishes its work before it returns
+            (or whose work the stopwatch waits for).
         time_limit: seconds in all, warming up included.
         precision: stop when every ratio's interval is within this share of the ratio.
-        seed: of the random order.
-        timer: what measures a block of calls.
-        now: the clock of the time limit.
-        progress: told the first ratio's interval now and then.
-        throttled: asked after each round whether the clock is held down; if so it does not count.
-        most_calls: the most calls of a block.
+        seed: seed of the random order.
+        stopwatch: what times blocks of calls.
+        progress: called now and then with the first ratio's interval.
 
     Raises:
         UsageError: no candidates, or a time limit or precision that is not above 0.
@@ -121,70 +118,78 @@ def time_paired(
     if not candidates:
         raise UsageError("nothing to time")
     if not (time_limit > 0 and precision > 0):
-        raise UsageError("the time limit and the precision must be above 0")
-    begin = now()
-    work = [*candidates.values(), next(iter(candidates.values()))]
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        clock_s = min(timer(_nothing, 0) for _ in range(20))
-        calls: list[int] = []
-        for i, one in enumerate(work[:-1]):
-            until = begin + time_limit / 4 * (i + 1) / (len(work) - 1)
-            calls.append(
-                _calls_per_block(one, clock_s / CLOCK_SHARE, timer, now, until, most_calls)
-            )
-        calls.append(calls[0])
-        rng, columns = random.Random(seed), list(range(len(work)))
-
-        def one_round() -> tuple[list[float], list[int]]:
-            rng.shuffle(columns)
-            row = [0.0] * len(work)
-            for i in columns:
-                row[i] = max(timer(work[i], calls[i]) - clock_s, clock_s) / calls[i]
-            return row, columns.copy()
-
-        rounds = _Rounds(tuple(candidates), tuple(calls[:-1]))
-        rounds.stopped_by = _run(
-            rounds, one_round, begin, time_limit, precision, now, progress, throttled
-        )
-    finally:
-        if collecting:
-            gc.enable()
+        raise UsageError("the time limit and the precision must be positive")
+    begin = stopwatch.now()
+    with _no_garbage_collection():
+        blocks = _Blocks([*candidates.values()], stopwatch, begin, time_limit / 4, seed)
+        rounds = _Rounds(tuple(candidates), blocks.calls)
+        while not rounds.begun or stopwatch.now() < begin + time_limit:
+            row, order = blocks.one_round()
+            if stopwatch.throttled is not None and stopwatch.throttled():
+                rounds.dropped += 1
+                continue
+            # Drift is slow: in a short while an interval that does not shrink says nothing.
+            late = stopwatch.now() > begin + time_limit / 2
+            if rounds.add(row, order, precision, late, progress):
+                break
     if not rounds.seconds:
         raise ActcompareError(
-            f"the clock was held down (heat or power) in each of {rounds.dropped} rounds;"
-            " let the device cool, or give it more power"
+            f"the clock was throttled (heat or power) in all {rounds.dropped} rounds:"
+            " let the device cool, or raise its power limit"
         )
     return rounds.timings()
 
 
-def _nothing() -> None:
-    pass
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
-def _calls_per_block(
-    work: Work,
-    wanted: float,
-    timer: Timer,
-    now: Callable[[], float],
-    until: float,
-    most_calls: int | None,
-) -> int:
-    """Doubled until the clock's own cost is lost in the block."""
-    timer(work, 1)  # the first call of anything is special
-    calls = 1
-    # The least of three, since one slow call, of a thread that had to wait, says nothing.
-    while min(timer(work, calls) for _ in range(3)) < wanted and now() < until:
-        if most_calls is not None and 2 * calls > most_calls:
-            break
-        calls *= 2
-    return calls
+class _Blocks:
+    """The candidates, each with the number of calls that make a block."""
+
+    def __init__(
+        self, works: list[Work], stopwatch: Stopwatch, begin: float, limit: float, seed: int
+    ) -> None:
+        """Find the numbers of calls within a limit in seconds from `begin` on."""
+        self._stopwatch = stopwatch
+        self._clock_s = min(stopwatch.timer(lambda: None, 0) for _ in range(20))
+        ends = [begin + limit * (i + 1) / len(works) for i in range(len(works))]
+        self.calls = tuple(self._calls(work, end) for work, end in zip(works, ends, strict=True))
+        self._columns = [*zip(works, self.calls, strict=True), (works[0], self.calls[0])]
+        self._rng, self._order = random.Random(seed), list(range(len(self._columns)))
+
+    def _calls(self, work: Work, until: float) -> int:
+        """Double the calls until the clock's own cost is lost in the block."""
+        timer, most = self._stopwatch.timer, self._stopwatch.most_calls or math.inf
+        timer(work, 1)  # the first call of anything is special
+        calls, wanted = 1, self._clock_s / CLOCK_SHARE
+        # The least of three, since one slow call, of a thread that had to wait, says nothing.
+        while min(timer(work, calls) for _ in range(3)) < wanted and self._stopwatch.now() < until:
+            if 2 * calls > most:
+                break
+            calls *= 2
+        return calls
+
+    def one_round(self) -> tuple[list[float], list[int]]:
+        """Run every block once, and the baseline's twice: seconds per call, and the order."""
+        self._rng.shuffle(self._order)
+        row = [0.0] * len(self._columns)
+        for i in self._order:
+            work, calls = self._columns[i]
+            row[i] = max(self._stopwatch.timer(work, calls) - self._clock_s, self._clock_s) / calls
+        return row, self._order.copy()
 
 
 @dataclass
 class _Rounds:
-    """The rounds so far."""
+    """The rounds so far, and whether they are enough."""
 
     labels: tuple[str, ...]
     calls: tuple[int, ...]
@@ -192,6 +197,39 @@ class _Rounds:
     order: list[list[int]] = field(default_factory=list)
     dropped: int = 0
     stopped_by: str = "time"
+    _widths: dict[int, float] = field(default_factory=dict)
+    _look_at: int = FEWEST_ROUNDS
+
+    @property
+    def begun(self) -> bool:
+        """Whether a round was run at all."""
+        return bool(self.seconds or self.dropped)
+
+    def add(
+        self,
+        row: list[float],
+        order: list[int],
+        precision: float,
+        late: bool,
+        progress: Callable[[Estimate], None] | None,
+    ) -> bool:
+        """Add a round; whether there are enough of them."""
+        self.seconds.append(row)
+        self.order.append(order)
+        n = len(self.seconds)
+        if n < self._look_at:
+            return False
+        self._look_at = math.ceil(n * 1.25)
+        timings = self.timings()
+        width = self._widths[n] = _widest(timings)
+        if progress is not None:
+            progress(timings.ratio(min(1, len(timings.labels) - 1)))
+        earlier = [w for m, w in self._widths.items() if PARTS * FEWEST_IN_PART <= m <= n / 4]
+        if width <= precision:
+            self.stopped_by = "precision"
+        elif late and earlier and width > STALLED * earlier[-1]:
+            self.stopped_by = "noise"
+        return self.stopped_by != "time"
 
     def timings(self) -> Timings:
         return Timings(
@@ -204,46 +242,8 @@ class _Rounds:
         )
 
 
-def _run(
-    rounds: _Rounds,
-    one_round: Callable[[], tuple[list[float], list[int]]],
-    begin: float,
-    time_limit: float,
-    precision: float,
-    now: Callable[[], float],
-    progress: Callable[[Estimate], None] | None,
-    throttled: Callable[[], bool] | None,
-) -> str:
-    """Add rounds until there are enough of them; why it stopped."""
-    widths: dict[int, float] = {}
-    look_at = FEWEST_ROUNDS
-    while not (rounds.seconds or rounds.dropped) or now() < begin + time_limit:
-        row, order = one_round()
-        if throttled is not None and throttled():
-            rounds.dropped += 1
-            continue
-        rounds.seconds.append(row)
-        rounds.order.append(order)
-        n = len(rounds.seconds)
-        if n < look_at:
-            continue
-        timings = rounds.timings()
-        widths[n] = _widest(timings)
-        if progress is not None:
-            progress(timings.ratio(min(1, len(timings.labels) - 1)))
-        if widths[n] <= precision:
-            return "precision"
-        earlier = [w for m, w in widths.items() if PARTS * FEWEST_IN_PART <= m <= n / 4]
-        # Drift is slow: in a short while the width not falling says nothing.
-        late = now() > begin + time_limit / 2
-        if late and earlier and widths[n] > STALLED * earlier[-1]:
-            return "noise"
-        look_at = math.ceil(n * 1.25)
-    return "time"
-
-
 def _widest(timings: Timings) -> float:
-    """The widest interval of the log ratios, the control's included: half its width."""
+    """Return half the width of the widest interval of the log ratios, the control's included."""
     logs = np.log(timings.seconds)
     base = (logs[:, 0] + logs[:, -1]) / 2
     columns = [logs[:, i] - base for i in range(1, len(timings.labels))]

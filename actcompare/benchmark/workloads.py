@@ -1,4 +1,4 @@
-"""What one call of a measurement does: an activation's pass over tensors of a stated kind."""
+"""The work that one timed call does: one pass of an activation over the tensors of a case."""
 
 import itertools
 import math
@@ -19,33 +19,33 @@ from actcompare.models.simple_net import SimpleNet
 from actcompare.text import in_bytes
 
 STEP_INPUTS, STEP_OUTPUTS, STEP_BATCH = 64, 10, 128
-"""The SimpleNet of `--pass step`: the size of the handwritten digits, in ordinary batches."""
+"""The SimpleNet of `--pass step`: the inputs and classes of the digits, and the batch size."""
 
 MOST_BUFFERS = 65536
-"""More tensors than this, and their bookkeeping would be what misses the cache."""
+"""With more tensors than this, it is their Python objects that would miss the cache."""
 
 
 SAFE_SHARE = 0.9
-"""Of the free memory, what a case may take."""
+"""The share of the free memory that a case may take."""
 
 
 @dataclass(frozen=True)
 class Buffers:
-    """The tensors of a case, that every candidate works on."""
+    """The tensors of a case, shared by all candidates."""
 
     x: list[Tensor]
     grad: list[Tensor]
-    """The gradient that a backward pass begins with."""
+    """The gradient dL/da that a backward pass starts from."""
     copies: list[Tensor]
-    """What the copy writes to."""
+    """The destinations of `copy_`."""
     kept: list[object]
-    """Results that stay until their turn comes again, so that the next are written elsewhere."""
+    """Results held until their buffer comes round again, so that new ones get other memory."""
     turn: Iterator[int]
-    """Whose turn it is: one order for all candidates, lest one find what another has just read."""
+    """Index of the next buffer; shared, so that no candidate reads what another has just cached."""
 
 
 def make_buffers(case: Case, seed: int) -> Buffers:
-    """Tensors of a case: the same seed, the same numbers."""
+    """Make the tensors of a case; the same seed gives the same numbers."""
     x = _input(case, seed)
     size = case.buffers()
     inputs = [_laid_out(x, case.layout) for _ in range(size)]
@@ -74,7 +74,7 @@ def _input(case: Case, seed: int) -> Tensor:
 
 
 def _laid_out(x: Tensor, layout: str) -> Tensor:
-    """A copy in memory of its own, the elements next to each other or every second one."""
+    """Copy a tensor into new memory, contiguous or with a stride of two elements."""
     if layout == "contiguous":
         return x.clone()
     wide = torch.zeros((*x.shape[:-1], 2 * x.shape[-1]), dtype=x.dtype, device=x.device)
@@ -82,15 +82,15 @@ def _laid_out(x: Tensor, layout: str) -> Tensor:
 
 
 def build_function(activation: Activation, case: Case) -> Function:
-    """The activation, compiled if the case says so.
+    """Return the activation as a function, compiled if the case asks for it.
 
     Raises:
-        ActcompareError: it fails, or is not elementwise.
+        ActcompareError: The activation fails or is not elementwise.
     """
     function = build_elementwise(activation, case.kind, case.where)
-    if case.pass_ == "step":  # the net holds it as it is, and is compiled as a whole
+    if case.pass_ == "step":  # the net is compiled as a whole
         return function
-    if isinstance(function, nn.Module):  # called as plain functions are: Module's own call is 1 us
+    if isinstance(function, nn.Module):  # Module.__call__ alone takes about 1 us
         function = function.forward
     if case.mode == "eager":
         return function
@@ -99,7 +99,7 @@ def build_function(activation: Activation, case: Case) -> Function:
 
 
 def make_work(function: Function, case: Case, buffers: Buffers, seed: int) -> Work:
-    """A callable that does the pass once, on the next of the buffers."""
+    """Return a callable that does the pass once, on the next buffer."""
     if case.pass_ == "step":
         return _training_step(function, case, seed)
     grad_of = torch.autograd.grad
@@ -128,7 +128,7 @@ def make_work(function: Function, case: Case, buffers: Buffers, seed: int) -> Wo
 
 
 def make_copy(case: Case, buffers: Buffers) -> Work:
-    """`copy_` of the input under the case's conditions: what moving the bytes costs."""
+    """Return a callable that copies the input with `copy_` under the conditions of the case."""
     x, copies, turn = [x.detach() for x in buffers.x], buffers.copies, buffers.turn
     if case.memory == "fresh":
         return lambda: torch.empty_like(copies[0]).copy_(x[next(turn)])
@@ -143,7 +143,10 @@ def make_copy(case: Case, buffers: Buffers) -> Work:
 
 
 def _training_step(function: Function, case: Case, seed: int) -> Work:
-    """Forward, cross-entropy, backward and SGD, at a learning rate of 0: every step the same."""
+    """Return a training step: forward, cross-entropy, backward and SGD.
+
+    The learning rate is 0, so that every step does the same work.
+    """
     generator = torch.Generator().manual_seed(seed)
     batch, hidden = case.shape
     with torch.random.fork_rng(devices=[]):
@@ -164,10 +167,10 @@ def _training_step(function: Function, case: Case, seed: int) -> Work:
 
 
 def traffic(function: Function, case: Case, buffers: Buffers) -> int | None:
-    """Bytes that the pass must read and write; None for a training step.
+    """Return the bytes that the pass must read and write; None for a training step.
 
-    Forward reads the input and writes the output; backward reads the gradient and what was saved,
-    and writes a gradient.
+    The forward pass reads the input and writes the output. The backward pass reads the gradient and
+    the tensors saved for backward, and writes a gradient.
     """
     if case.pass_ == "step":
         return None
@@ -186,7 +189,7 @@ def traffic(function: Function, case: Case, buffers: Buffers) -> int | None:
 
 
 def subnormal_share(function: Function, case: Case, buffers: Buffers) -> float:
-    """The share of results, or for a backward pass of gradients, that are subnormal numbers."""
+    """Return the share of subnormal numbers among the results, or the gradients if larger."""
     if case.pass_ == "step":
         return 0.0
     x = buffers.x[0].detach().flatten()[:65536].clone().requires_grad_(case.needs_grad)
@@ -200,22 +203,22 @@ def subnormal_share(function: Function, case: Case, buffers: Buffers) -> float:
 
 
 def check_memory(case: Case, peaks: Sequence[float], free: int) -> None:
-    """Check, before anything of its size is made, that a case fits into the memory that is free.
+    """Check that a case fits into free memory, before any of its tensors is allocated.
 
     Args:
-        case: the case.
-        peaks: `bytes_per_element` of its activations.
-        free: bytes.
+        case: The case.
+        peaks: `bytes_per_element` of each activation.
+        free: Free memory in bytes.
 
     Raises:
-        ActcompareError: it does not; the size that would fit is named.
+        ActcompareError: The case does not fit; the message names a size that would.
     """
     buffers = case.buffers()
     if buffers > MOST_BUFFERS:
         least = math.ceil(2 * last_level_cache(case.where) / MOST_BUFFERS / case.kind.itemsize)
         raise ActcompareError(
-            f"a cold cache at {case.size:,} elements takes {buffers:,} tensors in turn;"
-            f" at least {least:,} elements can be measured cold here"
+            f"--cache cold at {case.size:,} elements needs a cycle of {buffers:,} tensors, which is"
+            f" too many: use {least:,} elements or more"
         )
     need = memory_needed(case, peaks)
     if need > SAFE_SHARE * free:
@@ -223,12 +226,12 @@ def check_memory(case: Case, peaks: Sequence[float], free: int) -> None:
         fits = int(amount * SAFE_SHARE * free / need)
         raise ActcompareError(
             f"{what} {amount:{',' if amount < 1e15 else '.3g'}} needs about {in_bytes(need)} on"
-            f" {case.device}, where {in_bytes(free)} are free: {what} {fits:,} would fit"
+            f" {case.device}, but only {in_bytes(free)} is free: {what} {fits:,} would fit"
         )
 
 
 def memory_needed(case: Case, peaks: Sequence[float]) -> int:
-    """Bytes that measuring a case takes, its activations taking `bytes_per_element` themselves."""
+    """Return the bytes that a case needs, given the `bytes_per_element` of its activations."""
     item = case.kind.itemsize
     if case.pass_ == "step":
         weights = 2 * (STEP_INPUTS + STEP_OUTPUTS) * case.shape[-1] * item * len(peaks)
@@ -236,14 +239,17 @@ def memory_needed(case: Case, peaks: Sequence[float]) -> int:
     strided = 2 if case.layout == "strided" else 1
     plain = case.layout == "contiguous" and case.input == "normal"
     own = strided + 1 + case.needs_grad + (case.cache == "cold")
-    of_buffers = case.buffers() * item * own * (1 if plain else 2)  # a plain case beside it
+    of_buffers = case.buffers() * item * own * (1 if plain else 2)  # and those of the plain case
     graphs = case.buffers() * sum(peaks) if case.pass_ == "backward" else 0
     drawing = 4 * strided  # numbers are drawn as float32 first
     return int((of_buffers + graphs + max(peaks, default=0) + drawing) * case.size)
 
 
 def bytes_per_element(activation: Activation, dtype: str, device: str, kind: str) -> float:
-    """What one call takes beyond its input, seen on a small tensor; softplus's where it fails."""
+    """Measure the bytes that a call allocates per element, on a small tensor.
+
+    If the activation fails, two numbers per element are assumed.
+    """
     small = Case(device, dtype, (4096,), kind, "eager", "hot", "warm", "contiguous", "normal")
     try:
         buffers = make_buffers(small, 0)
@@ -251,17 +257,17 @@ def bytes_per_element(activation: Activation, dtype: str, device: str, kind: str
         with torch.set_grad_enabled(small.needs_grad):
             work()
             peak = peak_allocation(work, small.where)
-    except Exception:  # whatever is wrong with the function is told when it is its turn
+    except Exception:  # reported when the activation itself is measured
         peak = None
     extra = small.kind.itemsize if kind == "backward" else 0
     return (peak / 4096 if peak else 2 * small.kind.itemsize) + extra
 
 
 def refuse_in_place(function: Function, case: Case, label: str) -> None:
-    """Refuse what changes its input, before it is let near tensors that others work on.
+    """Refuse an activation that modifies its input, which other candidates use too.
 
     Raises:
-        ActcompareError: it does.
+        ActcompareError: The activation modifies its input.
     """
     x = torch.linspace(-3, 3, 64).to(case.where, case.kind)
     before = x.clone()
@@ -269,6 +275,6 @@ def refuse_in_place(function: Function, case: Case, label: str) -> None:
         function(x)
     if not torch.equal(x, before):
         raise ActcompareError(
-            f"{label} changes its input in place, so that the others would be timed on something"
-            " else"
+            f"{label} modifies its input in place, and the others would be timed on other input:"
+            " return a new tensor"
         )

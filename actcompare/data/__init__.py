@@ -1,4 +1,4 @@
-"""Data sets, and their split into parts: `load_data` gives a `Dataset` by its name."""
+"""Data sets and their splits; `load_data` returns a `Dataset` by name."""
 
 from actcompare.data.datasets import Dataset
 from actcompare.data.sources import load_data

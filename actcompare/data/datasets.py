@@ -1,4 +1,4 @@
-"""Data sets to train on: the shipped digits, files, scikit-learn's, random numbers, arrays."""
+"""Data sets to train on, made from arrays and checked."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,40 +20,41 @@ CLASSIFICATION, REGRESSION = "classification", "regression"
 TASKS = (CLASSIFICATION, REGRESSION)
 
 COPIES = 6
-"""Data are held as read, as numbers, as scaled (and on the way there), and as tensors."""
+"""Copies of the data in memory: as read, as numbers, scaled (with temporaries), as tensors."""
 
 MOST_CLASSES = 20
-"""Whole numbers with more distinct values than this are taken for quantities."""
+"""Whole numbers with more distinct values than this are regression targets, not classes."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples to learn from, as numbers, neither split nor standardised."""
+    """Samples to learn from, as numbers, not yet split or scaled."""
 
     name: str
     X: Array = field(repr=False)
-    """Shape (sample, input). NaN where a value is missing."""
+    """Inputs, shape (sample, input); NaN if a value is missing."""
     y: npt.NDArray[Any] = field(repr=False)
-    """Numbers of classes, shape (sample,), or quantities, shape (sample, output)."""
+    """Class indices, shape (sample,), or regression targets, shape (sample, output)."""
     task: str
     """classification or regression."""
     why: str
-    """What the task was inferred from, or that it was given."""
+    """What the task was inferred from, or that it was requested."""
     inputs: tuple[str, ...] = field(repr=False)
     """Names of the inputs."""
     classes: tuple[str, ...] = ()
+    """Names of the classes; empty for a regression."""
     notes: tuple[str, ...] = ()
-    """What was changed or left out on the way in."""
+    """What was changed or left out when the data were read."""
     same_unit: bool = False
-    """Whether all inputs are in one unit, as the pixels of an image are."""
+    """Whether all inputs have the same unit, as the pixels of an image do."""
 
     @property
     def outputs(self) -> int:
-        """How many numbers a net puts out for a sample."""
+        """The number of outputs that a net needs."""
         return len(self.classes) if self.task == CLASSIFICATION else self.y.shape[1]
 
     def fingerprint(self) -> str:
-        """A hash of every number, the same for the same data only."""
+        """Return a hash of all numbers."""
         digest = hashlib.sha256(f"{self.X.shape} {self.y.shape} {self.task}".encode())
         for array in (self.X, self.y):
             digest.update(np.ascontiguousarray(array).data)
@@ -61,7 +62,7 @@ class Dataset:
 
 
 Source = str | Dataset | tuple[npt.ArrayLike, npt.ArrayLike]
-"""What a function takes as data: a name, a data set, or X and y as arrays."""
+"""Data as an argument: a name, a data set, or arrays X and y."""
 
 
 def from_arrays(
@@ -73,32 +74,32 @@ def from_arrays(
     notes: Sequence[str] = (),
     same_unit: bool = False,
 ) -> Dataset:
-    """A data set of arrays.
+    """Make a data set from arrays.
 
     Args:
-        name: what to call it.
-        X: numbers, shape (sample, ...); more than two dimensions are flattened.
-        y: the target, shape (sample,), or (sample, output) for a regression.
-        task: None infers it from the target.
-        inputs: names of the inputs; their numbers by default.
-        notes: what is already known to have been changed.
-        same_unit: whether all inputs are in one unit.
+        name: Name of the data set.
+        X: Inputs, shape (sample, ...); more than two dimensions are flattened.
+        y: Targets, shape (sample,), or (sample, output) for a regression.
+        task: classification or regression; None infers it from the target.
+        inputs: Names of the inputs; by default their indices.
+        notes: What was changed when the data were read.
+        same_unit: Whether all inputs have the same unit.
 
     Raises:
-        ActcompareError: the arrays do not fit each other, or cannot be learned from.
+        ActcompareError: The arrays do not fit each other or cannot be learned from.
     """
     X, y, said = np.asarray(X), np.atleast_1d(np.asarray(y)), list(notes)
     for label, array in (("X", X), ("y", y)):
         if array.dtype.kind not in ("fiub" if label == "X" else "fiubUSO"):
-            raise ActcompareError(f"{name}: {label} holds {array.dtype}, not real numbers")
+            raise ActcompareError(f"{name}: {label} has dtype {array.dtype}, not real numbers")
     if X.ndim < 2 or X.size == 0:
-        raise ActcompareError(f"{name}: X of shape {X.shape} is not (sample, input)")
+        raise ActcompareError(f"{name}: X has shape {X.shape}, not (sample, input)")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if len(X) != len(y) or y.ndim > 2 or y.size == 0:
         raise ActcompareError(f"{name}: X of shape {X.shape} does not fit y of shape {y.shape}")
     if X.ndim > 2:
-        said.append(f"X of shape {X.shape} is taken as {X[0].size:,} inputs a sample, in one unit")
+        said.append(f"X of shape {X.shape} is flattened to {X[0].size:,} inputs of the same unit")
         same_unit = True
     X = X.reshape(len(X), -1).astype(np.float64)
     inputs = tuple(inputs) or tuple(map(str, range(X.shape[1])))
@@ -110,10 +111,10 @@ def from_arrays(
     if len(y) == 0:
         raise ActcompareError(f"{name}: no sample has a target")
     if y.dtype.kind == "f" and np.isinf(y).any():
-        raise ActcompareError(f"{name}: the target holds infinities: take those samples out")
+        raise ActcompareError(f"{name}: the target has infinite values: remove those samples")
     said += _describe_missing(X, inputs)
     inferred, why = infer_task(y)
-    task, why = (inferred, why) if task is None else (task, "as asked")
+    task, why = (inferred, why) if task is None else (task, "as requested")
     if task == CLASSIFICATION:
         numbers, classes = _as_classes(name, y)
         return Dataset(name, X, numbers, task, why, inputs, classes, tuple(said), same_unit)
@@ -121,13 +122,13 @@ def from_arrays(
 
 
 def infer_task(y: npt.NDArray[Any]) -> tuple[str, str]:
-    """Whether a target is classes or quantities, and what says so.
+    """Infer the task from the targets, and say from what.
 
     Args:
-        y: targets, shape (sample,) or (sample, output), none missing.
+        y: Targets, shape (sample,) or (sample, output), without missing values.
     """
     if y.ndim == 2:
-        return REGRESSION, f"{y.shape[1]} numbers a sample"
+        return REGRESSION, f"{y.shape[1]} numbers per sample"
     if y.dtype.kind not in "fiu":
         distinct = len(set(y.tolist()))
         return CLASSIFICATION, f"{distinct} distinct {'values' if y.dtype.kind == 'b' else 'texts'}"
@@ -139,7 +140,7 @@ def infer_task(y: npt.NDArray[Any]) -> tuple[str, str]:
 
 def _as_classes(name: str, y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
     if y.ndim == 2:
-        raise ActcompareError(f"{name}: a target of {y.shape[1]} columns is no class")
+        raise ActcompareError(f"{name}: a target of {y.shape[1]} columns cannot be classes")
     if y.dtype.kind == "O":
         y = y.astype(str)
     values, numbers = np.unique(y, return_inverse=True)
@@ -147,9 +148,9 @@ def _as_classes(name: str, y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], tuple
         raise ActcompareError(f"{name}: every target is {values[0]}: nothing to learn")
     if len(values) > max(2, len(y) // 2):
         text = y.dtype.kind == "U"
-        cure = "is it the right column?" if text else "--task regression fits a quantity"
+        cure = "check --target" if text else "use --task regression for a quantity"
         raise ActcompareError(
-            f"{name}: {len(values):,} classes in {len(y):,} samples are too many to learn: {cure}"
+            f"{name}: {len(values):,} classes are too many for {len(y):,} samples: {cure}"
         )
     whole = values.dtype.kind == "f" and bool((values == np.round(values)).all())
     labels = values.astype(np.int64) if whole else values
@@ -161,8 +162,7 @@ def _as_quantities(name: str, y: npt.NDArray[Any]) -> Array:
         quantities = y.astype(np.float64).reshape(len(y), -1)
     except ValueError:
         raise ActcompareError(
-            f"{name}: the target holds texts, such as {str(y[0])!r}: --task classification learns"
-            " them"
+            f"{name}: the target has texts, such as {str(y[0])!r}: use --task classification"
         ) from None
     if (quantities == quantities[0]).all():
         raise ActcompareError(f"{name}: every target is {y[0]}: nothing to learn")
@@ -170,7 +170,7 @@ def _as_quantities(name: str, y: npt.NDArray[Any]) -> Array:
 
 
 def _is_missing(y: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Which samples lack their target, or a part of it."""
+    """Return which samples lack a target or part of one, bool of shape (sample,)."""
     flat = y.reshape(len(y), -1)
     if y.dtype.kind == "O":
         return np.array([any(v is None or v != v for v in row) for row in flat], dtype=bool)
@@ -183,8 +183,8 @@ def _refuse_infinities(name: str, X: Array, inputs: Sequence[str]) -> None:
     if np.isinf(X).any():
         row, column = np.argwhere(np.isinf(X))[0]
         raise ActcompareError(
-            f"{name}: input {inputs[column]!r} is infinite, first in sample {row + 1}: take such"
-            " samples out"
+            f"{name}: input {inputs[column]!r} is infinite, first in sample {row + 1}: remove such"
+            " samples"
         )
 
 
@@ -194,31 +194,31 @@ def _describe_missing(X: Array, inputs: Sequence[str]) -> list[str]:
         return []
     empty = absent.all(axis=0)
     notes = [
-        f"input {inputs[i]!r} holds no value at all: it is 0 throughout"
+        f"input {inputs[i]!r} has no values and is set to 0"
         for i in map(int, np.flatnonzero(empty))
     ]
     count = int(absent[:, ~empty].sum())
     if count:
         columns = [inputs[int(i)] for i in np.flatnonzero(absent.any(axis=0) & ~empty)]
         notes.append(
-            f"{count:,} missing values (in {listed(columns)}) become the mean of the training part"
+            f"{count:,} missing values (in {listed(columns)}) become the mean of the training set"
         )
     return notes
 
 
 def check_memory(name: object, held: float) -> None:
-    """Check, before it is read or made, that a data set fits into memory.
+    """Check that a data set fits into memory, before it is read or made.
 
     Args:
-        name: what to call it.
-        held: bytes of its numbers as float64.
+        name: Name of the data set.
+        held: Size of its numbers as float64, in bytes.
 
     Raises:
-        ActcompareError: it does not.
+        ActcompareError: It does not fit.
     """
     need, free = held * COPIES, free_memory(torch.device("cpu"))
     if need > 0.9 * free:
         raise ActcompareError(
-            f"{name} would take about {in_bytes(need)} in memory, where {in_bytes(free)} are free:"
-            f" take a part of its rows or columns ({90 * free / need:.2g} % would fit)"
+            f"{name} would need about {in_bytes(need)} of memory, but only {in_bytes(free)} is"
+            f" free: use fewer rows or columns ({90 * free / need:.2g} % would fit)"
         )

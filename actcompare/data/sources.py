@@ -1,4 +1,4 @@
-"""Data sets by name: the shipped digits, files, scikit-learn's, random numbers, arrays."""
+"""Load data sets by name: the bundled digits, files, scikit-learn, random numbers, arrays."""
 
 from collections.abc import Callable
 from importlib import import_module, resources
@@ -33,19 +33,19 @@ def load_data(
     output_size: int = 1,
     seed: int = 0,
 ) -> Dataset:
-    """Load `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
+    """Load `digits`, `sklearn:NAME`, `random`, a file, or arrays X and y.
 
     Args:
-        source: which data.
-        target: the column of a table to learn; one of its names.
+        source: Name of a data set, path of a file, arrays, or a `Dataset`.
+        target: Name of the table column to learn.
         task: classification or regression; None infers it from the target.
-        input_size: inputs of `random`.
-        output_size: outputs of `random`.
-        seed: of `random`.
+        input_size: Number of inputs of `random`.
+        output_size: Number of outputs of `random`.
+        seed: Seed of `random`.
 
     Raises:
-        UsageError: the request is wrong: an unknown name, a missing or misplaced target.
-        ActcompareError: the data cannot be read, or cannot be learned from.
+        UsageError: The name is unknown, or the target is missing or does not apply.
+        ActcompareError: The data cannot be read or cannot be learned from.
     """
     if task is not None and task not in TASKS:
         raise UsageError(f"task {task!r} is not one of {', '.join(TASKS)}")
@@ -55,7 +55,7 @@ def load_data(
         X, y = source
         return from_arrays("arrays", X, y, task)
     if target is not None and (source in ("digits", "random") or source.startswith("sklearn:")):
-        raise UsageError(f"--target names a column of a file; {source} has its own target")
+        raise UsageError(f"--target applies to tables only; {source} has its own target")
     if source == "digits":
         with resources.files("actcompare").joinpath("data/digits.npz").open("rb") as stream:
             shipped = np.load(stream)
@@ -67,15 +67,15 @@ def load_data(
     path = Path(source)
     if path.suffix.lower() not in (".csv", ".tsv", ".parquet", ".npz"):
         raise UsageError(
-            f"--data {source}: name digits, sklearn:breast_cancer, random, or a .csv, .tsv,"
-            " .parquet or .npz file"
+            f"--data {source} is not a data set: use digits, sklearn:breast_cancer, random, or a"
+            " .csv, .tsv, .parquet or .npz file"
         )
 
     from actcompare.data.samples import from_frame, read_npz, read_table
 
     if path.suffix.lower() == ".npz":
         if target is not None:
-            raise UsageError(f"--target names a column of a table; {path} holds X and y")
+            raise UsageError(f"--target applies to tables only; {path} has X and y")
         return from_arrays(path.name, *read_npz(path), task)
     return from_frame(path.name, read_table(path), target, task)
 
@@ -83,7 +83,7 @@ def load_data(
 def _from_sklearn(source: str, task: str | None) -> Dataset:
     name = source.partition(":")[2]
     if name not in _SKLEARN:
-        raise UsageError(f"--data {source}: scikit-learn ships {', '.join(_SKLEARN)}")
+        raise UsageError(f"--data {source}: scikit-learn provides {', '.join(_SKLEARN)}")
     try:
         datasets = import_module("sklearn.datasets")
     except ImportError:
@@ -95,9 +95,9 @@ def _from_sklearn(source: str, task: str | None) -> Dataset:
 
 
 def _random(input_size: int, output_size: int, task: str | None, seed: int) -> Dataset:
-    """Inputs of N(0,1), targets tanh of random sums of them, with a tenth of noise."""
+    """Make N(0,1) inputs x and targets tanh(x W) + 0.1 e, with W and e from N(0,1)."""
     if task == CLASSIFICATION:
-        raise UsageError("--data random is a regression: leave out --task")
+        raise UsageError("--data random is a regression: omit --task")
     if input_size < 1 or output_size < 1:
         raise UsageError("--input-size and --output-size must be at least 1")
     check_memory("random", 8.0 * RANDOM_SAMPLES * (input_size + output_size))
@@ -106,4 +106,4 @@ def _random(input_size: int, output_size: int, task: str | None, seed: int) -> D
     clean = np.tanh(X @ rng.standard_normal((input_size, output_size)))
     y = clean + 0.1 * rng.standard_normal(clean.shape)
     inputs = tuple(map(str, range(input_size)))
-    return Dataset("random", X, y, REGRESSION, "made so", inputs)
+    return Dataset("random", X, y, REGRESSION, "by construction", inputs)

@@ -1,4 +1,4 @@
-"""A data set as three standardised parts: to learn from, to choose by, and to judge by."""
+"""Split a data set into training, validation and test sets, and scale it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,39 +12,40 @@ from actcompare.data.datasets import CLASSIFICATION, Array, Dataset
 from actcompare.errors import ActcompareError
 
 _DEAL = "00010002000100020012"
-"""Which part the samples go to in turn, when they are dealt out."""
+"""The set (0: training, 1: validation, 2: test) of each sample in turn, repeated."""
 
 STANDARD, UNIT, NONE = SCALES = ("standard", "unit", "none")
 
 
 @dataclass(frozen=True)
 class Part:
-    """Samples ready for a net."""
+    """The samples of one set, scaled and ready for a net."""
 
     X: Tensor
-    """Shape (sample, input)."""
+    """Inputs, shape (sample, input)."""
     y: Tensor
-    """Numbers of classes, shape (sample,), or standardised quantities, shape (sample, output)."""
+    """Class indices, shape (sample,), or standardised targets, shape (sample, output)."""
 
     def __len__(self) -> int:
         return len(self.X)
 
     def chunks(self, rows: int) -> "Iterator[Part]":
-        """The samples in order, at most so many at a time."""
+        """Yield the samples in order, at most `rows` at a time."""
         for first in range(0, len(self), rows):
             yield Part(self.X[first : first + rows], self.y[first : first + rows])
 
 
 @dataclass(frozen=True)
 class Split:
-    """The three parts."""
+    """The training, validation and test sets."""
 
     train: Part
     validation: Part
     test: Part
     constant: tuple[str, ...]
-    """Inputs that have one value only throughout the training part, and so are 0."""
+    """Names of the inputs that are constant in the training set."""
     stratified: bool
+    """Whether each class was split on its own."""
 
 
 def split(
@@ -56,15 +57,14 @@ def split(
     scale: str = STANDARD,
     centred_targets: bool = True,
 ) -> Split:
-    """Split by seed (classes in equal shares), and standardise by the training part alone.
+    """Split by seed, within each class, and scale by statistics of the training set.
 
-    Inputs are scaled as `scale` says: `standard` gives each mean 0 and standard deviation 1, `unit`
-    divides all of them by the largest absolute value, `none` leaves them. Missing ones become the
-    mean. Quantities to learn get mean 0 and deviation 1, or are only divided by their deviation
-    where they must keep their sign.
+    The scale `standard` gives each input mean 0 and standard deviation 1, `unit` divides all inputs
+    by the largest absolute value, and `none` keeps them. Missing inputs become the mean. Regression
+    targets get standard deviation 1, and mean 0 if `centred_targets`.
 
     Raises:
-        ActcompareError: there are too few samples for three parts.
+        ActcompareError: There are too few samples for three sets, or the target is constant.
     """
     stratified = dataset.task == CLASSIFICATION
     rows = split_rows(dataset.y if stratified else None, len(dataset.X), seed)
@@ -78,7 +78,7 @@ def split(
     if not stratified:
         mean, deviation, constant_targets = _moments(y[rows[0]])
         if constant_targets.any():
-            raise ActcompareError(f"{dataset.name}: the target is constant in the training part")
+            raise ActcompareError(f"{dataset.name}: the target is constant in the training set")
         y = (y - mean * centred_targets) / deviation
     targets = torch.from_numpy(y)
     targets = targets.to(device) if stratified else targets.to(device, dtype)
@@ -93,15 +93,15 @@ def split(
 def split_rows(
     classes: npt.NDArray[np.int64] | None, samples: int, seed: int
 ) -> list[npt.NDArray[np.int64]]:
-    """Which rows are for training, validation and test.
+    """Return the row indices of the training, validation and test sets.
 
-    Samples are shuffled, sorted by class, and dealt out in turn, so that each part gets its share
-    of every class, to the nearest sample.
+    Samples are shuffled, sorted by class and dealt out in turn, so that each set gets its share of
+    every class, to the nearest sample.
 
     Args:
-        classes: shape (sample,); None where there are none.
-        samples: how many.
-        seed: of the shuffle.
+        classes: Class indices, shape (sample,); None for a regression.
+        samples: Number of samples.
+        seed: Seed of the shuffle.
     """
     order = np.random.default_rng([seed, 1]).permutation(samples)
     if classes is not None:
@@ -113,22 +113,22 @@ def split_rows(
 def _scale(
     X: Array, train: npt.NDArray[np.int64], scale: str
 ) -> tuple[Array, npt.NDArray[np.int64]]:
-    """The inputs as a net gets them, and which are constant in the training part."""
+    """Return the scaled inputs, and the indices of those constant in the training set."""
     mean, deviation, constant = _moments(X[train])
     filled = np.where(np.isnan(X), mean, X)
     if scale == STANDARD:
         filled = (filled - mean) / np.where(constant, 1, deviation)
-        filled[:, constant] = 0  # a value that training never saw would be huge
+        filled[:, constant] = 0  # other values outside the training set would be huge
     elif scale == UNIT:
         filled = filled / (np.abs(filled[train]).max() or 1)
     return filled, np.flatnonzero(constant)
 
 
 def _moments(known: Array) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
-    """Mean and standard deviation of each column, NaN aside, and which columns are constant."""
+    """Return mean, standard deviation and constancy of each column, ignoring NaN."""
     present = ~np.isnan(known)
     count = np.maximum(present.sum(axis=0), 1)
-    # Divided before it is summed or squared, so that huge numbers do not overflow.
+    # Divide before summing or squaring, so that huge numbers do not overflow.
     mean = np.where(present, known / count, 0).sum(axis=0)
     away = np.abs(np.where(present, known - mean, 0))
     largest = np.maximum(away.max(axis=0), np.finfo(np.float64).tiny)

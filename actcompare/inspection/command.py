@@ -2,13 +2,25 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actcompare.cli.options import GATE_TRIPPED, Output, OutputFormat, Quiet
+from actcompare.cli.options import (
+    DATA,
+    GATE_TRIPPED,
+    MACHINE_PANEL,
+    RESULT,
+    NumberFormat,
+    Output,
+    OutputFormat,
+    Quiet,
+    Threads,
+    grouped,
+    settings_of,
+)
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import UsageError
 from actcompare.files.writing import check_output, check_writable
@@ -19,11 +31,90 @@ if TYPE_CHECKING:
     from torch import nn
 
     from actcompare.inspection.inspect import Inspection
+    from actcompare.inspection.records import Settings
     from actcompare.output.gates import Gate
 
 _RANDOM_SAMPLES = 512
 
 
+@dataclass(frozen=True)
+class InspectOptions:
+    """The settings of `actcompare.inspect_model` that the command line offers."""
+
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=DATA,
+            help="Largest number of samples.",
+            show_default="all; 512 of --random",
+        ),
+    ] = None
+    batch_size: Annotated[
+        int, typer.Option(metavar="N", rich_help_panel=DATA, help="Samples per batch.")
+    ] = 64
+    input_index: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N",
+            rich_help_panel=DATA,
+            help="Part of a tuple that goes in, from 0. Repeatable.",
+        ),
+    ] = None
+    input_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=DATA,
+            help="Array of a file, column of a table, or part of a dict that goes in. Repeatable.",
+        ),
+    ] = None
+    own: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--watch",
+            metavar="SPEC",
+            help="An elementwise function or module of your own to watch too: module:Name or"
+            " file.py:Name. Repeatable.",
+        ),
+    ] = None
+    unit_dim: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Axis of the units.",
+            show_default="channels of convolutions, else the last",
+        ),
+    ] = None
+    eps: Annotated[float, typer.Option(help="Largest |f'| that counts as flat.")] = 1e-3
+    swap: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NEW",
+            help="What if: run the model with other activations too, such as relu=softplus."
+            " Repeatable.",
+        ),
+    ] = None
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="cpu|cuda|cuda:N|mps",
+            rich_help_panel=MACHINE_PANEL,
+            help="Device to compute on.",
+            show_default="where it is",
+        ),
+    ] = None
+    dtype: Annotated[
+        NumberFormat | None,
+        typer.Option(
+            rich_help_panel=MACHINE_PANEL,
+            help="Number format.",
+            show_default="that of its weights",
+        ),
+    ] = None
+
+
+@grouped
 def inspect_command(
     target: Annotated[
         str,
@@ -33,10 +124,12 @@ def inspect_command(
             " Importing it runs its code.",
         ),
     ],
+    options: InspectOptions,
     data: Annotated[
         str | None,
         typer.Option(
             metavar="FILE|module:attr",
+            rich_help_panel=DATA,
             help="Input: .npz, .npy, .csv, .tsv or .pt, or batches as your code gives them"
             " (importing it runs its code).",
         ),
@@ -45,86 +138,29 @@ def inspect_command(
         str | None,
         typer.Option(
             metavar="SHAPE",
+            rich_help_panel=DATA,
             help="Random numbers instead, as samples of a shape such as 3x224x224.",
         ),
     ] = None,
+    seed: Annotated[int, typer.Option(rich_help_panel=DATA, help="Seed for --random.")] = 0,
     checkpoint: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Weights, as torch.save wrote a state dict."),
     ] = None,
-    input_index: Annotated[
-        list[int] | None,
-        typer.Option(metavar="N", help="Which part of a tuple goes in, from 0. Repeatable."),
-    ] = None,
-    input_key: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Which array of a file, column of a table, or part of a dict goes in. Repeatable.",
-        ),
-    ] = None,
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Largest number of samples.", show_default="all; 512 of --random"
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Samples per batch.")] = 64,
-    watch: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SPEC",
-            help="An elementwise function or module of your own to watch too: module:Name or"
-            " file.py:Name. Repeatable.",
-        ),
-    ] = None,
-    unit_dim: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Axis of the units.",
-            show_default="channels of convolutions, else the last",
-        ),
-    ] = None,
-    eps: Annotated[float, typer.Option(help="Largest |f'| that counts as flat.")] = 1e-3,
-    swap: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="OLD=NEW",
-            help="What if: run the model with other activations too, such as relu=softplus."
-            " Repeatable.",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed for --random.")] = 0,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="cpu|cuda|cuda:N|mps", help="Device to compute on.", show_default="where it is"
-        ),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            metavar="float32|float64|bfloat16|float16",
-            help="Number format.",
-            show_default="that of its weights",
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Threads torch computes with.", show_default="torch's own"),
-    ] = None,
+    threads: Threads = None,
     per_unit: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write what was seen of each unit as CSV."),
+        typer.Option(
+            metavar="FILE", rich_help_panel=RESULT, help="Write what was seen of each unit as CSV."
+        ),
     ] = None,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CONDITION",
+            rich_help_panel=RESULT,
             help="Exit with code 3 if COLUMN OP NUMBER holds in a layer, such as"
-            " 'zero_dead_share>10%'."
-            " Repeatable.",
+            " 'zero_dead_share>10%'. Repeatable.",
         ),
     ] = None,
     output_format: OutputFormat = None,
@@ -134,53 +170,22 @@ def inspect_command(
     """Find dead units in a model of your own, by any activation that it calls."""
     output_format = choose_format(output_format, output)
     check_output(output)
-    if per_unit is not None:
-        check_writable(per_unit)
-        if output is not None and per_unit.resolve() == output.resolve():
-            raise UsageError("--per-unit and --output name the same file")
-    if (data is None) == (random is None):
-        raise UsageError("say what goes in: --data FILE, or --random SHAPE such as 3x224x224")
-    from actcompare.inspection.inspect import NUMBERS, inspect_model
-    from actcompare.machine.processors import check_threads
-    from actcompare.models.swap import parse_swap
+    _check_files(data, random, per_unit, output)
+    from actcompare.inspection.inspect import NUMBERS
+    from actcompare.inspection.records import Settings
+    from actcompare.machine.processors import check_threads, torch_threads
     from actcompare.output.gates import parse_gate
 
     gates = [parse_gate(text, NUMBERS) for text in fail_on or []]
-    swaps: dict[str, str] = {}
-    for old, new in map(parse_swap, swap or []):
-        if old in swaps:
-            raise UsageError(f"--swap {old} is given twice")
-        swaps[old] = new
+    asked = {name: value for name, value in settings_of(options).items() if value is not None}
+    asked["swap"] = _swaps(options.swap or [])
     check_threads(threads)
-    if batch_size < 1 or (samples is not None and samples < 1):
-        raise UsageError("--samples and --batch-size must be at least 1")
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-    if random is not None and samples is None:
-        samples = _RANDOM_SAMPLES
-    with prints_aside():
+    if random is not None:
+        asked = {"samples": _RANDOM_SAMPLES} | asked
+    settings = Settings(**asked)
+    with prints_aside(), torch_threads(threads):
         model = _load(target, checkpoint, quiet)
-        batches = _open(data, random, samples or 0, batch_size, input_key or [], seed)
-        with _bar(samples, quiet) as progress:
-            inspection = inspect_model(
-                model,
-                batches,
-                samples=samples,
-                batch_size=batch_size,
-                device=device,
-                dtype=dtype,
-                input_index=input_index or [],
-                input_key=[] if _chosen_in_file(data) else input_key or [],
-                own=watch or [],
-                unit_dim=unit_dim,
-                eps=eps,
-                swap=swaps,
-                floats_only=_chosen_in_file(data) and not _looks_up(model),
-                names=(target, data or f"--random {random}"),
-                progress=progress,
-            )
+        inspection = _inspect(model, target, data, random, seed, settings, quiet)
     if random is not None and not quiet:
         typer.echo(
             "warning: random input says little: units that are dead on it may act on real samples,"
@@ -190,6 +195,28 @@ def inspect_command(
     _show(inspection, output_format, output, per_unit)
     if _trips(gates, inspection):
         raise typer.Exit(GATE_TRIPPED)
+
+
+def _check_files(
+    data: str | None, random: str | None, per_unit: Path | None, output: Path | None
+) -> None:
+    if per_unit is not None:
+        check_writable(per_unit)
+        if output is not None and per_unit.resolve() == output.resolve():
+            raise UsageError("--per-unit and --output name the same file")
+    if (data is None) == (random is None):
+        raise UsageError("say what goes in: --data FILE, or --random SHAPE such as 3x224x224")
+
+
+def _swaps(texts: list[str]) -> dict[str, str]:
+    from actcompare.models.swap import parse_swap
+
+    swaps: dict[str, str] = {}
+    for old, new in map(parse_swap, texts):
+        if old in swaps:
+            raise UsageError(f"--swap {old} is given twice")
+        swaps[old] = new
+    return swaps
 
 
 def _load(target: str, checkpoint: Path | None, quiet: bool) -> "nn.Module":
@@ -203,21 +230,30 @@ def _load(target: str, checkpoint: Path | None, quiet: bool) -> "nn.Module":
     return model
 
 
-def _open(
-    data: str | None, random: str | None, samples: int, batch_size: int, keys: list[str], seed: int
-) -> Iterable[Any]:
-    from actcompare.models.feed import open_batches, parse_shape, random_batches
+def _inspect(
+    model: "nn.Module",
+    target: str,
+    data: str | None,
+    random: str | None,
+    seed: int,
+    settings: "Settings",
+    quiet: bool,
+) -> "Inspection":
+    from actcompare.inspection.inspect import inspect_named
+    from actcompare.models.feed import FILES, as_floats, open_batches, parse_shape, random_batches
 
-    if random is not None:
-        return random_batches(parse_shape(random), samples, batch_size, seed)
-    return open_batches(str(data), batch_size, keys)
-
-
-def _chosen_in_file(data: str | None) -> bool:
-    """Whether --data is a file, of which --input-key names arrays or columns."""
-    from actcompare.models.feed import FILES
-
-    return data is not None and Path(data).suffix.lower() in FILES
+    samples, size, keys = settings.samples, settings.batch_size, settings.input_key
+    if data is None:
+        batches: Iterable[Any] = random_batches(parse_shape(str(random)), samples or 0, size, seed)
+    else:
+        batches = open_batches(data, size, keys)
+        if Path(data).suffix.lower() in FILES:  # where the keys have chosen already
+            settings = replace(settings, input_key=())
+            batches = batches if _looks_up(model) else map(as_floats, batches)
+    with _bar(samples, quiet) as progress:
+        return inspect_named(
+            model, target, batches, data or f"--random {random}", settings, progress
+        )
 
 
 def _looks_up(model: "nn.Module") -> bool:

@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from actcompare.activations.user_code import users_error
-from actcompare.errors import ActcompareError, UsageError
+from actcompare.errors import ActcompareError
 from actcompare.inspection.explain import describe_inspection
-from actcompare.inspection.records import InspectConfig, WhatIf
+from actcompare.inspection.records import InspectConfig, Settings, WhatIf
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.environment import Environment, describe_environment
 from actcompare.models.feed import Inputs, cut, prepare, select, slices
@@ -24,7 +24,7 @@ from actcompare.models.records import Unseen, WatchedLayer, layer_columns, total
 from actcompare.models.swap import Swap, Swaps, swap_activations, swaps_of_calls
 from actcompare.models.watch import Watch, watch
 from actcompare.table import Table, Tabular
-from actcompare.units.statistics import EPS, SHARES, VERDICTS
+from actcompare.units.statistics import SHARES, VERDICTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,22 +86,7 @@ Progress = Callable[[int], None]
 
 
 def inspect_model(
-    model: nn.Module,
-    batches: Batches,
-    *,
-    samples: int | None = None,
-    batch_size: int = 64,
-    device: str | None = None,
-    dtype: str | None = None,
-    input_index: Sequence[int] = (),
-    input_key: Sequence[str] = (),
-    own: Sequence[str] = (),
-    unit_dim: int | None = None,
-    eps: float = EPS,
-    swap: Swaps | None = None,
-    floats_only: bool = False,
-    names: tuple[str, str] = ("model", "data"),
-    progress: Progress | None = None,
+    model: nn.Module, batches: Batches, *, progress: Progress | None = None, **settings: Any
 ) -> Inspection:
     """Run a model over batches in `eval()` mode without gradients, and judge every unit of it.
 
@@ -113,51 +98,40 @@ def inspect_model(
         batches: a tensor or array of shape (sample, ...), or an iterable of batches. A batch is a
             tensor; a tuple, of which as many parts go in as `forward` must have; or a mapping,
             which goes in by names.
-        samples: stop after so many.
-        batch_size: samples in a batch, where a tensor or array was given.
-        device: where to run it; where it is by default. Moved to another, it moves back.
-        dtype: what to run it in; what its weights are by default.
-        input_index: which parts of a tuple go in.
-        input_key: which parts of a mapping go in.
-        own: a user's own elementwise functions to watch, as `module:Name` or `file.py:Name`.
-        unit_dim: the axis on which units lie; found out by default.
-        eps: the |f'| up to which a slope counts as flat.
-        swap: what if, such as `{"relu": "softplus"}`: run a copy with other activations too.
-        floats_only: whether whole numbers go in as floating point.
-        names: of model and data, for messages and the result.
-        progress: told the number of samples after each batch.
+        progress: called with the number of samples after each batch.
+        settings: samples, device, eps, swap ...: the fields of
+            `actcompare.inspection.records.Settings`.
 
     Raises:
-        UsageError: it is open what of a batch goes in, or an option is wrong.
+        UsageError: it is open what of a batch goes in, or a setting is wrong.
         ActcompareError: the model or the data fail, hold no number, or nothing can be watched.
     """
-    name, data = names
-    if batch_size < 1 or (samples is not None and samples < 1):
-        raise UsageError("samples and batch_size must be at least 1")
-    if not eps >= 0:
-        raise UsageError(f"eps must be at least 0, not {eps}")
+    return inspect_named(model, "model", batches, "data", Settings(**settings), progress)
+
+
+def inspect_named(
+    model: nn.Module,
+    name: str,
+    batches: Batches,
+    source: str,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> Inspection:
+    """As `inspect_model`, with names of model and data for messages and the result."""
     check_made(model)
     if isinstance(batches, Tensor | np.ndarray):
         if batches.ndim == 0:
-            raise ActcompareError(f"{data} holds a single number, not samples")
-        batches = slices(batches, batch_size)
+            raise ActcompareError(f"{source} holds a single number, not samples")
+        batches = slices(batches, settings.batch_size)
+    swap = settings.swap or {}
     with _as_it_was(model), contextlib.ExitStack() as kept:
-        here, number = _move(model, device, dtype)
+        here, number = _move(model, settings.device, settings.dtype)
         twin, swaps = swap_activations(model, swap) if swap else (None, ())
-        seen = kept.enter_context(watch(model, own=own, unit_dim=unit_dim, eps=eps))
-        other = watch(twin, own=own, unit_dim=unit_dim, eps=eps) if twin is not None else None
+        other = _watch(twin, settings) if twin is not None else None
+        seen = kept.enter_context(_watch(model, settings))
         total = 0
-        for batch in batches:
-            if samples is not None and total >= samples:
-                break
-            part = batch if samples is None else cut(batch, samples - total)
-            args, kwargs = select(part, model, input_index, input_key)
-            inputs = prepare(
-                args, kwargs, here, number, floats_only=floats_only, name=data, before=total
-            )
-            if inputs.samples == 0:
-                continue
-            if other is not None and twin is not None:
+        for inputs in _inputs(model, batches, source, settings, (here, number)):
+            if twin is not None and other is not None:
                 with other:
                     _run(twin, _copied(inputs), f"{name} with swapped activations")
             _run(model, inputs, name)
@@ -165,32 +139,62 @@ def inspect_model(
             if progress is not None:
                 progress(total)
         if total == 0:
-            raise ActcompareError(f"{data} holds no sample")
+            raise ActcompareError(f"{source} holds no sample")
         result = Inspection(
-            config=InspectConfig(
-                model=name,
-                data=data,
-                samples=samples,
-                batch_size=batch_size,
-                device=str(here),
-                dtype=str(number).removeprefix("torch."),
-                input_index=tuple(input_index),
-                input_key=tuple(input_key),
-                watch=tuple(own),
-                unit_dim=unit_dim,
-                eps=eps,
-                swap={old: _label(new) for old, new in (swap or {}).items()},
-            ),
+            config=_config(name, source, settings, here, number),
             environment=describe_environment(here),
             layers=seen.layers,
             unseen=seen.unseen,
             never_called=seen.never_called,
             samples=total,
-            what_if=None if other is None else _what_if(swap or {}, swaps, seen, other),
+            what_if=None if other is None else _what_if(swap, swaps, seen, other),
         )
     if not result.layers:
         raise ActcompareError(_nothing_seen(result))
     return result
+
+
+def _watch(model: nn.Module, settings: Settings) -> Watch:
+    return watch(model, own=settings.own, unit_dim=settings.unit_dim, eps=settings.eps)
+
+
+def _inputs(
+    model: nn.Module,
+    batches: Iterable[Any],
+    source: str,
+    settings: Settings,
+    place: tuple[torch.device, torch.dtype],
+) -> Iterator[Inputs]:
+    """What the model is called with, batch by batch, up to the largest number of samples."""
+    total, most = 0, settings.samples
+    for batch in batches:
+        if most is not None and total >= most:
+            return
+        part = batch if most is None else cut(batch, most - total)
+        args, kwargs = select(part, model, settings.input_index, settings.input_key)
+        inputs = prepare(args, kwargs, *place, name=source, before=total)
+        total += inputs.samples
+        if inputs.samples:
+            yield inputs
+
+
+def _config(
+    name: str, source: str, settings: Settings, device: torch.device, dtype: torch.dtype
+) -> InspectConfig:
+    return InspectConfig(
+        model=name,
+        data=source,
+        samples=settings.samples,
+        batch_size=settings.batch_size,
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+        input_index=tuple(settings.input_index),
+        input_key=tuple(settings.input_key),
+        watch=tuple(settings.own),
+        unit_dim=settings.unit_dim,
+        eps=settings.eps,
+        swap={old: _label(new) for old, new in (settings.swap or {}).items()},
+    )
 
 
 def _what_if(swap: Swaps, done: tuple[Swap, ...], seen: Watch, other: Watch) -> WhatIf:

@@ -1,1 +1,1 @@
-"""The machine: environment, devices, threads, memory, CUDA, timers."""
+"""The machine: environment, devices, threads, memory, CUDA and timers."""

@@ -1,4 +1,4 @@
-"""CUDA: streams, captured graphs, and clocks that are held down."""
+"""CUDA: streams, captured graphs and clock throttling."""
 
 import contextlib
 from collections.abc import Callable
@@ -6,19 +6,17 @@ from importlib.util import find_spec
 
 import torch
 
-from actcompare.machine.timers import Work
 
+def captured(work: Callable[[], object], calls: int) -> Callable[[], object]:
+    """Capture a number of calls as one CUDA graph, and return its replay.
 
-def captured(work: Work, calls: int) -> Work:
-    """A number of calls as one CUDA graph, to be replayed without launching each of them.
-
-    Everything the work uses must have been made on the current stream, which is not the default one
-    (a backward pass runs where its forward pass did).
+    Everything the work uses must have been made on the current stream, which must not be the
+    default one (a backward pass runs on the stream of its forward pass).
 
     Raises:
-        RuntimeError: the work cannot be captured.
+        RuntimeError: The work cannot be captured.
     """
-    for _ in range(3):  # what a first call sets up must not be captured
+    for _ in range(3):  # the set-up of first calls must not be captured
         work()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
@@ -29,21 +27,21 @@ def captured(work: Work, calls: int) -> Work:
 
 
 def own_stream(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """On CUDA, a stream of one's own as the current one, whatever happens within; else nothing."""
+    """Return a context with a new current stream on CUDA, and without effect on other devices."""
     if device.type != "cuda":
         return contextlib.nullcontext()
     return torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
 
 
 def can_see_clocks() -> bool:
-    """Whether NVIDIA's management library can be asked about a GPU's clock."""
+    """Return whether NVIDIA's management library is installed, which reports a GPU's clock."""
     return find_spec("pynvml") is not None
 
 
 def throttle_check(device: torch.device) -> Callable[[], bool] | None:
-    """What tells whether heat or power hold a GPU's clock down right now; None if nothing can.
+    """Return a function that tells whether heat or power throttles a GPU's clock right now.
 
-    Source: NVML's clocks event reasons.
+    None if this cannot be known. Source: NVML's clocks event reasons.
     """
     if device.type != "cuda" or not can_see_clocks():
         return None
@@ -54,7 +52,7 @@ def throttle_check(device: torch.device) -> Callable[[], bool] | None:
         uuid = torch.cuda.get_device_properties(device).uuid
         handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
         pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)
-    except (pynvml.NVMLError, AttributeError):  # a part of a GPU, or not NVIDIA's, has no clock
+    except (pynvml.NVMLError, AttributeError):  # a MIG slice, or not an NVIDIA GPU
         return None
     held_down = (
         pynvml.nvmlClocksThrottleReasonHwSlowdown

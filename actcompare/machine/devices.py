@@ -1,4 +1,4 @@
-"""The devices and number formats of this machine, by name."""
+"""Devices and dtypes by name."""
 
 import platform
 
@@ -16,7 +16,7 @@ DTYPES = {
 
 
 def available_devices() -> list[str]:
-    """Every device this torch can compute on, with its name."""
+    """Return all devices that torch can use here, such as `cpu (a name, 8 cores)`."""
     devices = [f"cpu ({_cpu_name()}, {usable_cores()} cores)"]
     devices += [
         f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())
@@ -27,42 +27,42 @@ def available_devices() -> list[str]:
 
 
 def resolve_dtype(name: str | torch.dtype) -> tuple[str, torch.dtype]:
-    """The name of a dtype, and the dtype.
+    """Return the name of a dtype, and the dtype.
 
     Raises:
-        UsageError: it is not one of float32, float64, bfloat16, float16.
+        UsageError: The dtype is not one of float32, float64, bfloat16, float16.
     """
     name = str(name).removeprefix("torch.")
     if name not in DTYPES:
         raise UsageError(
-            f"dtype {name!r} is not one of {', '.join(DTYPES)}: activations need floating point"
+            f"dtype {name!r} is not one of {', '.join(DTYPES)}: use a floating-point dtype"
         )
     return name, DTYPES[name]
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of that name, known to be there.
+    """Return the device of a name, after checking that it exists on this machine.
 
     Raises:
-        UsageError: no such kind of device.
-        ActcompareError: this machine or this torch build does not have it.
+        UsageError: The name is not that of a device.
+        ActcompareError: This machine or this build of torch does not have the device.
     """
     device = device_named(name)
     if device.type == "cuda":
         _require_cuda(name, device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ActcompareError(
-            f"device mps: torch {torch.__version__} on {platform.system()} has no Apple GPU;"
-            " use --device cpu"
+            f"device mps: torch {torch.__version__} on {platform.system()} finds no Apple GPU; use"
+            " --device cpu"
         )
     return device
 
 
 def device_named(name: str) -> torch.device:
-    """The device of that name, here or on another machine.
+    """Return the device of a name, which need not exist on this machine.
 
     Raises:
-        UsageError: no such kind of device.
+        UsageError: The name is not that of a device.
     """
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
@@ -84,4 +84,4 @@ def _require_cuda(name: str, index: int) -> None:
         )
     if index >= found:
         last = f"cuda:0 to cuda:{found - 1}" if found > 1 else "cuda:0"
-        raise ActcompareError(f"device {name}: this machine has {last}")
+        raise ActcompareError(f"device {name}: this machine has only {last}")

@@ -1,4 +1,4 @@
-"""What machine, library versions and device a result came from; and which device was asked for."""
+"""The machine, library versions and device that a result comes from."""
 
 import platform
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from actcompare.machine.processors import _cpu_name, usable_cores
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a result was computed."""
+    """The machine, library versions and device of a computation."""
 
     actcompare: str
     torch: str
@@ -19,19 +19,19 @@ class Environment:
     platform: str
     cpu: str
     cores: int
-    """Cores this process may use."""
+    """Cores that this process may use."""
     threads: int
-    """Threads torch uses within an operation."""
+    """torch's intra-op threads."""
     device: str
     device_name: str
 
     def as_dict(self) -> dict[str, object]:
-        """The record as plain data."""
+        """Return the record as plain data."""
         return asdict(self)
 
 
 def describe_environment(device: torch.device) -> Environment:
-    """The environment of this process, with `device` named."""
+    """Return the environment of this process, with the name of `device`."""
     cpu = _cpu_name()
     return Environment(
         actcompare=actcompare.__version__,
@@ -47,7 +47,10 @@ def describe_environment(device: torch.device) -> Environment:
 
 
 def what_differs(old: Environment, new: Environment) -> str:
-    """What of two environments can change the last bits of a result, in words, or nothing."""
+    """Describe what differs between environments and can change the last bits of a result.
+
+    The text is empty if nothing differs.
+    """
     named = {
         "torch": "torch",
         "device_name": "device",
@@ -55,7 +58,7 @@ def what_differs(old: Environment, new: Environment) -> str:
         "platform": "platform",
     }
     changes = [
-        f"{said} was {getattr(old, name)} and is {getattr(new, name)}"
+        f"{said} was {getattr(old, name)}, is {getattr(new, name)}"
         for name, said in named.items()
         if getattr(old, name) != getattr(new, name)
     ]

@@ -1,4 +1,4 @@
-"""What a seed decides: weights, the order of batches, and torch's random numbers of an epoch."""
+"""Random numbers derived from a seed: weights, batch order, and torch's generators."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,38 +9,41 @@ from torch import Tensor
 
 
 def batch_order(samples: int, seed: int, epoch: int, device: torch.device) -> Tensor:
-    """The order of the samples in an epoch: the same for every activation, shape (sample,)."""
+    """Return the order of the samples in an epoch, the same for every activation.
+
+    Shape (sample,), int64.
+    """
     order = np.random.default_rng([seed, 2, epoch]).permutation(samples)
     return torch.from_numpy(order).to(device)
 
 
 @contextlib.contextmanager
 def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
-    """Torch's generators seeded for an epoch (0 draws the weights), and afterwards as they were."""
+    """Seed torch's generators for an epoch (0 is for the weights), and restore them afterwards."""
     with kept_generators(device):
         torch.manual_seed(epoch_seed(seed, epoch))
         yield
 
 
 def kept_generators(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Torch's generators are afterwards as they were."""
+    """Return a context that restores torch's generators on exit."""
     return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """What torch's generators are seeded with for an epoch."""
+    """Return the seed of torch's generators for an epoch."""
     return int(np.random.SeedSequence([seed, 3, epoch]).generate_state(1, np.uint64)[0])
 
 
 def generator_state(device: torch.device) -> Tensor:
-    """Where torch's generator for a device stands."""
+    """Return the state of torch's generator for a device."""
     if device.type == "cuda":
         return torch.cuda.get_rng_state(device)
     return torch.random.get_rng_state()
 
 
 def set_generator_state(state: Tensor, device: torch.device) -> None:
-    """Put torch's generator for a device where it stood."""
+    """Set the state of torch's generator for a device."""
     if device.type == "cuda":
         torch.cuda.set_rng_state(state, device)
     else:

@@ -1,4 +1,4 @@
-"""Memory as a condition of a measurement: how it is reused, how much is free, what a call takes."""
+"""Memory: page faults, free memory, cache sizes, and the peak memory of a call."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ import torch
 MIB = 2**20
 
 _IS_MMAPPED = 2
-"""The bit of a block's header, in the word before it, that tells new pages from reused memory."""
+"""The bit in the header word before a glibc block that marks new pages from mmap."""
 
 
 def page_faults() -> int:
-    """Pages this process was given so far without reading a disk; 0 where nobody counts them."""
+    """Return the minor page faults of this process so far; 0 if the system does not count them."""
     if sys.platform == "win32":
         return 0
     import resource
@@ -25,7 +25,7 @@ def page_faults() -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be allocated on a device."""
+    """Return the bytes that can still be allocated on a device."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -37,7 +37,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether an error says that memory did not suffice, as torch says it on any device."""
+    """Return whether an error means that memory ran out, in torch's words for any device."""
     said = ("DefaultCPUAllocator", "allocate memory", "out of memory")
     return isinstance(error, MemoryError) or any(words in str(error) for words in said)
 
@@ -54,7 +54,7 @@ def _free_in_machine() -> int:
 
 
 def _free_in_cgroup() -> int:
-    """What a container's limit leaves; the files of cgroup v2, or of v1."""
+    """Return the free bytes under a container's limit, from cgroup v2 or v1."""
     roots = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes",) * 2)
     for limit, used in roots:
         used = used.replace("limit_in_bytes", "usage_in_bytes")
@@ -66,9 +66,9 @@ def _free_in_cgroup() -> int:
 
 @cache
 def last_level_cache(device: torch.device) -> int:
-    """Bytes of the largest cache: the second level on CUDA, the last one of a CPU.
+    """Return the size of the largest cache in bytes: L2 on CUDA, the last level on a CPU.
 
-    Where the machine does not say, 64 MiB, which few exceed.
+    64 MiB if the system does not report it; few caches are larger.
     """
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).L2_cache_size)
@@ -81,9 +81,9 @@ def last_level_cache(device: torch.device) -> int:
 
 
 def peak_allocation(work: Callable[[], object], device: torch.device) -> int | None:
-    """Bytes that one call holds at most beyond what was allocated before it.
+    """Return the peak memory of one call beyond what was allocated before it, in bytes.
 
-    From torch's own record of its allocations; None where it keeps none (MPS).
+    It comes from torch's record of allocations; None on devices without one (MPS).
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -96,7 +96,7 @@ def peak_allocation(work: Callable[[], object], device: torch.device) -> int | N
         return None
     from torch.autograd.profiler import profile
 
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would talk on stderr
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # keeps the profiler quiet on stderr
     with profile(profile_memory=True) as profiler:
         work()
     recorded = profiler.kineto_results

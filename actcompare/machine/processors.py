@@ -1,4 +1,4 @@
-"""Cores, threads, and what else keeps them busy."""
+"""Cores, threads, and other load on them."""
 
 import contextlib
 import os
@@ -16,20 +16,20 @@ MOST_THREADS = 1024
 
 
 def check_threads(threads: int | None) -> None:
-    """Check that torch can be asked for so many threads.
+    """Check a number of threads; None means torch's setting.
 
     Raises:
-        UsageError: it cannot.
+        UsageError: The number is out of range.
     """
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise UsageError(f"threads must be from 1 to {MOST_THREADS}, not {threads}")
 
 
 @contextlib.contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Torch computes with so many threads while the context lasts."""
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Let torch compute with so many threads within the context; None leaves its own number."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(count or before)
     try:
         yield
     finally:
@@ -37,30 +37,30 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def load_cautions(threads: int) -> list[str]:
-    """What about this machine disturbs a measurement of time right now, each with its cure."""
+    """Return what disturbs time measurements on this machine right now, each with a remedy."""
     cautions, cores = [], usable_cores()
     if threads > cores:
         cautions.append(
-            f"{threads} threads on {cores} cores wait for each other: --threads {cores}"
+            f"{threads} threads share {cores} cores and wait for each other: use --threads {cores}"
         )
     busy = _busy_cores()
     if busy > max(0.5, cores - threads + 0.5):
         cautions.append(
-            f"other work keeps {busy:.1f} of {cores} cores busy: intervals will be wider; wait for"
-            " it, or leave it cores with --threads"
+            f"other processes keep {busy:.1f} of {cores} cores busy, which widens intervals: wait"
+            " for them, or leave cores free with --threads"
         )
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     with contextlib.suppress(OSError):
         if (name := governor.read_text(encoding="ascii").strip()) == "powersave":
             cautions.append(
-                f"the CPU's governor is {name}, which varies its clock: cpupower frequency-set -g"
-                " performance"
+                f"the CPU's frequency governor is {name}, which varies its clock: run cpupower"
+                " frequency-set -g performance"
             )
     return cautions
 
 
 def _busy_cores(seconds: float = 0.1) -> float:
-    """How many cores other work uses while this process sleeps; 0 where the kernel does not say."""
+    """Return how many cores other processes use; 0 if the kernel does not report it."""
 
     def ticks() -> tuple[int, int]:
         fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
@@ -78,7 +78,7 @@ def _busy_cores(seconds: float = 0.1) -> float:
 
 
 def usable_cores() -> int:
-    """Cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,25 +1,58 @@
-"""Timers: the seconds that a block of calls takes on each kind of device."""
+"""Timers: measure the time of a block of calls on each kind of device."""
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import repeat
 
 import torch
 
+from actcompare.machine.cuda import throttle_check
+
 Work = Callable[[], object]
 
 Timer = Callable[[Work, int], float]
-"""Seconds that a number of calls of some work took."""
+"""Takes work and a number of calls, and returns the seconds that the calls took."""
 
 QUEUED_CALLS = 128
-"""Most calls of a block on CUDA: they must all fit the launch queue while it is held up."""
+"""Most calls per block on CUDA: all must fit into the launch queue while the GPU sleeps."""
 
 _CYCLES_PER_S = 2e9
-"""About the clock of a GPU, to turn seconds into the cycles that hold its queue up."""
+"""Approximate clock of a GPU, to convert seconds of sleep into cycles."""
+
+
+def cpu_timer(work: Work, calls: int) -> float:
+    """Return the seconds that `calls` calls took, by the monotonic clock."""
+    begin = time.perf_counter()
+    for _ in repeat(None, calls):
+        work()
+    return time.perf_counter() - begin
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """How work is timed on a device, and what the device limits."""
+
+    timer: Timer = cpu_timer
+    now: Callable[[], float] = time.perf_counter
+    """The clock of time limits."""
+    throttled: Callable[[], bool] | None = None
+    """Whether the device's clock is held down now; None where that cannot be known."""
+    most_calls: int | None = None
+    """The most calls of a block."""
+
+
+def stopwatch_for(device: torch.device) -> Stopwatch:
+    """The stopwatch of a device; it waits until the work is done."""
+    return Stopwatch(
+        timer_for(device),
+        throttled=throttle_check(device),
+        most_calls=QUEUED_CALLS if device.type == "cuda" else None,
+    )
 
 
 def timer_for(device: torch.device) -> Timer:
-    """The timer of a device; each waits until the work is done."""
+    """Return the timer of a device; it waits until the work is done."""
     if device.type == "cuda":
         return _cuda_timer(device)
     if device.type == "mps":
@@ -28,10 +61,11 @@ def timer_for(device: torch.device) -> Timer:
 
 
 def _cuda_timer(device: torch.device) -> Timer:
-    """GPU time between two events, with the calls queued before the first of them is reached.
+    """Return a timer of the GPU time between two events around queued calls.
 
-    The queue is held up for twice what queueing the calls takes the host; where that was not enough
-    (the first event is reached before the last call is queued), longer.
+    The GPU sleeps while the host queues the calls, so that launching them takes no GPU time. It
+    sleeps for twice the time that queueing takes, and for longer if it reached the first event
+    before the last call was queued.
     """
     host_s: dict[int, float] = {}
 
@@ -64,12 +98,4 @@ def _mps_timer(work: Work, calls: int) -> float:
     for _ in repeat(None, calls):
         work()
     torch.mps.synchronize()
-    return time.perf_counter() - begin
-
-
-def cpu_timer(work: Work, calls: int) -> float:
-    """Seconds that `calls` calls took, by the monotonic clock."""
-    begin = time.perf_counter()
-    for _ in repeat(None, calls):
-        work()
     return time.perf_counter() - begin

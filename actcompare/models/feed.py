@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -248,7 +248,6 @@ def prepare(
     device: torch.device,
     dtype: torch.dtype,
     *,
-    floats_only: bool,
     name: str,
     before: int,
 ) -> Inputs:
@@ -259,7 +258,6 @@ def prepare(
         kwargs: by name.
         device: of the model.
         dtype: what floating point numbers become.
-        floats_only: whether whole numbers become floating point too.
         name: of the data.
         before: samples before this batch.
 
@@ -271,7 +269,6 @@ def prepare(
         if isinstance(value, np.ndarray):
             value = torch.as_tensor(value)
         if isinstance(value, Tensor):
-            as_float = value.is_floating_point() or (floats_only and not value.is_complex())
             if value.is_meta:
                 raise ActcompareError(f"{name}: a batch is on the meta device, without values")
             if value.is_floating_point() and bool(value.isnan().any()):
@@ -280,7 +277,9 @@ def prepare(
                 raise ActcompareError(
                     f"{name}: sample {first:,} (counted from 0) holds NaN: leave it out, or fill it"
                 )
-            return value.detach().to(device, dtype if as_float else value.dtype, copy=True)
+            return value.detach().to(
+                device, dtype if value.is_floating_point() else value.dtype, copy=True
+            )
         if isinstance(value, list | tuple) and type(value) in (list, tuple):
             return type(value)(moved(part) for part in value)
         if isinstance(value, dict):
@@ -294,10 +293,25 @@ def prepare(
 
 def cut(batch: Any, samples: int) -> Any:
     """The first samples of a batch, of whatever it is made."""
+    return _each(batch, lambda part: part[:samples] if part.ndim else part)
+
+
+def as_floats(batch: Any) -> Any:
+    """A batch with whole numbers and truth values as floating-point numbers."""
+
+    def float_of(part: Any) -> Any:
+        part = torch.as_tensor(part)
+        return part if part.is_floating_point() or part.is_complex() else part.double()
+
+    return _each(batch, float_of)
+
+
+def _each(batch: Any, change: Callable[[Any], Any]) -> Any:
+    """A batch with every tensor and array in it changed."""
     if isinstance(batch, Tensor | np.ndarray):
-        return batch[:samples] if batch.ndim else batch
+        return change(batch)
     if isinstance(batch, Mapping):
-        return {key: cut(part, samples) for key, part in batch.items()}
+        return {key: _each(part, change) for key, part in batch.items()}
     if isinstance(batch, tuple | list):
-        return [cut(part, samples) for part in batch]
+        return [_each(part, change) for part in batch]
     return batch

@@ -83,48 +83,86 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
         ActcompareError: the model cannot be copied, or a new activation cannot be made.
     """
     news = {old: _one(new).loaded() for old, new in swaps.items()}
-    own = {old: find_users_own(old) for old in swaps if old != "clamp" and parse(old).entry is None}
     try:
         twin = copy.deepcopy(getattr(model, "_orig_mod", model))  # what torch.compile was given
     except Exception as error:
         raise ActcompareError(f"the model cannot be copied: {describe(error)}") from error
-    weights = next((p for p in twin.parameters() if p.is_floating_point()), None)
-    device, dtype = (weights.device, weights.dtype) if weights is not None else _DEFAULT
-    done: list[Swap] = []
-    made: dict[int, nn.Module] = {}
-
-    def exchanged(module: nn.Module, where: str) -> nn.Module | None:
-        """What comes in a module's place, or None where it stays."""
-        use = use_of_module(module)
-        kinds = [old for old, kind in own.items() if _is_kind(module, kind)]
-        old = kinds[0] if kinds else _match(use, news)
-        if old is None:
-            return None
-        if id(module) not in made:
-            made[id(module)] = _as_module(news[old].build(dtype, device)).train(module.training)
-        in_place = " (which was in place)" if getattr(module, "inplace", False) else ""
-        done.append(Swap(where or "(model)", (use or old) + in_place, news[old].label))
-        return made[id(module)]
-
+    exchange = _Exchange(twin, news)
     for where, module in list(twin.named_modules(remove_duplicate=False)):
         if isinstance(module, torch.jit.ScriptModule):
-            done.append(Swap(where or "(model)", "", "", "scripted: torch runs it on its own"))
+            exchange.done.append(
+                Swap(where or "(model)", "", "", "scripted: torch runs it on its own")
+            )
             continue
-        done += _swap_functions(module, where, news, dtype, device)
+        exchange.functions_of(module, where)
         for name, child in list(module._modules.items()):
             path = f"{where}.{name}" if where else name
-            new = exchanged(child, path) if child is not None else None
+            new = exchange.for_module(child, path) if child is not None else None
             if new is not None:
                 module._modules[name] = new
-    root = exchanged(twin, "")
+    root = exchange.for_module(twin, "")
     if root is not None:
-        return root, tuple(done)
+        return root, tuple(exchange.done)
     if not isinstance(twin, torch.jit.ScriptModule):
         twin.forward = _Forward(twin, vars(twin).get("forward"), news)
-    return twin, tuple(done)
+    return twin, tuple(exchange.done)
 
 
-_DEFAULT = torch.device("cpu"), torch.float32
+class _Exchange:
+    """The new activations, made once each in a model's dtype and on its device."""
+
+    def __init__(self, model: nn.Module, news: Mapping[str, Activation]) -> None:
+        self._news = news
+        self._own = {
+            old: find_users_own(old) for old in news if old != "clamp" and parse(old).entry is None
+        }
+        weights = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
+        self._dtype, self._device = weights.dtype, weights.device
+        self._made: dict[int, nn.Module] = {}
+        self.done: list[Swap] = []
+
+    def for_module(self, module: nn.Module, where: str) -> nn.Module | None:
+        """What comes in a module's place, or None where it stays."""
+        use = use_of_module(module)
+        kinds = [old for old, kind in self._own.items() if _is_kind(module, kind)]
+        old = kinds[0] if kinds else _match(use, self._news)
+        if old is None:
+            return None
+        if id(module) not in self._made:
+            self._made[id(module)] = self._build(old).train(module.training)
+        in_place = " (which was in place)" if getattr(module, "inplace", False) else ""
+        self._note(where or "(model)", (use or old) + in_place, old)
+        return self._made[id(module)]
+
+    def functions_of(self, module: nn.Module, where: str) -> None:
+        """Swap what a module keeps as a function; name what it runs out of reach."""
+        for name, value in list(vars(module).items()):
+            use = use_of_function(value)
+            old = _match(use, self._news)
+            if old is not None:
+                delattr(module, name)
+                setattr(module, name, self._build(old))
+                self._note(f"{where}.{name}".lstrip("."), str(use), old)
+                if isinstance(module, nn.TransformerEncoderLayer):
+                    module.activation_relu_or_gelu = 0  # no fast path for it
+        why = "torch computes the gates of a recurrent layer in one call"
+        for gate in filter(self._news.__contains__, _gates(module)):
+            self._note(where or "(model)", gate, gate, why)
+
+    def _build(self, old: str) -> nn.Module:
+        return _as_module(self._news[old].build(self._dtype, self._device))
+
+    def _note(self, where: str, use: str, old: str, why_not: str = "") -> None:
+        self.done.append(Swap(where, use, self._news[old].label, why_not))
+
+
+def _gates(module: nn.Module) -> list[str]:
+    """The activations that a recurrent layer computes within one call of torch."""
+    if isinstance(module, nn.RNN):
+        return [module.mode.removeprefix("RNN_").lower()]
+    if not isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        return []
+    return [str(module.nonlinearity)] if hasattr(module, "nonlinearity") else ["tanh", "sigmoid"]
 
 
 def _one(new: str | Activation | Callable[..., Any]) -> Activation:
@@ -160,37 +198,6 @@ def _match(use: str | None, news: Mapping[str, Activation]) -> str | None:
         return None
     name = use.partition(":")[0].replace("clamp_min", "clamp").replace("clip", "clamp")
     return next((old for old in (use, name) if old in news), None)
-
-
-def _swap_functions(
-    module: nn.Module,
-    where: str,
-    news: Mapping[str, Activation],
-    dtype: torch.dtype,
-    device: torch.device,
-) -> list[Swap]:
-    """Swap what a module keeps as a function; name what it runs out of reach."""
-    done = []
-    for name, value in list(vars(module).items()):
-        use = use_of_function(value)
-        old = _match(use, news)
-        if old is not None:
-            delattr(module, name)
-            setattr(module, name, _as_module(news[old].build(dtype, device)))
-            done.append(Swap(f"{where}.{name}".lstrip("."), str(use), news[old].label))
-            if isinstance(module, nn.TransformerEncoderLayer):
-                module.activation_relu_or_gelu = 0  # noqa: B010: no fast path for it
-    if isinstance(module, nn.RNNBase | nn.RNNCellBase):
-        gates = ["tanh", "sigmoid"]
-        if hasattr(module, "nonlinearity"):
-            gates = [str(module.nonlinearity)]
-        if isinstance(module, nn.RNN):
-            gates = [module.mode.removeprefix("RNN_").lower()]
-        why = "torch computes the gates of a recurrent layer in one call"
-        done += [
-            Swap(where or "(model)", gate, news[gate].label, why) for gate in gates if gate in news
-        ]
-    return done
 
 
 def swaps_of_calls(

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, islice
-from typing import Any, BinaryIO
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,9 @@ def csv_lines(columns: Columns, field: Callable[[object], str]) -> Iterable[str]
             parts = chain.from_iterable(zip(texts, ends, strict=True))
             lines = pc.binary_join_element_wise(*parts, "")
             # The texts of the lines lie one behind the other.
-            yield str(memoryview(lines.buffers()[2])[: pc.sum(pc.binary_length(lines)).as_py()], "utf-8")
+            yield str(
+                memoryview(lines.buffers()[2])[: pc.sum(pc.binary_length(lines)).as_py()], "utf-8"
+            )
 
 
 def _texts(column: Any, field: Callable[[object], str]) -> pa.Array:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -106,12 +106,6 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
     mass = _normal_mass(normal.x)
     zero_grad = _zero_regions(function, everywhere, dtype, device, derivative=True)
     zero_output = _zero_regions(function, everywhere, dtype, device, derivative=False)
-    steepest = largest(torch.cat([everywhere.df, near.df, normal.df]))
-    growing = [_limit(everywhere, side, everywhere.df) for side in (-1, 1)]
-    if jump or any(v is not None and math.isinf(v) for v in growing):
-        steepest = math.inf
-    else:
-        steepest = max([steepest, *(j.beside for j in jumps if kink)])
     return Properties(
         activation=label,
         formula=activation.entry.formula if activation.entry else None,
@@ -130,7 +124,7 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
         grad_at_5=chosen.df[2].item(),
         monotone=_monotone(near, eps, [j.step for j in jumps] if jump else []),
         convex=not jump and _never_falls(near.df, 8 * eps * largest(near.df)),
-        lipschitz=steepest,
+        lipschitz=math.inf if jump else _steepest(everywhere, near, normal, jumps if kink else []),
         max_curvature=math.inf if jump or kink else _curvature(near, normal, jumps),
         zero_output_share=sum(_normal_probability(*region) for region in zero_output),
         zero_grad_share=sum(_normal_probability(*region) for region in zero_grad),
@@ -220,6 +214,15 @@ def _limit(probes: _Probes, side: int, values: Tensor | None = None) -> float | 
 def _steady(steps: Tensor) -> bool:
     same = bool((steps > 0).all()) or bool((steps < 0).all())
     return same and bool(steps[-1].abs() >= 0.5 * steps[0].abs())
+
+
+def _steepest(everywhere: _Probes, near: _Probes, normal: _Probes, kinks: Sequence[Jump]) -> float:
+    """The largest |f'|, on both sides of a kink too; infinite where f' grows without bound."""
+    growing = [_limit(everywhere, side, everywhere.df) for side in (-1, 1)]
+    if any(v is not None and math.isinf(v) for v in growing):
+        return math.inf
+    steepest = largest(torch.cat([everywhere.df, near.df, normal.df]))
+    return max([steepest, *(j.beside for j in kinks)])
 
 
 def _monotone(near: _Probes, eps: float, jumps: list[float]) -> bool:

@@ -151,7 +151,6 @@ def study_command(
     settings = settings_of(options)
     asked = given_on_command_line(context) & set(settings)
     settings["lr"] = settings["lr"] or None
-    settings["elsewhere"] = engine == "ray" and address is not None
     with contextlib.ExitStack() as kept:
         if store is not None and not asked and not dry_run:
             study, stopped = _stored(kept, store), None
@@ -160,7 +159,7 @@ def study_command(
 
             chosen = choose_engine(engine.value, workers, address, gpus_per_task)
             made = None if dry_run and store is not None and not store.exists() else store
-            work = _prepare(kept, settings, made, quiet)
+            work = _prepare(kept, settings, made, address is not None, quiet)
             if dry_run:
                 _say_what_it_takes(work, workers, output_format, output)
                 return
@@ -191,7 +190,11 @@ def _stored(kept: contextlib.ExitStack, path: Path) -> "Study":
 
 
 def _prepare(
-    kept: contextlib.ExitStack, settings: dict[str, Any], path: Path | None, quiet: bool
+    kept: contextlib.ExitStack,
+    settings: dict[str, Any],
+    path: Path | None,
+    remote: bool,
+    quiet: bool,
 ) -> "Work":
     from actcompare.machine.environment import what_differs
     from actcompare.studies.plan import make_plan
@@ -201,7 +204,7 @@ def _prepare(
     with prints_aside():
         plan = make_plan(settings.pop("activations"), settings.pop("data"), **settings)
         store = None if path is None else kept.enter_context(Store(path))
-        work = Work(plan, store)
+        work = Work(plan, store, remote=remote)
     if not quiet:
         for note in plan.dataset.notes:
             typer.echo(f"warning: {note}", err=True)

@@ -118,7 +118,7 @@ def answer(config: StudyConfig, results: Iterable[CellResult]) -> list[dict[str,
                 rows[-1]["verdict"] = BASELINE
             else:
                 compared.append((rows[-1], runs.minus(baseline)))
-    _compare(compared, config.margin)
+    _compare(compared, config.margin, config.training.seed)
     return rows
 
 
@@ -162,10 +162,10 @@ _COLUMNS = (
 
 
 def _compare(
-    compared: Sequence[tuple[dict[str, Any], npt.NDArray[np.float64]]], margin: float
+    compared: Sequence[tuple[dict[str, Any], npt.NDArray[np.float64]]], margin: float, seed: int
 ) -> None:
     """Fill in what sets rows apart from the baseline; p-values are corrected over all of them."""
-    p_values = [sign_flip_p(differences) for _, differences in compared]
+    p_values = [sign_flip_p(differences, seed) for _, differences in compared]
     corrected = holm(p_values)
     for (row, differences), p, p_holm in zip(compared, p_values, corrected, strict=True):
         nothing = Estimate(math.nan, -math.inf, math.inf)

@@ -12,7 +12,7 @@ from actcompare.errors import UsageError
 from actcompare.machine.devices import resolve_dtype
 from actcompare.machine.processors import check_threads
 from actcompare.studies.records import Cell, StudyConfig
-from actcompare.training.settings import LEARNING_RATES, Recipe, make_recipe
+from actcompare.training.settings import LEARNING_RATES, Recipe, Settings, make_recipe
 
 GRID = (0.1, 0.3, 1.0, 3.0, 10.0)
 """The learning rates tried by default, as multiples of what `train` takes."""
@@ -37,8 +37,6 @@ class Plan:
     dataset: Dataset
     activations: tuple[Activation, ...]
     output_activation: Activation | None
-    elsewhere: bool = False
-    """Whether the device is that of other machines, on which the runs will be."""
 
     def users_own(self) -> list[Activation]:
         """Those of the activations that are not of the catalogue."""
@@ -110,9 +108,6 @@ def make_plan(
     depth: int | Sequence[int] = 1,
     hidden: int | Sequence[int] = 64,
     margin: float = MARGIN,
-    seed: int = 0,
-    threads: int | None = None,
-    elsewhere: bool = False,
     **settings: Any,
 ) -> Plan:
     """Check all settings, load the data, and read the activations.
@@ -120,57 +115,50 @@ def make_plan(
     Args:
         activations: one or several; the first is the baseline.
         data: which data, as for `train`.
-        seeds: how many.
+        seeds: number of paired seeds, from `seed` on.
         lr: learning rates to choose from; by default GRID times that of `train`.
         depth: hidden layers; one or several numbers.
         hidden: units in a hidden layer; one or several numbers.
-        margin: a difference of the test metric within it is of no consequence.
-        seed: the first of the seeds.
-        threads: of torch, for each group; 1 by default.
-        elsewhere: the device is that of other machines, on which the runs will be.
-        settings: what else `actcompare.recipes.make_recipe` takes.
+        margin: differences of the test metric within it are of no consequence.
+        settings: the other fields of `actcompare.training.settings.Settings`; `threads`, for each
+            group, is 1 by default.
 
     Raises:
         UsageError: a setting is wrong.
         ActcompareError: the data cannot be used.
     """
     chosen = parse_all(activations)
-    check_threads(threads)
     if seeds < 1:
         raise UsageError(f"seeds must be at least 1, not {seeds}")
     if not 0 <= margin < float("inf"):
         raise UsageError(f"margin must be 0 or more, and finite, not {margin}")
-    lrs = None if lr is None else _several(lr, "lr")
-    depths, hiddens = _several(depth, "depth"), _several(hidden, "hidden")
-    labels = [activation.label for activation in chosen]
+    axes = {"depth": _several(depth, "depth"), "hidden": _several(hidden, "hidden")}
+    if lr is not None:
+        axes["lr"] = _several(lr, "lr")
+    labels = tuple(activation.label for activation in chosen)
     _no_twins(labels, "act")
-
-    def recipe_of(activation: Activation, data: Source, **changes: Any) -> Recipe:
-        changes = {"depth": depths[0], "hidden": hiddens[0], "lr": lrs and lrs[0]} | changes
-        return make_recipe(
-            activation,
-            data,
-            seed=seed,
-            threads=threads or 1,
-            elsewhere=elsewhere,
-            **settings | changes,
-        )
-
-    first = recipe_of(chosen[0], data)
-    if lrs is None:
-        usual = LEARNING_RATES[first.config.task][first.config.optimizer]
-        lrs = tuple(float(f"{usual * factor:.3g}") for factor in GRID)
-    for size in ("input_size", "output_size"):
-        settings.pop(size, None)  # `random` has them now
-    settings["target"] = None
-    for name, values in (("depth", depths), ("hidden", hiddens), ("lr", lrs)):
+    first_of_each = {name: values[0] for name, values in axes.items()}
+    settings = {"threads": None} | settings | first_of_each
+    check_threads(settings["threads"])
+    settings["threads"] = settings["threads"] or 1
+    for name, values in axes.items():
         for value in values:
-            recipe_of(chosen[0], first.dataset, **{name: value})
-    training = replace(first.config, lr=lrs[0])
+            Settings(**settings | {name: value})
+    first = make_recipe(chosen[0], data, **settings)
+    if lr is None:
+        usual = LEARNING_RATES[first.config.task][first.config.optimizer]
+        axes["lr"] = tuple(float(f"{usual * factor:.3g}") for factor in GRID)
     config = StudyConfig(
-        tuple(labels), seeds, lrs, depths, hiddens, margin, training, first.dataset.fingerprint()
+        activations=labels,
+        seeds=seeds,
+        lrs=axes["lr"],
+        depths=axes["depth"],
+        hiddens=axes["hidden"],
+        margin=margin,
+        training=replace(first.config, lr=axes["lr"][0]),
+        fingerprint=first.dataset.fingerprint(),
     )
-    return Plan(config, first.dataset, tuple(chosen), first.output_activation, elsewhere)
+    return Plan(config, first.dataset, tuple(chosen), first.output_activation)
 
 
 def _several(values: Any, name: str) -> tuple[Any, ...]:

@@ -80,7 +80,7 @@ class Store:
         check_writable(self.path)
         self._lock = locked(self._lock_file(), self.path, "study", "file")
         try:
-            with self._told():
+            with self._trying_to("read"):
                 self._open()
         except BaseException:
             self._unlock()
@@ -134,18 +134,23 @@ class Store:
             self._lock.release()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """What SQLite says, in one line that says what to do."""
+    def _trying_to(self, verb: str) -> Iterator[None]:
+        """Turn what SQLite raises while reading or writing into a line that says what to do."""
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise ActcompareError(
-                f"cannot write {self.path}: {error}; what it held before stays"
-            ) from error
+            kept = "; what it held before stays" if verb == "write" else ""
+            raise ActcompareError(f"cannot {verb} {self.path}: {error}{kept}") from error
         except sqlite3.DatabaseError as error:
             raise ActcompareError(
                 f"{self.path} is damaged, or no study ({error}): choose another file"
             ) from error
+
+    @contextmanager
+    def _parsing(self) -> Iterator[None]:
+        """Turn stored values that make no record into a line that says what to do."""
+        try:
+            yield
         except (KeyError, TypeError, ValueError) as error:
             raise ActcompareError(
                 f"{self.path} is damaged ({type(error).__name__}: {error}): choose another file"
@@ -165,7 +170,7 @@ class Store:
     # --- what is in it ---------------------------------------------------------------------------
 
     def _value(self, key: str) -> str | None:
-        with self._told():
+        with self._trying_to("read"):
             row = self._db.execute("SELECT value FROM study WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row["value"])
 
@@ -174,7 +179,7 @@ class Store:
         text = self._value("config")
         if text is None:
             return None
-        with self._told():
+        with self._parsing():
             content = json.loads(text)
             lists = ("activations", "lrs", "depths", "hiddens")
             return StudyConfig(
@@ -186,7 +191,7 @@ class Store:
     def environment(self) -> Environment | None:
         """Where its first runs came from; None where it is new."""
         text = self._value("environment")
-        with self._told():
+        with self._parsing():
             return None if text is None else Environment(**json.loads(text))
 
     def metric(self) -> str:
@@ -195,12 +200,15 @@ class Store:
 
     def outcomes(self) -> list[Outcome]:
         """Every run, in the order they were stored."""
-        with self._told():
+        with self._trying_to("read"):
+            points = self._db.execute("SELECT * FROM curves ORDER BY rowid").fetchall()
+            rows = self._db.execute("SELECT * FROM cells ORDER BY rowid").fetchall()
+        with self._parsing():
             curves: dict[Cell, list[float]] = {}
-            for row in self._db.execute("SELECT * FROM curves ORDER BY rowid"):
+            for row in points:
                 curves.setdefault(_cell(row), []).append(_number(row["validation_metric"]))
             found: list[Outcome] = []
-            for row in self._db.execute("SELECT * FROM cells ORDER BY rowid"):
+            for row in rows:
                 cell = _cell(row)
                 if row["error"] is not None:
                     found.append(Failure(cell, row["error"]))
@@ -244,7 +252,7 @@ class Store:
         content = {"config": json.dumps(asdict(config))}
         if old is None:
             content |= {"environment": json.dumps(environment.as_dict()), "metric": metric}
-        with self._told(), self._transaction():
+        with self._trying_to("write"), self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO study VALUES (?, ?)", content.items())
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
@@ -265,7 +273,7 @@ class Store:
                 points += [(*key, epoch, value) for epoch, value in enumerate(outcome.curve)]
             rows.append([record[name] for name in columns])
         marks = ", ".join("?" * len(columns))
-        with self._told(), self._transaction():
+        with self._trying_to("write"), self._transaction():
             self._db.executemany(
                 f"INSERT OR REPLACE INTO cells ({', '.join(columns)}) VALUES ({marks})", rows
             )

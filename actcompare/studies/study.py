@@ -1,6 +1,7 @@
 """`study`: which activation trains better, and is the difference real?"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -57,8 +58,8 @@ def study(
         address: of a Ray cluster that runs.
         gpus_per_task: of Ray's; by default 1 where device is cuda, else 0.
         listen: called after each group of runs, with the work as it stands.
-        settings: seeds, lr, depth, hidden, margin, epochs ...: what `actcompare.plans.make_plan`
-            takes.
+        settings: seeds, lr, depth, hidden, margin, epochs ...: see
+            `actcompare.studies.plan.make_plan`.
 
     Raises:
         UsageError: a setting is wrong.
@@ -66,12 +67,11 @@ def study(
             or holds another study, no cluster answers.
     """
     chosen = choose_engine(engine, workers, address, gpus_per_task)
-    elsewhere = engine == "ray" and address is not None
-    plan = make_plan(activations, data, elsewhere=elsewhere, **settings)
+    plan, remote = make_plan(activations, data, **settings), address is not None
     if store is None:
-        return Work(plan).carry_on(chosen, listen)
+        return Work(plan, remote=remote).carry_on(chosen, listen)
     with Store(store) as kept:
-        return Work(plan, kept).carry_on(chosen, listen)
+        return Work(plan, kept, remote=remote).carry_on(chosen, listen)
 
 
 def choose_engine(
@@ -117,8 +117,13 @@ def _locally(plan: Plan, groups: Sequence[Group], workers: int | None) -> Iterat
 class Work:
     """A study under way: `carry_on` does what is left, `report` says where it stands."""
 
-    def __init__(self, plan: Plan, store: Store | None = None) -> None:
+    def __init__(self, plan: Plan, store: Store | None = None, *, remote: bool = False) -> None:
         """Check what every run needs, and take up what the store has.
+
+        Args:
+            plan: the study.
+            store: the file that it is kept in.
+            remote: whether the runs are on a cluster, whose devices are not looked for here.
 
         Raises:
             ActcompareError: the data are too few, a net is too large, an activation fails, or the
@@ -126,7 +131,7 @@ class Work:
         """
         self.plan, self._store = plan, store
         config = plan.config
-        here = "cpu" if plan.elsewhere else config.training.device
+        here = "cpu" if remote else config.training.device
         device, dtype = resolve_device(here), resolve_dtype(config.training.dtype)[1]
         self.environment = replace(describe_environment(device), threads=config.training.threads)
         classes = plan.dataset.y if config.training.task == CLASSIFICATION else None
@@ -141,12 +146,18 @@ class Work:
         if store is not None:
             store.check(config)
             self.kept_from = store.environment()
-            wanted = set(config.cells())
-            self.outcomes = {each.cell: each for each in store.outcomes() if each.cell in wanted}
+            self._take_up(store)
         self.total = config.total
         """How many cells the study has."""
-        self.done = sum(isinstance(each, CellResult) for each in self.outcomes.values())
-        """How many of them came to something."""
+
+    @property
+    def done(self) -> int:
+        """How many cells have a result."""
+        return sum(isinstance(each, CellResult) for each in self.outcomes.values())
+
+    def _take_up(self, store: Store) -> None:
+        wanted = set(self.plan.config.cells())
+        self.outcomes |= {each.cell: each for each in store.outcomes() if each.cell in wanted}
 
     def groups_left(self) -> list[Group]:
         """What is to be trained; failed cells are tried again."""
@@ -164,17 +175,20 @@ class Work:
             ActcompareError: the engine does not run, or the store cannot be written.
         """
         groups = self.groups_left()
-        begun = False
-        for outcomes in engine(self.plan, groups) if groups else ():
-            if self._store is not None and not begun:
-                self._store.begin(self.plan.config, self.environment, self.metric)
-                begun = True
+        try:
+            for k, outcomes in enumerate(engine(self.plan, groups) if groups else ()):
+                if self._store is not None:
+                    if k == 0:
+                        self._store.begin(self.plan.config, self.environment, self.metric)
+                    self._store.add(outcomes)
+                self.outcomes |= {each.cell: each for each in outcomes}
+                if listen is not None:
+                    listen(self)
+        except BaseException:  # an interrupt may fall between the file's record and ours
             if self._store is not None:
-                self._store.add(outcomes)
-            self.outcomes |= {each.cell: each for each in outcomes}
-            self.done += sum(isinstance(each, CellResult) for each in outcomes)
-            if listen is not None:
-                listen(self)
+                with suppress(ActcompareError):
+                    self._take_up(self._store)
+            raise
         return self.report()
 
     def report(self) -> "Study":

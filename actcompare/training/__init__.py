@@ -1,1 +1,1 @@
-"""`actcompare train`."""
+"""`actcompare train`: train a SimpleNet with one activation."""

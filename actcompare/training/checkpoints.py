@@ -1,9 +1,9 @@
-"""A run in a folder: after each epoch one subfolder, complete or not there at all.
+"""Save a run in a folder: one subfolder for the last epoch, written atomically.
 
-`DIR/epoch-000030/` holds `run.json` (config, environment, data, history, and hashes of all),
-`weights.pt` (a plain state dict) and `optimizer.pt`. It is written under another name
-and renamed, and only then is its predecessor removed: whenever a process is killed, the newest
-subfolder is whole.
+`DIR/epoch-000030/` contains `run.json` (config, environment, data, history and hashes),
+`weights.pt` (a plain state dict) and `optimizer.pt`. It is written under another name and then
+renamed, and only then is its predecessor removed. So the newest subfolder is complete, whenever
+the process is killed.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ _EPOCH, _PART, _LOCK = "epoch-", ".part-", ".lock"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that is needed to go on with a run."""
+    """Everything needed to continue a run."""
 
     config: TrainConfig
     environment: Environment
@@ -55,7 +55,7 @@ class Checkpoint:
 
 
 class Folder:
-    """A folder that holds one run, and is locked while it is open."""
+    """A folder that contains one run and is locked while it is open."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,16 +63,16 @@ class Folder:
 
     @classmethod
     def create(cls, path: str | Path) -> "Folder":
-        """A folder for a new run.
+        """Create a folder for a new run.
 
         Raises:
-            ActcompareError: it holds a run already, or cannot be made.
+            ActcompareError: The folder already contains a run or cannot be created.
         """
         folder = cls(Path(path))
         if folder._newest() is not None:
             raise ActcompareError(
-                f"{path} holds a run already: --resume {path} goes on with it, or choose another"
-                " folder"
+                f"{path} already contains a run: continue it with --resume {path}, or choose"
+                " another folder"
             )
         try:
             folder.path.mkdir(exist_ok=True)
@@ -82,15 +82,15 @@ class Folder:
 
     @classmethod
     def open(cls, path: str | Path) -> "Folder":
-        """The folder of a run that was saved.
+        """Open the folder of a saved run.
 
         Raises:
-            ActcompareError: it holds none.
+            ActcompareError: The folder contains no run.
         """
         folder = cls(Path(path))
         if folder._newest() is None:
-            what = "holds no run" if folder.path.is_dir() else "is no folder"
-            raise ActcompareError(f"{path} {what}: actcompare train --save {path} makes one")
+            what = "contains no run" if folder.path.is_dir() else "is not a folder"
+            raise ActcompareError(f"{path} {what}: save one with actcompare train --save {path}")
         return folder
 
     def __enter__(self) -> "Folder":
@@ -112,10 +112,10 @@ class Folder:
         return max(self.path.glob(_EPOCH + "*"), default=None)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keep a state, in place of the one before.
+        """Save a state in place of the previous one.
 
         Raises:
-            ActcompareError: it cannot be written; the one before stays.
+            ActcompareError: The state cannot be written; the previous one is kept.
         """
         number = checkpoint.history[-1].epoch
         name = f"{_EPOCH}{number:06d}{'-diverged' if checkpoint.diverged else ''}"
@@ -133,18 +133,18 @@ class Folder:
                 shutil.rmtree(part, ignore_errors=True)
         except OSError as error:
             raise ActcompareError(
-                f"cannot save epoch {number} in {self.path}: {error.strerror or error}; the state"
-                " saved before it stays"
+                f"cannot save epoch {number} in {self.path}: {error.strerror or error}; the"
+                " previous state is kept"
             ) from error
         for old in self.path.glob(_EPOCH + "*"):
             if old.name < name:
                 shutil.rmtree(old, ignore_errors=True)
 
     def load(self) -> Checkpoint:
-        """The newest state.
+        """Return the newest state.
 
         Raises:
-            ActcompareError: it is damaged, or of another version.
+            ActcompareError: The state is damaged or has another format version.
         """
         newest = self._newest()
         assert newest is not None
@@ -154,11 +154,11 @@ class Folder:
                 raise ActcompareError(f"{newest} was not written by `actcompare train --save`")
             if content["format_version"] != FORMAT_VERSION:
                 raise ActcompareError(
-                    f"{newest} is of format {content['format_version']}, and this actcompare reads"
-                    f" format {FORMAT_VERSION}: resume it with the actcompare that wrote it"
+                    f"{newest} has format version {content['format_version']}, but this actcompare"
+                    f" reads version {FORMAT_VERSION}: resume it with the actcompare that wrote it"
                 )
             if content.pop("hash") != _hash_of(content):
-                raise ValueError("run.json is not what was written")
+                raise ValueError("run.json has been changed")
             return _checkpoint(
                 content,
                 {name: _read(newest / name, hash_) for name, hash_ in content["files"].items()},
@@ -179,7 +179,7 @@ class Folder:
 
 
 def _write(path: Path, state: Mapping[str, Tensor]) -> str:
-    """Write tensors, and give the hash of the file."""
+    """Write tensors, and return the SHA-256 hash of the file."""
     out = io.BytesIO()
     torch.save({name: tensor.cpu() for name, tensor in state.items()}, out)
     path.write_bytes(out.getbuffer())
@@ -189,7 +189,7 @@ def _write(path: Path, state: Mapping[str, Tensor]) -> str:
 def _read(path: Path, expected: str) -> dict[str, Tensor]:
     with path.open("rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
-            raise ValueError(f"{path.name} is not what was written")
+            raise ValueError(f"{path.name} has been changed")
     state: dict[str, Tensor] = read_tensors(path)
     return state
 
@@ -199,7 +199,7 @@ def _hash_of(content: dict[str, Any]) -> str:
 
 
 def _described(checkpoint: Checkpoint) -> dict[str, Any]:
-    """All but the tensors, as plain data."""
+    """Return everything except the tensors as plain data."""
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,

@@ -119,7 +119,7 @@ def train_command(
     if no_track:
         settings["track_on"] = None
     if resume is not None and save is not None:
-        raise UsageError("--resume DIR keeps saving to DIR: leave out --save")
+        raise UsageError("--resume DIR continues saving to DIR: omit --save")
     with contextlib.ExitStack() as kept:
         if resume is None:
             training, stopped = _start(kept, settings, save, log_dir, quiet)
@@ -133,7 +133,7 @@ def train_command(
     if stopped is not None:
         where = resume or save
         if where is not None and not isinstance(stopped, ActcompareError):
-            typer.echo(f"actcompare train --resume {where} goes on from here", err=True)
+            typer.echo(f"to continue: actcompare train --resume {where}", err=True)
         raise stopped
     if _trips(gates, training):
         raise typer.Exit(GATE_TRIPPED)
@@ -180,20 +180,24 @@ def _resume(
         was = ", ".join(f"{name} {old[name]}" for name in differ)
         now = ", ".join(f"{name} {new[name]}" for name in differ)
         raise ActcompareError(
-            f"the run in {path} has {was}, not {now}: leave that out, or train anew with --save"
+            f"the run in {path} has {was}, not {now}: omit these options, or start a new run with"
+            " --save"
         )
     with prints_aside():
         run = restore(checkpoint, epochs=epochs)
     changed = what_differs(checkpoint.environment, run.environment)
     if changed and not quiet:
-        typer.echo(f"warning: the last bits may differ, since {changed}", err=True)
+        typer.echo(
+            f"warning: results may differ from an uninterrupted run in the last bits: {changed}",
+            err=True,
+        )
     return _carry_on(run, folder, log_dir, quiet)
 
 
 def _carry_on(
     run: "Run", folder: Any, log_dir: Path | None, quiet: bool
 ) -> "tuple[Training, BaseException | None]":
-    """Train to the end, or to what ends it before: then with that, and the epochs there are."""
+    """Train to the end; an interrupt or error is returned with the result of the epochs done."""
     from actcompare.training.train import carry_on
 
     if not quiet:
@@ -221,7 +225,7 @@ def _carry_on(
 
 @contextlib.contextmanager
 def _bar(run: "Run", quiet: bool) -> "Iterator[Callable[[Run], None]]":
-    """A live line: epoch, loss and metric, dead units, time left."""
+    """Show a progress line: epoch, loss, validation metric, dead units and time left."""
     from actcompare.cli.progress import progress_line
 
     total, done = run.config.epochs, max(0, len(run.history) - 1)
@@ -286,7 +290,7 @@ def _draw(training: "Training", terminal: TextIO | None, plot_file: Path | None)
 
 
 def _trips(gates: "list[Gate]", training: "Training") -> bool:
-    """Whether a gate trips, each reported on stderr with what trips it."""
+    """Return whether a gate trips; report each one that does on stderr with its value."""
     from actcompare.output.gates import report_tripped
     from actcompare.training.records import RUN_NUMBERS
     from actcompare.units.statistics import with_shares
@@ -295,7 +299,7 @@ def _trips(gates: "list[Gate]", training: "Training") -> bool:
     metrics, layers = training.metrics(), with_shares(training.columns())
     of_layers = [gate for gate in gates if gate.column not in RUN_NUMBERS]
     if of_layers and not layers:
-        raise UsageError(f"--fail-on {of_layers[0].text!r}: the run did not watch its units")
+        raise UsageError(f"--fail-on {of_layers[0].text!r}: the units of this run were not watched")
     once = {name: [metrics[name]] for name in RUN_NUMBERS}
     of_run = [gate for gate in gates if gate not in of_layers]
     tripped = [

@@ -1,4 +1,4 @@
-"""A training in words: how far it came, which units are dead, and what would help."""
+"""The reading of a training run: its test score, its dead units, and what to try next."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from actcompare.training.records import (
 from actcompare.units.statistics import EPS, firing_rate_bound
 
 MANY = 0.1
-"""A layer with a larger share of dead units than this gets advice."""
+"""Advice is given if a larger share of the units than this is dead."""
 
 
 def describe_training(
@@ -24,7 +24,7 @@ def describe_training(
     test: Score,
     diverged: Divergence | None,
 ) -> str:
-    """One sentence after the other, each from a number of the run."""
+    """Return the reading; every sentence rests on a number of the run."""
     layers = history[-1].layers
     sentences = [
         *_divergence(config, history, diverged),
@@ -36,8 +36,8 @@ def describe_training(
     if layers:
         n = layers[0].samples
         sentences.append(
-            f"A verdict on {n:,} samples is evidence, not proof: a unit silent on all of them may"
-            f" still fire on {_percent(firing_rate_bound(n), 2)} of others (95 %)."
+            f"Verdicts on {n:,} samples are evidence, not proof: a unit that never fired here may"
+            f" fire on up to {_percent(firing_rate_bound(n), 2)} of new samples (95 % bound)."
         )
     return " ".join(sentences)
 
@@ -48,9 +48,9 @@ def _divergence(
     if found is None:
         return []
     return [
-        f"Diverged in epoch {found.epoch}, step {found.step}, where the loss was {found.loss:.3g}:"
-        f" what is shown is the state after epoch {history[-1].epoch}. A learning rate"
-        f" below {config.lr:g} is the first thing to try."
+        f"Diverged in epoch {found.epoch}, step {found.step} (loss {found.loss:.3g}). The results"
+        f" show the state after epoch {history[-1].epoch}. First try a learning rate below"
+        f" {config.lr:g}."
     ]
 
 
@@ -59,28 +59,27 @@ def _score(data: DataSummary, epochs: int, test: Score) -> str:
     after = f"After {epochs} epoch{'s' if epochs != 1 else ''}"
     if not data.classes:
         return (
-            f"{after} the net explains {_percent(test.metric)} of the variance of {n:,}"
-            " test samples; another seed, and so another split, gives another share."
+            f"{after}, the net explains {_percent(test.metric)} of the variance of {n:,} test"
+            " samples (R^2). Another seed gives another split and another value."
         )
     right = round(test.metric * n)
     known = share_interval(right, n)
     guess = data.largest_class
     remark = ""
     if guess is not None and known.low <= guess:
-        remark = f": no better than always naming the largest class, {_percent(guess)}"
+        remark = f" That is no better than always predicting the largest class ({_percent(guess)})."
     between = f"{_percent(known.low)} to {_percent(known.high)}"
     return (
-        f"{after} {right:,} of {n:,} test samples are right, {_percent(test.metric)} (of"
-        f" all such samples {between}, at 95 %; another seed may lie elsewhere)"
-        f"{remark}."
+        f"{after}, test accuracy is {_percent(test.metric)}: {right:,} of {n:,} samples (95 %"
+        f" interval over samples: {between}; another seed may fall outside it).{remark}"
     )
 
 
 def _describe_layer(history: Sequence[Epoch], layer: LayerUnits) -> str:
-    counts, name = layer.counts(), f"{layer.layer}, of {layer.units} units"
-    told = [
-        f"{counts[verdict]} {said}"
-        for verdict, said in (
+    counts, name = layer.counts(), f"{layer.layer} ({layer.units} units)"
+    found = [
+        f"{counts[verdict]} {words}"
+        for verdict, words in (
             ("zero_dead", "zero-dead"),
             ("gradient_dead", f"gradient-dead (|f'| at most {EPS:g} on every sample)"),
             ("constant", "constant"),
@@ -89,8 +88,8 @@ def _describe_layer(history: Sequence[Epoch], layer: LayerUnits) -> str:
         )
         if counts[verdict]
     ]
-    if not told:
-        return f"{name}: none is dead, constant, dormant or saturated."
+    if not found:
+        return f"{name}: no unit is dead, constant, dormant or saturated."
     first = next(
         (
             epoch.epoch
@@ -99,19 +98,20 @@ def _describe_layer(history: Sequence[Epoch], layer: LayerUnits) -> str:
         ),
         None,
     )
-    since = "" if first is None else f"; the first dead one was seen after epoch {first}"
+    since = "" if first is None else f"; the first dead unit appeared after epoch {first}"
     if first == 0:
-        since = "; some were dead from the initialisation on"
-    return f"{name}: {', '.join(told)}{since}."
+        since = "; some units were dead at initialisation"
+    return f"{name}: {', '.join(found)}{since}."
 
 
 def _what_zeros_miss(layers: Sequence[LayerUnits]) -> list[str]:
     missed = sum(len(layer.dead) - layer.counts()["zero_dead"] for layer in layers)
     if not missed:
         return []
+    units, their = ("unit", "its") if missed == 1 else ("units", "their")
     return [
-        f"Counting zeros misses {missed} unit{'s' if missed != 1 else ''}: the output is not 0, but"
-        " practically no gradient passes."
+        f"Counting zeros misses {missed} {units}: {their} output is not 0, but practically no"
+        " gradient passes."
     ]
 
 
@@ -122,10 +122,8 @@ def _advice(config: TrainConfig, history: Sequence[Epoch]) -> list[str]:
         return []
     at_init = sum(len(layer.dead) for layer in history[0].layers)
     if at_init > dead / 2:
-        return ["They were dead before any step: another --init or a smaller --depth may help."]
-    return [
-        f"They died in training: a learning rate below {config.lr:g} is the first thing to try."
-    ]
+        return ["They were dead at initialisation: try another --init or a smaller --depth."]
+    return [f"They died in training: first try a learning rate below {config.lr:g}."]
 
 
 def _percent(share: float, digits: int = 1) -> str:

@@ -1,4 +1,4 @@
-"""What `train` was asked for, and what was seen after each epoch."""
+"""The configuration of a training run, and what is recorded after each epoch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from actcompare.units.statistics import SHARES, VERDICTS, firing_rate_bound
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What was asked for."""
+    """The settings of a training run."""
 
     activation: str
     data: str
     target: str | None
     task: str
     scale: str
-    """Of the inputs: standard, unit or none."""
+    """Scaling of the inputs: standard, unit or none."""
     input_size: int
     output_size: int
     hidden: int
@@ -27,7 +27,7 @@ class TrainConfig:
     optimizer: str
     lr: float
     momentum: float | None
-    """Of sgd; None with the others, which have their own."""
+    """Momentum of sgd; None for the other optimizers."""
     weight_decay: float
     init: str
     seed: int
@@ -35,51 +35,55 @@ class TrainConfig:
     dtype: str
     threads: int
     track_on: str | None
-    """The part that units are watched on: train or validation; None where they are not."""
+    """The split on which units are watched, train or validation; None if they are not watched."""
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """The data as they were used."""
+    """The data set as used in a run."""
 
     samples: tuple[int, int, int]
-    """In the training, validation and test part."""
+    """Samples in the training, validation and test set."""
     stratified: bool
+    """Whether the split was made within each class."""
     why: str
     """What the task was inferred from."""
     classes: tuple[str, ...]
     constant: tuple[str, ...]
-    """Inputs without information in the training part."""
+    """Names of the inputs that are constant in the training set."""
     notes: tuple[str, ...]
+    """What was changed or left out when the data were read."""
     fingerprint: str
+    """A hash of all numbers."""
     largest_class: float | None = None
-    """The share of the largest class in the training part; None for a regression."""
+    """The share of the largest class in the training set; None for a regression."""
 
 
 @dataclass(frozen=True)
 class LayerUnits:
-    """The units of one hidden layer at one time."""
+    """The units of one hidden layer after one epoch."""
 
     layer: str
     units: int
     samples: int
     sparsity: float
     verdicts: Mapping[str, tuple[int, ...]]
-    """For each verdict the units it holds for, numbered from 0."""
+    """For each verdict the indices, from 0, of the units it applies to."""
     gradient_norm: float | None = None
-    """Of the training loss by the layer's weights and biases, at the two ends of a run."""
+    """Norm of the gradient of the training loss with respect to the layer's weights and biases;
+    None except at the start and the end of a run."""
 
     @property
     def dead(self) -> frozenset[int]:
-        """Units that are zero-dead or gradient-dead."""
+        """Indices of the units that are zero-dead or gradient-dead."""
         return frozenset(self.verdicts["zero_dead"]) | frozenset(self.verdicts["gradient_dead"])
 
     def counts(self) -> dict[str, int]:
-        """How many units each verdict holds for."""
+        """Return the number of units that each verdict applies to."""
         return {verdict: len(self.verdicts[verdict]) for verdict in VERDICTS}
 
     def row(self) -> dict[str, Any]:
-        """The tidy record."""
+        """Return the tidy record."""
         return {
             "layer": self.layer,
             "units": self.units,
@@ -93,12 +97,12 @@ class LayerUnits:
 
 @dataclass(frozen=True)
 class Score:
-    """How a net does on a part of the data."""
+    """The loss and metric of a net on one split of the data."""
 
     loss: float
     """Cross-entropy in nats, or mean squared error of the standardised target."""
     metric: float
-    """Accuracy, or R^2 (the mean over outputs)."""
+    """Accuracy, or R^2 averaged over outputs."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +113,11 @@ class Epoch:
     train: Score
     validation: Score
     seconds: float
-    """Of the epoch's steps alone."""
+    """Time of the epoch's training steps alone."""
     layers: tuple[LayerUnits, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """The tidy record, layers aside."""
+        """Return the tidy record without the layers."""
         return {
             "epoch": self.epoch,
             "train_loss": self.train.loss,
@@ -126,18 +130,18 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Divergence:
-    """Where the loss stopped being a finite number."""
+    """The point at which the loss was no longer finite."""
 
     epoch: int
     step: int
-    """Counted from 1 within the epoch; the last one where only the epoch's end showed it."""
+    """Step within the epoch, from 1; the last step if only the scores after the epoch show it."""
     loss: float
 
 
 LAYER_NUMBERS = (*VERDICTS, *SHARES, "sparsity", "gradient_norm")
-"""What a gate can be set on, layer by layer."""
+"""The columns that `--fail-on` can test in each layer."""
 
 _SCORES = [f"{part}_{of}" for part in ("train", "validation", "test") for of in ("loss", "metric")]
 
 RUN_NUMBERS = (*_SCORES, "seconds", "samples_per_s", "diverged")
-"""What a gate can be set on, once for a run."""
+"""The columns that `--fail-on` can test once per run."""

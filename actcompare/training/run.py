@@ -1,4 +1,4 @@
-"""A training run under way, and its result."""
+"""A training run in progress, and its result."""
 
 import contextlib
 import time
@@ -42,21 +42,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Training(Tabular):
-    """A run, as far as it went."""
+    """The result of a training run."""
 
     config: TrainConfig
     environment: Environment
     data: DataSummary
     history: tuple[Epoch, ...] = field(repr=False)
-    """From epoch 0 on."""
+    """All epochs, starting with epoch 0 (the initialisation)."""
     test: Score
-    """Of the state after the last epoch of the history."""
+    """Score on the test set after the last epoch of the history."""
     diverged: Divergence | None
+    """Where the run diverged; None if it did not."""
     net: "SimpleNet" = field(repr=False)
 
     @property
     def metric(self) -> str:
-        """What the metric is."""
+        """The name of the metric."""
         return "accuracy" if self.data.classes else "R^2"
 
     @property
@@ -66,11 +67,11 @@ class Training(Tabular):
 
     @cached_property
     def table(self) -> Table:
-        """Tidy columns: one record per hidden layer, as it ended."""
+        """The tidy records, one per hidden layer, after the last epoch."""
         return Table.of([layer.row() for layer in self.history[-1].layers])
 
     def metrics(self) -> dict[str, Any]:
-        """Loss and metric of each part as the run ended, and how fast it went."""
+        """Return the final loss and metric on each split, and the training speed."""
         last = self.history[-1]
         parts = {"train": last.train, "validation": last.validation, "test": self.test}
         scores = {
@@ -91,9 +92,9 @@ class Training(Tabular):
         }
 
     def history_rows(self) -> list[dict[str, Any]]:
-        """One record per epoch: scores, and for each layer its counts, births and deaths.
+        """Return one record per epoch: its scores, and the counts and changes of each layer.
 
-        A unit dies when it becomes zero-dead or gradient-dead, and revives when it ceases to be.
+        A unit dies when it becomes zero-dead or gradient-dead, and revives when it no longer is.
         """
         rows = []
         before: Sequence[LayerUnits] = self.history[0].layers
@@ -108,7 +109,7 @@ class Training(Tabular):
         return rows
 
     def course(self) -> Table:
-        """Tidy columns: one record per epoch, unit counts summed over the layers."""
+        """Return one record per epoch, with unit counts summed over the layers."""
         records = []
         for row in self.history_rows():
             layers = row.pop("layers")
@@ -119,28 +120,28 @@ class Training(Tabular):
         return Table.of(records)
 
     def data_in_words(self) -> str:
-        """What the data are and how they were prepared, on one line."""
+        """Describe the data and their preparation on one line."""
         data, config = self.data, self.config
         train, validation, test = data.samples
         what = (
-            f"{len(data.classes)} classes"
+            f"into {len(data.classes)} classes"
             if data.classes
-            else f"{config.output_size} output{'s' * (config.output_size > 1)}"
+            else f"with {config.output_size} output{'s' * (config.output_size > 1)}"
         )
         scaled = {
-            "standard": "each input with mean 0 and deviation 1 in the training part",
-            "unit": "inputs divided by the largest of the training part",
-            "none": "inputs as they are",
+            "standard": "each input scaled to mean 0 and standard deviation 1 on the training set",
+            "unit": "inputs divided by the largest absolute value in the training set",
+            "none": "inputs not scaled",
         }[config.scale]
         constant = data.constant and f" ({len(data.constant)} constant: {listed(data.constant, 5)})"
         return (
-            f"{config.data}, {config.input_size} inputs{constant or ''}, {config.task} ({data.why})"
-            f" into {what}; {train:,} samples to train, {validation:,} to validate, {test:,} to"
-            f" test, split by seed{' within each class' * data.stratified}; {scaled}."
+            f"{config.data}; {config.input_size} inputs{constant or ''}; {config.task} {what}"
+            f" ({data.why}); {train:,} training, {validation:,} validation and {test:,} test"
+            f" samples, split by seed{' within each class' * data.stratified}; {scaled}."
         )
 
     def reading(self) -> str:
-        """In words: what became of the units, and what follows."""
+        """Describe the test score, the dead units, and what to try next."""
         return describe_training(self.config, self.data, self.history, self.test, self.diverged)
 
 
@@ -152,16 +153,17 @@ def _largest_share(classes: torch.Tensor) -> float:
 
 
 class Run:
-    """A run under way: `epochs` carries it on, `report` says where it stands.
+    """A run in progress: `epochs` trains it, `report` returns its result so far.
 
-    Only the seed, the number of the epoch and the state after the last one decide about the next.
+    Each epoch depends only on the seed, the epoch's number and the state after the previous epoch.
     """
 
     def __init__(self, recipe: Recipe, clock: Callable[[], float] = time.perf_counter) -> None:
-        """A net with fresh weights, ready to learn.
+        """Split the data and make a net with initial weights.
 
         Raises:
-            ActcompareError: the data are too few, the net is too large, an activation fails.
+            ActcompareError: There are too few samples, the net is too large for memory, or an
+                activation fails.
         """
         self.config, self._clock = recipe.config, clock
         config, dataset = self.config, recipe.dataset
@@ -199,17 +201,17 @@ class Run:
 
     @property
     def net(self) -> SimpleNet:
-        """The net that learns."""
+        """The net being trained."""
         return self._learner.net
 
     def epochs(self) -> Iterator[Epoch]:
-        """Train, and yield each epoch when it is done: first the initialisation, if it is not yet.
+        """Train, and yield each epoch once it is done, including epoch 0 of a new run.
 
-        Where the loss is no finite number the last epoch is yielded once more, with `diverged` set,
-        and the run ends.
+        If the loss is not finite, the last good epoch is yielded once more, `diverged` is set, and
+        the run ends.
 
         Raises:
-            ActcompareError: the activation fails.
+            ActcompareError: The activation fails.
         """
         while self.diverged is None and len(self.history) <= self.config.epochs:
             with self._conditions(len(self.history)):
@@ -229,7 +231,7 @@ class Run:
         validation, more = self._learner.score(
             self._parts.validation, watch=watched == "validation"
         )
-        last = losses[-1] * 0 + score.loss + validation.loss  # shows what the last step broke
+        last = losses[-1] * 0 + score.loss + validation.loss  # not finite if the last step diverged
         broken = (~torch.cat([losses[:-1], last.view(1)]).isfinite()).nonzero()
         if not len(broken):
             layers = self._describe_units([*units, *more], with_gradients=number == 0)
@@ -238,8 +240,8 @@ class Run:
             return
         if number == 0:
             raise ActcompareError(
-                f"the net with {self.config.activation} gives a loss of {score.loss} before any"
-                " training"
+                f"the net with {self.config.activation} has a loss of {score.loss} at"
+                " initialisation: check the activation and the scale of the data"
             )
         step = int(broken[0])
         self.diverged = Divergence(number, step + 1, float(losses[step]))
@@ -270,7 +272,7 @@ class Run:
 
     @contextlib.contextmanager
     def _conditions(self, epoch: int) -> Iterator[None]:
-        """Threads and torch's random numbers as this run wants them, and as they were after it."""
+        """Set torch's threads and random state for an epoch, and restore them afterwards."""
         device = next(self.net.parameters()).device
         try:
             with torch_threads(self.config.threads), seeded(self.config.seed, epoch, device):
@@ -282,10 +284,10 @@ class Run:
                 raise MemoryError from error
             if not self._labels:
                 raise
-            raise ActcompareError(f"{self._labels} fails: {describe(error)}") from error
+            raise ActcompareError(f"{self._labels} failed: {describe(error)}") from error
 
     def checkpoint(self) -> Checkpoint:
-        """All that is needed to go on from here."""
+        """Return everything needed to continue from here."""
         return Checkpoint(
             self.config,
             self.environment,
@@ -297,10 +299,10 @@ class Run:
         )
 
     def resume_from(self, checkpoint: Checkpoint) -> None:
-        """Take up the state of another process.
+        """Load the state of a saved run.
 
         Raises:
-            ActcompareError: it is not a state of this net.
+            ActcompareError: The weights do not fit this net.
         """
         try:
             self._learner.restore(checkpoint.weights)
@@ -316,7 +318,7 @@ class Run:
         self._good = self._learner.weights()
 
     def report(self) -> Training:
-        """The run as it stands after its last whole epoch, judged on the test part."""
+        """Return the result after the last complete epoch, scored on the test set."""
         self._learner.restore(self._good)
         with self._conditions(len(self.history)):
             test, _ = self._learner.score(self._parts.test, watch=False)

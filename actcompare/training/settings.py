@@ -1,7 +1,8 @@
-"""What to train and how: every setting checked, the data loaded, the activations read."""
+"""Check the settings of a training run, load its data, and parse its activations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -10,7 +11,7 @@ from actcompare.data.datasets import CLASSIFICATION, REGRESSION, TASKS, Dataset,
 from actcompare.data.sources import load_data
 from actcompare.data.splits import SCALES, STANDARD, UNIT
 from actcompare.errors import UsageError
-from actcompare.machine.devices import device_named, resolve_device, resolve_dtype
+from actcompare.machine.devices import device_named, resolve_dtype
 from actcompare.machine.processors import check_threads
 from actcompare.models.simple_net import INITS
 from actcompare.training.learning.optimizers import OPTIMIZERS
@@ -24,12 +25,96 @@ LEARNING_RATES = {
 }
 
 WEIGHT_DECAY = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
-"""As torch.optim has them."""
+"""The defaults of torch.optim."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a SimpleNet is trained. Settings that cannot be used are refused when they are made.
+
+    Raises:
+        UsageError: a setting is wrong.
+    """
+
+    target: str | None = None
+    """Column of a table to predict."""
+    task: str | None = None
+    """classification or regression; None infers it from the target."""
+    scale: str | None = None
+    """Scaling of the inputs: standard (each to mean 0 and deviation 1), unit (all divided by the
+    largest absolute value) or none; by default unit for pixels, else standard."""
+    input_size: int | None = None
+    """Number of inputs of the data `random`, 4 by default."""
+    output_size: int | None = None
+    """Number of outputs of the data `random`, 1 by default."""
+    hidden: int = 64
+    """Units in a hidden layer."""
+    depth: int = 1
+    """Hidden layers."""
+    output_activation: str | None = None
+    """SPEC of an activation of the outputs, such as softplus for a positive target."""
+    epochs: int = 30
+    """Passes over the training part."""
+    batch_size: int = 32
+    """Samples per step."""
+    optimizer: str = "sgd"
+    """sgd, adam or adamw."""
+    lr: float | None = None
+    """Learning rate; by default 0.1 with sgd (0.01 for a regression), else 0.003."""
+    momentum: float | None = None
+    """Momentum of sgd, 0.9 by default."""
+    weight_decay: float | None = None
+    """Weight decay as in torch.optim: 0 by default, 0.01 with adamw."""
+    init: str = "default"
+    """Initialisation of the weights: default (PyTorch's own), kaiming or xavier."""
+    seed: int = 0
+    """Seed of the split, the weights and the order of batches."""
+    device: str = "cpu"
+    """cpu, cuda, cuda:N or mps."""
+    dtype: str = "float32"
+    """float32, float64, bfloat16 or float16."""
+    threads: int | None = None
+    """Threads that torch computes with; None leaves torch's own number."""
+    track_on: str | None = "train"
+    """Part of the data on which units are watched, train or validation; None watches none."""
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "depth", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{_option(name)} must be at least 1, not {getattr(self, name)}")
+        for name in ("epochs", "seed"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        for name, choices in _CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise UsageError(f"{_option(name)} {value!r} is not one of {', '.join(choices)}")
+        if self.momentum is not None and self.optimizer != "sgd":
+            raise UsageError(f"momentum is for sgd; {self.optimizer} has its own")
+        check_threads(self.threads)
+        dtype, kind = resolve_dtype(self.dtype)
+        for name in ("lr", "momentum", "weight_decay"):
+            number = getattr(self, name)
+            if number is not None and not 0 <= number <= torch.finfo(kind).max:
+                raise UsageError(
+                    f"{_option(name)} must be 0 or more and within {dtype}, not {number}"
+                )
+        if device_named(self.device).type == "mps" and dtype == "float64":
+            raise UsageError("device mps does not support float64: use --dtype float32")
+
+
+_CHOICES: dict[str, Sequence[str]] = {
+    "optimizer": OPTIMIZERS,
+    "init": INITS,
+    "task": TASKS,
+    "scale": SCALES,
+    "track_on": TRACKED,
+}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a run starts from."""
+    """What a run starts from."""
 
     config: TrainConfig
     dataset: Dataset
@@ -37,145 +122,73 @@ class Recipe:
     output_activation: Activation | None
 
     def users_own(self) -> list[Activation]:
-        """Those of the activations that are not of the catalogue."""
+        """The activations that are not in the catalogue."""
         both = (self.activation, self.output_activation)
         return [a for a in both if a is not None and a.entry is None]
 
 
-def make_recipe(
-    activation: Specs = "relu",
-    data: Source = "digits",
-    *,
-    target: str | None = None,
-    task: str | None = None,
-    scale: str | None = None,
-    input_size: int | None = None,
-    output_size: int | None = None,
-    hidden: int = 64,
-    depth: int = 1,
-    output_activation: str | None = None,
-    epochs: int = 30,
-    batch_size: int = 32,
-    optimizer: str = "sgd",
-    lr: float | None = None,
-    momentum: float | None = None,
-    weight_decay: float | None = None,
-    init: str = "default",
-    seed: int = 0,
-    device: str = "cpu",
-    dtype: str = "float32",
-    threads: int | None = None,
-    track_on: str | None = "train",
-    elsewhere: bool = False,
-) -> Recipe:
+def make_recipe(activation: Specs = "relu", data: Source = "digits", **settings: Any) -> Recipe:
     """Check all settings, load the data, and read the activations.
 
     Args:
-        activation: of the hidden layers.
+        activation: the activation of the hidden layers.
         data: which data.
-        target: the column of a table to learn.
-        task: classification or regression; None infers it.
-        scale: of the inputs: standard (each mean 0, deviation 1), unit (all divided by the largest
-            absolute value) or none; by default unit for pixels, else standard.
-        input_size: inputs of `random`, 4 by default.
-        output_size: outputs of `random`, 1 by default.
-        hidden: units in a hidden layer.
-        depth: hidden layers.
-        output_activation: a SPEC applied to the outputs, such as softplus for a positive target.
-        epochs: passes over the training part.
-        batch_size: samples in a step.
-        optimizer: sgd, adam or adamw.
-        lr: learning rate; by default 0.1 with sgd (0.01 for a regression), else 0.003.
-        momentum: of sgd, 0.9 by default.
-        weight_decay: as torch.optim's: 0 by default, 0.01 with adamw.
-        init: default (PyTorch's own), kaiming or xavier.
-        seed: of split, weights and order of batches.
-        device: cpu, cuda, cuda:N or mps.
-        dtype: float32, float64, bfloat16 or float16.
-        threads: of torch; by default as torch has it.
-        track_on: the part that units are watched on, train or validation; None watches none.
-        elsewhere: the device is another machine's, and is not looked for here.
+        settings: fields of `Settings`. Whether this machine has the device is not looked at.
 
     Raises:
         UsageError: a setting is wrong.
         ActcompareError: the data cannot be used.
     """
-    chosen = parse_all(activation)
-    if len(chosen) != 1:
-        raise UsageError(f"train takes one activation, not {len(chosen)}")
-    outer = parse_all(output_activation) if output_activation is not None else [None]
-    if len(outer) != 1:
-        raise UsageError(f"output-act takes one activation, not {len(outer)}")
-    for name, value in (("hidden", hidden), ("depth", depth), ("batch_size", batch_size)):
-        if value < 1:
-            raise UsageError(f"{_option(name)} must be at least 1, not {value}")
-    if epochs < 0:
-        raise UsageError(f"epochs must be 0 or more, not {epochs}")
-    if seed < 0:
-        raise UsageError(f"seed must be 0 or more, not {seed}")
-    check_threads(threads)
-    _check_choice("optimizer", optimizer, OPTIMIZERS)
-    _check_choice("init", init, INITS)
-    if task is not None:
-        _check_choice("task", task, TASKS)
-    if scale is not None:
-        _check_choice("scale", scale, SCALES)
-    if track_on is not None:
-        _check_choice("track_on", track_on, TRACKED)
-    if momentum is not None and optimizer != "sgd":
-        raise UsageError(f"momentum is for sgd; {optimizer} has its own")
-    momentum = 0.9 if momentum is None and optimizer == "sgd" else momentum
-    weight_decay = WEIGHT_DECAY[optimizer] if weight_decay is None else weight_decay
-    if not isinstance(data, str) or data != "random":
-        for name, size in (("input_size", input_size), ("output_size", output_size)):
-            if size is not None:
-                raise UsageError(f"{_option(name)} is for --data random; other data have their own")
-    where = device_named(device) if elsewhere else resolve_device(device)
-    dtype, kind = resolve_dtype(dtype)
-    for name, number in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay)):
-        if number is not None and not 0 <= number <= torch.finfo(kind).max:
-            raise UsageError(f"{_option(name)} must be 0 or more and within {dtype}, not {number}")
-    if where.type == "mps" and dtype == "float64":
-        raise UsageError("device mps has no float64")
+    given = Settings(**settings)
+    inner = _one(activation, "train")
+    outer = None
+    if given.output_activation is not None:
+        outer = _one(given.output_activation, "output-act")
+    if not (isinstance(data, str) and data == "random"):
+        for name in ("input_size", "output_size"):
+            if getattr(given, name) is not None:
+                raise UsageError(f"{_option(name)} applies only to --data random")
     dataset = load_data(
         data,
-        target=target,
-        task=task,
-        input_size=4 if input_size is None else input_size,
-        output_size=1 if output_size is None else output_size,
-        seed=seed,
+        target=given.target,
+        task=given.task,
+        input_size=4 if given.input_size is None else given.input_size,
+        output_size=1 if given.output_size is None else given.output_size,
+        seed=given.seed,
     )
-    config = TrainConfig(
-        activation=chosen[0].label,
-        data=data if isinstance(data, str) else dataset.name,
-        target=target,
-        task=dataset.task,
-        scale=scale or (UNIT if dataset.same_unit else STANDARD),
-        input_size=dataset.X.shape[1],
-        output_size=dataset.outputs,
-        hidden=hidden,
-        depth=depth,
-        output_activation=outer[0].label if outer[0] else None,
-        epochs=epochs,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        lr=LEARNING_RATES[dataset.task][optimizer] if lr is None else lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        init=init,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        threads=threads or torch.get_num_threads(),
-        track_on=track_on,
-    )
-    return Recipe(config, dataset, chosen[0], outer[0])
+    return Recipe(_filled_in(given, data, dataset, inner, outer), dataset, inner, outer)
+
+
+def _filled_in(
+    given: Settings, data: Source, dataset: Dataset, inner: Activation, outer: Activation | None
+) -> TrainConfig:
+    """The settings with every default made explicit."""
+    optimizer, task = given.optimizer, dataset.task
+    chosen: dict[str, Any] = {
+        "activation": inner.label,
+        "data": data if isinstance(data, str) else dataset.name,
+        "task": task,
+        "scale": given.scale or (UNIT if dataset.same_unit else STANDARD),
+        "input_size": dataset.X.shape[1],
+        "output_size": dataset.outputs,
+        "output_activation": outer and outer.label,
+        "lr": LEARNING_RATES[task][optimizer] if given.lr is None else given.lr,
+        "dtype": resolve_dtype(given.dtype)[0],
+        "threads": given.threads or torch.get_num_threads(),
+    }
+    if given.momentum is None and optimizer == "sgd":
+        chosen["momentum"] = 0.9
+    if given.weight_decay is None:
+        chosen["weight_decay"] = WEIGHT_DECAY[optimizer]
+    return TrainConfig(**vars(given) | chosen)
+
+
+def _one(given: Specs, whose: str) -> Activation:
+    activations = parse_all(given)
+    if len(activations) != 1:
+        raise UsageError(f"{whose} takes one activation, not {len(activations)}")
+    return activations[0]
 
 
 def _option(name: str) -> str:
     return name.replace("_", "-")
-
-
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise UsageError(f"{_option(name)} {value!r} is not one of {', '.join(choices)}")

@@ -6,16 +6,16 @@ from typing import Any
 from actcompare.output.render import Grid, cell
 from actcompare.table import Columns
 from actcompare.text import percent, seconds
-from actcompare.units.wording import _VERDICTS
+from actcompare.units.wording import _VERDICTS, LEGEND
 
 # --- train ---------------------------------------------------------------------------------------
 
 MOST_EPOCHS = 10
-"""A longer course is shown at so many epochs, evenly spaced, the first and the last among them."""
+"""A longer run is shown at this many evenly spaced epochs, including the first and the last."""
 
 
 def score_grid(metrics: Mapping[str, Any], samples: Sequence[int]) -> Grid:
-    """Loss and metric of each part."""
+    """Return the table of loss and metric on each split."""
     parts = ("train", "validation", "test")
     rows = [
         [
@@ -27,14 +27,14 @@ def score_grid(metrics: Mapping[str, Any], samples: Sequence[int]) -> Grid:
         for part, count in zip(parts, samples, strict=True)
     ]
     speed = metrics["samples_per_s"]
-    caption = f"{metrics['epochs']} epochs"
+    caption = f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] != 1)}"
     if speed:
-        caption += f", {seconds(metrics['seconds'])} in steps, {speed:,.0f} samples a second"
-    return Grid(["part", "samples", "loss", metrics["metric"]], rows, caption=caption + ".")
+        caption += f", {seconds(metrics['seconds'])} in training steps ({speed:,.0f} samples/s)"
+    return Grid(["split", "samples", "loss", metrics["metric"]], rows, caption=caption + ".")
 
 
 def unit_grid(first: Columns, last: Columns) -> Grid:
-    """Of each hidden layer how many units each verdict holds for, at initialisation and now."""
+    """Return the table of verdicts: units per hidden layer, at initialisation and now."""
     rows = []
     for i, layer in enumerate(last["layer"]):
         verdicts = [f"{first[name][i]} -> {last[name][i]}" for name in _VERDICTS]
@@ -42,16 +42,12 @@ def unit_grid(first: Columns, last: Columns) -> Grid:
         norms = f"{cell(first['gradient_norm'][i], 2)} -> {cell(last['gradient_norm'][i], 2)}"
         rows.append([str(layer), str(last["units"][i]), *verdicts, sparsity, norms])
     titles = ["layer", "units", *_VERDICTS.values(), "sparsity", "gradient norm"]
-    n, bound = last["samples"][0], last["firing_rate_bound"][0]
-    caption = (
-        f"Initialisation -> now, on {n:,} samples: a unit silent on all of them fires at most"
-        f" {percent(bound, 2)} of the time (95 %)."
-    )
+    caption = f"Units at initialisation -> now, on {last['samples'][0]:,} samples. {LEGEND}"
     return Grid(titles, rows, caption=caption)
 
 
 def course_grid(course: Columns, metric: str) -> Grid:
-    """The run over its epochs."""
+    """Return the table of scores and dead units by epoch."""
     total = len(course["epoch"])
     steps = min(total, MOST_EPOCHS) - 1
     shown = [round(i * (total - 1) / steps) for i in range(steps + 1)] if steps else [0]

@@ -1,4 +1,4 @@
-"""TensorBoard's events of a training: scalars and histograms."""
+"""Write a training run as TensorBoard events: scalars and histograms."""
 
 from pathlib import Path
 from types import TracebackType
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 class EventLog:
-    """A folder of events, one step per epoch."""
+    """A folder of TensorBoard events, with one step per epoch."""
 
     def __init__(self, folder: Path, first_epoch: int = 0) -> None:
-        """Open it; events that another writer left there from `first_epoch` on are overridden.
+        """Open the folder; existing events from `first_epoch` on are discarded.
 
         Raises:
             MissingExtraError: tensorboard is not installed.
-            ActcompareError: the folder cannot be written.
+            ActcompareError: The folder cannot be written.
         """
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise MissingExtraError("--log-dir writes with tensorboard", "tensorboard") from None
+            raise MissingExtraError("--log-dir needs tensorboard", "tensorboard") from None
         try:
             self._writer = SummaryWriter(str(folder), purge_step=first_epoch)
         except OSError as error:
@@ -42,7 +42,7 @@ class EventLog:
         self._writer.close()
 
     def add(self, run: "Run") -> None:
-        """The epoch that a run has just finished."""
+        """Write the events of the epoch that a run has just finished."""
         epoch, writer = run.history[-1], self._writer
         for part, score in (("train", epoch.train), ("validation", epoch.validation)):
             writer.add_scalar(f"loss/{part}", score.loss, epoch.epoch)

@@ -1,4 +1,4 @@
-"""`train`: one SimpleNet, one activation, one data set, and what becomes of its units."""
+"""Train one SimpleNet with one activation on one data set, and resume a saved run."""
 
 import contextlib
 from collections.abc import Callable
@@ -31,7 +31,8 @@ def train(
         data: `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
         save: a folder to keep the run in, from which `resume` goes on.
         listen: called after each epoch, from 0 (the initialisation) on, with the run as it stands.
-        settings: hidden, depth, epochs, lr, seed ...: what `actcompare.recipes.make_recipe` takes.
+        settings: hidden, depth, epochs, lr, seed ...: the fields of
+            `actcompare.training.settings.Settings`.
 
     Raises:
         UsageError: a setting is wrong.
@@ -50,17 +51,17 @@ def resume(
     data: Source | None = None,
     listen: Listener | None = None,
 ) -> Training:
-    """Go on with a saved run; it ends with the bits that an unbroken run ends with.
+    """Continue a saved run; the result is bitwise equal to that of an uninterrupted run.
 
     Args:
-        folder: where it was saved.
-        epochs: train up to so many; by default as many as were asked for at first.
-        activation: the activation again, where it was given as a function and not as a SPEC.
-        data: the data again, where they were given as arrays.
-        listen: called after each further epoch.
+        folder: Folder of the saved run.
+        epochs: Total number of epochs; by default the number of the saved run.
+        activation: The activation, if it was given as a function and not as a SPEC.
+        data: The data, if they were given as arrays.
+        listen: Called with the run after each further epoch.
 
     Raises:
-        ActcompareError: there is no run, it is damaged, or its data have changed.
+        ActcompareError: There is no run, it is damaged, or its data have changed.
     """
     with Folder.open(folder) as kept:
         run = restore(kept.load(), epochs=epochs, activation=activation, data=data)
@@ -68,7 +69,7 @@ def resume(
 
 
 def carry_on(run: "Run", folder: Folder | None, listen: Listener | None) -> Training:
-    """Train to the end, each epoch kept in the folder."""
+    """Train to the end, saving each epoch in the folder."""
     for _ in run.epochs():
         if folder is not None:
             folder.save(run.checkpoint())
@@ -84,17 +85,18 @@ def restore(
     activation: Specs | None = None,
     data: Source | None = None,
 ) -> "Run":
-    """A run as it stood when it was saved.
+    """Return a run in the state in which it was saved.
 
     Raises:
-        UsageError: fewer epochs are asked for than there were, or something is not given again.
-        ActcompareError: the data have changed, or cannot be read.
+        UsageError: `epochs` is less than the number of epochs done, or an activation or data that
+            cannot be saved is missing.
+        ActcompareError: The data have changed or cannot be read.
     """
     config, done = checkpoint.config, len(checkpoint.history) - 1
     if epochs is not None and epochs < done:
-        raise UsageError(f"the run has {done} epochs already: --epochs {epochs} would be fewer")
+        raise UsageError(f"the run already has {done} epochs: --epochs {epochs} is too few")
     if data is None and config.data == "arrays":
-        raise UsageError("the run was given its data as arrays: give them again")
+        raise UsageError("the data of this run were arrays, which are not saved: pass them again")
     settings = asdict(config) | {"epochs": config.epochs if epochs is None else epochs}
     if config.data != "random":
         del settings["input_size"], settings["output_size"]
@@ -105,7 +107,7 @@ def restore(
         **settings,
     )
     if recipe.dataset.fingerprint() != checkpoint.data.fingerprint:
-        raise ActcompareError(f"{config.data} has changed since the run was saved: train anew")
+        raise ActcompareError(f"{config.data} has changed since the run was saved: start a new run")
     run = Run(recipe)
     run.resume_from(checkpoint)
     return run

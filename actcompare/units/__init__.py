@@ -1,1 +1,1 @@
-"""What a layer's units do."""
+"""The units of a layer: statistics, verdicts and their names."""

@@ -1,13 +1,13 @@
-"""What the units of a layer do over a data set: streamed statistics, and verdicts on each unit.
+"""Streamed statistics of a layer's units over a data set, and verdicts on each unit.
 
-A unit's activation is a = f(z). Verdicts, each a criterion over all samples seen:
+A unit's activation is a = f(z), where z is its pre-activation. Verdicts, each over all samples:
 
 zero_dead       a == 0 on every sample
 gradient_dead   |f'(z)| <= eps on every sample
 gradient_zero   f'(z) == 0 on every sample
 constant        std(a) <= 1e-3 |mean(a)|, or std(a) == 0
-dormant         mean |a| <= tau times the layer's mean of it (Sokar et al. 2023, "The dormant neuron
-                phenomenon in deep reinforcement learning")
+dormant         mean |a| <= tau times the mean of it over the layer's units (Sokar et al. 2023,
+                "The dormant neuron phenomenon in deep reinforcement learning")
 saturated       |f'(z)| <= eps on at least 95 % of samples
 """
 
@@ -25,23 +25,27 @@ from actcompare.activations.derivatives import backward_through
 VERDICTS = ("zero_dead", "gradient_dead", "gradient_zero", "constant", "dormant", "saturated")
 
 EPS = 1e-3
+"""Largest |f'(z)| that counts as practically no gradient."""
 
 TAU = 0.025
+"""Largest mean |a| of a dormant unit, relative to the layer's mean."""
 
 SATURATED_SHARE = 0.95
+"""Smallest share of samples on which a saturated unit has |f'(z)| <= EPS."""
 
 CONSTANT_SPREAD = 1e-3
+"""Largest standard deviation of a constant unit, relative to |mean|."""
 
 
 @dataclass(frozen=True)
 class UnitStatistics:
-    """What was seen of each unit; every tensor is float64 of shape (unit,), on the CPU."""
+    """Statistics of each unit; every tensor is float64 of shape (unit,), on the CPU."""
 
     samples: int
     values: int
-    """Activations seen of each unit: samples times positions in space."""
+    """Activations per unit: samples times positions in space or time."""
     nonzero: Tensor
-    """How many of them are not 0."""
+    """Number of activations that are not 0."""
     low: Tensor
     high: Tensor
     mean: Tensor
@@ -51,11 +55,11 @@ class UnitStatistics:
     slope: Tensor
     """Largest |f'(z)|."""
     flat: Tensor
-    """How many of the values have |f'(z)| <= eps."""
+    """Number of values with |f'(z)| <= eps."""
     eps: float
 
     def verdicts(self, tau: float = TAU) -> dict[str, Tensor]:
-        """For each of VERDICTS whether it holds, of shape (unit,)."""
+        """Return for each of VERDICTS whether it applies, bool of shape (unit,)."""
         std = (self.squares / self.values).sqrt()
         return {
             "zero_dead": self.nonzero == 0,
@@ -67,7 +71,7 @@ class UnitStatistics:
         }
 
     def of(self, units: slice) -> "UnitStatistics":
-        """Of some of the units, as of a layer of their own."""
+        """Return the statistics of some of the units, as if they were a layer."""
         parts: dict[str, Any] = {
             name: value[units] for name, value in vars(self).items() if isinstance(value, Tensor)
         }
@@ -75,41 +79,41 @@ class UnitStatistics:
 
     @property
     def sparsity(self) -> float:
-        """Share of the layer's activations that are exactly 0."""
+        """The share of the layer's activations that are exactly 0."""
         return 1 - float(self.nonzero.mean()) / self.values
 
     @property
     def layer_mean(self) -> float:
-        """Mean of all of the layer's activations."""
+        """The mean of all activations of the layer."""
         return float(self.mean.mean())
 
     @property
     def layer_variance(self) -> float:
-        """Variance of all of the layer's activations, over units, samples and space."""
+        """The variance of all activations of the layer, over units, samples and space."""
         within = float(self.squares.mean()) / self.values
         return within + float((self.mean - self.mean.mean()).square().mean())
 
     @property
     def not_finite(self) -> Tensor:
-        """Whether a unit's activation was ever infinite or NaN, of shape (unit,)."""
+        """Whether each unit's activation was ever infinite or NaN, bool of shape (unit,)."""
         return ~(self.low.isfinite() & self.high.isfinite())
 
 
 _LONG = 64
-"""Positions in space from which on they are reduced before samples are."""
+"""With this many positions in space or more, they are reduced before samples are."""
 
 _LONG_ROW = 256
-"""Positions in space from which on reducing them pays for more calls."""
+"""With this many positions in space or more, reducing them first is worth more calls."""
 
 _CANCELS = 1e-2
-"""A variance below this share of the squared mean is computed from differences."""
+"""A variance below this share of the squared mean is computed from differences to the mean."""
 
 _PENDING = 32
-"""Summaries of batches that are kept before they are put together."""
+"""Summaries of batches that are collected before they are merged."""
 
 
 class _Summary(NamedTuple):
-    """What was seen in some batches, as it was computed; each tensor is of shape (unit,)."""
+    """Statistics of some batches, in the dtype of computation; each tensor has shape (unit,)."""
 
     samples: int
     values: int
@@ -118,25 +122,25 @@ class _Summary(NamedTuple):
     high: Tensor
     nonzero: Tensor
     low: Tensor | None
-    """None for 0."""
+    """Smallest activation; None means 0."""
     mean_abs: Tensor | None
-    """None for the mean."""
+    """Mean |a|; None means that it equals the mean."""
     slope: Tensor | None
-    """The largest |f'|; None for 1 where anything is not 0, and 0 elsewhere."""
+    """Largest |f'|; None means 1 for a unit with an activation that is not 0, and 0 otherwise."""
     flat: Tensor | None
-    """None for all that is 0."""
+    """Number of values with |f'| <= eps; None means the number of zeros."""
 
 
 class Scratch:
-    """Memory to work in, kept from one batch to the next: new pages cost as much as two passes."""
+    """Buffers kept from one batch to the next: new memory pages cost as much as two passes."""
 
     def __init__(self) -> None:
         self._kept: dict[torch.dtype, Tensor] = {}
         self._views: dict[tuple[torch.dtype, torch.Size], Tensor] = {}
 
     def like(self, t: Tensor) -> Tensor:
-        """Of the shape and dtype of a tensor, with anything in it."""
-        if t.device.type != "cpu":  # where torch keeps memory itself
+        """Return an uninitialised buffer of the shape and dtype of a tensor."""
+        if t.device.type != "cpu":  # torch's allocator reuses memory there
             return torch.empty_like(t)
         view = self._views.get((t.dtype, t.shape))
         if view is None:
@@ -149,13 +153,16 @@ class Scratch:
 
 
 class UnitAccumulator:
-    """Statistics of a layer's units over batches of any size, fed one after the other.
+    """Collects statistics of a layer's units over batches of any size.
 
-    Feed it what a layer computes in `eval()` mode:
+    Feed it the activations and slopes of a layer in `eval()` mode:
 
-        seen = UnitAccumulator(64)
-        seen.update(f(z), slopes(f, z))
-        seen.statistics().verdicts()["zero_dead"]
+        >>> import torch
+        >>> seen = UnitAccumulator(2)
+        >>> z = torch.tensor([[1.0, -1.0], [2.0, -3.0]])
+        >>> seen.update(*slopes(torch.relu, z))
+        >>> seen.statistics().verdicts()["zero_dead"]
+        tensor([False,  True])
     """
 
     def __init__(self, units: int, eps: float = EPS, scratch: Scratch | None = None) -> None:
@@ -171,18 +178,18 @@ class UnitAccumulator:
         axis: int = 1,
         samples: int | None = None,
     ) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Args:
-            activations: f(z), shape (sample, unit), or (sample, channel, ...) for a convolution,
-                whose units are its channels, reduced over samples and space.
-            slopes: f'(z), of the same shape; None for relu, whose slope is 1 where the activation
-                is not 0, and 0 elsewhere.
-            axis: where the units lie; -1 for sequences of shape (sample, time, unit).
-            samples: how many samples the batch is of; the length of the first axis by default.
+            activations: f(z), shape (sample, unit), or (sample, channel, ...) for a convolution.
+                The units of a convolution are its channels, reduced over samples and space.
+            slopes: f'(z), same shape; None for relu, whose slope is 1 if the activation is not 0,
+                and 0 otherwise.
+            axis: The axis of units; -1 for sequences of shape (sample, time, unit).
+            samples: Number of samples in the batch; by default the length of the first axis.
 
         Raises:
-            ValueError: the shapes differ from each other, or from the number of units.
+            ValueError: The shapes differ from each other, or do not match the number of units.
         """
         shape = activations.shape
         fits = -len(shape) <= axis < len(shape) and shape[axis] == self.units
@@ -206,25 +213,26 @@ class UnitAccumulator:
             self._seen = [_together(self._seen)]
 
     def merge(self, other: "UnitAccumulator") -> None:
-        """Take in all that another one has seen of the same units.
+        """Add all batches of another accumulator of the same units.
 
         Raises:
-            ValueError: it is for another number of units, or another eps.
+            ValueError: The number of units or eps differs.
         """
         if (other.units, other.eps) != (self.units, self.eps):
             raise ValueError(
-                f"{other.units} units with eps {other.eps} are not {self.units} with {self.eps}"
+                f"cannot merge {other.units} units with eps {other.eps} into {self.units} units"
+                f" with eps {self.eps}"
             )
         self._seen += other._seen
 
     def statistics(self) -> UnitStatistics:
-        """What was seen so far.
+        """Return the statistics over all batches so far.
 
         Raises:
-            ValueError: nothing was.
+            ValueError: There was no sample.
         """
         if not self._seen:
-            raise ValueError("no sample was seen")
+            raise ValueError("no samples: call update first")
         self._seen = [_together(self._seen)]
         (seen,) = self._seen
         low, mean_abs, slope, flat = seen.low, seen.mean_abs, seen.slope, seen.flat
@@ -248,15 +256,15 @@ class UnitAccumulator:
 
 
 def firing_rate_bound(samples: int) -> float:
-    """How often a unit that was silent on all of n samples may still fire, at 95 % confidence.
+    """Return the 95 % upper bound of the firing rate of a unit that fired on none of n samples.
 
-    The rate p at which n silent samples have probability 0.05: 1 - 0.05^(1/n), about 3/n.
+    This is the rate p with (1 - p)^n = 0.05: p = 1 - 0.05^(1/n), about 3/n (the rule of three).
     """
     return float(1 - 0.05 ** (1 / samples))
 
 
 def _in_columns(t: Tensor, axis: int) -> Tensor:
-    """The same values in shape (outer, unit, inner), copied only where memory asks for it."""
+    """Reshape to (outer, unit, inner), copying only if the memory layout requires it."""
     if t.dim() == 2 and axis in (1, -1):
         return t.unsqueeze(2)
     axis %= t.dim()
@@ -267,9 +275,10 @@ def _in_columns(t: Tensor, axis: int) -> Tensor:
 
 
 def _over_units(t: Tensor, how: str) -> Tensor:
-    """A reduction over the outer and the inner axis of (outer, unit, inner), one after the other.
+    """Reduce (outer, unit, inner) over the outer and the inner axis, one after the other.
 
-    In the order that a CPU can vectorise, which takes a tenth of the time of both at once.
+    The order is the one that a CPU can vectorise; it takes a tenth of the time of reducing both
+    axes at once.
     """
     inner = t.shape[2]
     if inner == 1:
@@ -282,22 +291,22 @@ def _over_units(t: Tensor, how: str) -> Tensor:
 def _summarise(
     a: Tensor, slopes: Tensor | None, samples: int, eps: float, scratch: Scratch
 ) -> _Summary:
-    """What is in a and its slopes, of shape (outer, unit, inner).
+    """Summarise a batch of activations and slopes, both of shape (outer, unit, inner).
 
-    This is to be small beside the layer's own arithmetic. Every pass over memory counts, and for
-    small layers every call: what can wait is done for many batches at once, in `_together`. On a
-    CPU aminmax, norms and sums of truth values take ten times as long as what is used here.
+    This must be cheap compared with the layer itself, so every pass over memory counts, and in
+    small layers every call. What can wait is done for many batches at once, in `_together`. On a
+    CPU, aminmax, norms and sums of bools take ten times as long as the operations used here.
     """
-    if a.dtype in (torch.float16, torch.bfloat16):  # whose sums would stand still
+    if a.dtype in (torch.float16, torch.bfloat16):  # too few digits to accumulate sums in
         a = a.float()
     values, buffer = a.shape[0] * a.shape[2], scratch.like(a)
-    on_cpu = a.device.type == "cpu"  # elsewhere a look at a number would wait for the device
+    on_cpu = a.device.type == "cpu"  # elsewhere, reading a number would synchronise
     mean, variance = _moments(a, buffer)
     high = _over_units(a, "amax")
     nonzero = _over_units(torch.ne(a, 0, out=buffer), "sum")
     low = mean_abs = slope = flat = None
     if slopes is None:
-        if not (on_cpu and float(nonzero.max()) < values):  # else there are zeros in every unit
+        if not (on_cpu and float(nonzero.max()) < values):  # otherwise every unit has a zero
             low = _over_units(a, "amin")
     else:
         low = _over_units(a, "amin")
@@ -309,7 +318,7 @@ def _summarise(
 
 
 def _moments(a: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and variance of each unit, both of shape (unit,)."""
+    """Return mean and variance of each unit, both of shape (unit,)."""
     outer, units, inner = a.shape
     if a.device.type != "cpu":
         variance, mean = torch.var_mean(a, (0, 2), correction=0)
@@ -320,26 +329,26 @@ def _moments(a: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
         if bool((variance < _CANCELS * mean**2).any()):
             variance = _mean_square(torch.sub(a, mean.to(a.dtype)[:, None], out=buffer))
         return mean, variance
-    # Batch norm's statistics are one call without a copy, vectorised for channels last.
+    # Batch norm computes both in one call without a copy, vectorised for channels last.
     last = a.view(outer, 1, 1, units).permute(0, 3, 1, 2) if inner == 1 else a
     mean, variance = torch.batch_norm_update_stats(last, None, None, 0.0)
     return mean, variance
 
 
 def _mean_square(a: Tensor) -> Tensor:
-    """Of each unit of (outer, unit, inner), shape (unit,)."""
+    """Return the mean square of each unit of (outer, unit, inner), shape (unit,)."""
     rows: Tensor = torch.linalg.vector_norm(a, dim=2).double()
     return rows.square_().sum(0) / (a.shape[0] * a.shape[2])
 
 
 def _together(seen: Sequence[_Summary]) -> _Summary:
-    """All of them, in float64; variances as in Chan, Golub and LeVeque (1983)."""
+    """Merge summaries in float64; for variances see Chan, Golub and LeVeque (1983)."""
     if len(seen) == 1:
         return _whole(seen[0])
     nothing = torch.zeros_like(seen[0].mean)
 
     def stacked(name: str) -> tuple[Tensor, Tensor]:
-        """A field of shape (summary, unit), and where it was given, of shape (summary, 1)."""
+        """Return a field, shape (summary, unit), and whether it was given, shape (summary, 1)."""
         found = [getattr(each, name) for each in seen]
         given = torch.tensor([part is not None for part in found])[:, None]
         parts = torch.stack([nothing if part is None else part for part in found])
@@ -369,7 +378,7 @@ def _together(seen: Sequence[_Summary]) -> _Summary:
 
 
 def _whole(seen: _Summary) -> _Summary:
-    """One of them, in float64, with what was left to follow."""
+    """Return a summary in float64, with the fields that were None filled in."""
     mean, nonzero = seen.mean, seen.nonzero
     rows = torch.stack(
         [
@@ -387,12 +396,12 @@ def _whole(seen: _Summary) -> _Summary:
 
 
 def _in_float64(t: Tensor) -> Tensor:
-    """Where it was computed, but on an Apple GPU, which has no float64."""
+    """Convert to float64 on the same device; on the CPU for MPS, which has no float64."""
     return t.cpu().double() if t.device.type == "mps" else t.double()
 
 
 def slopes(function: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
-    """f(z) and f'(z) of an elementwise function, both of the shape of z, by autograd."""
+    """Return f(z) and f'(z) of an elementwise function, in the shape of z, using autograd."""
     z = z.detach().requires_grad_()
     with torch.enable_grad():
         a = function(z)
@@ -405,7 +414,7 @@ SHARES = tuple(f"{verdict}_share" for verdict in VERDICTS)
 
 
 def with_shares(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """Columns of layers with each verdict's count also as a share of the units."""
+    """Return the columns of layers, with each verdict's count also as a share of the units."""
     shares = {
         f"{verdict}_share": list(np.divide(columns[verdict], columns["units"]).tolist())
         for verdict in VERDICTS

@@ -1,4 +1,4 @@
-"""The verdicts on units as people read them."""
+"""The names and definitions of the verdicts on units, for people."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,14 +6,23 @@ from typing import Any
 _VERDICTS = {
     "zero_dead": "zero-dead",
     "gradient_dead": "gradient-dead",
-    "gradient_zero": "gradient 0",
+    "gradient_zero": "zero-gradient",
     "constant": "constant",
     "dormant": "dormant",
     "saturated": "saturated",
 }
 
 
+LEGEND = (
+    "zero-dead: a = f(z) is 0 on every sample; gradient-dead: f'(z) is practically 0 on every"
+    " sample; zero-gradient: f'(z) is exactly 0 on every sample; constant: a hardly varies;"
+    " dormant: mean |a| is at most 2.5 % of the layer's; saturated: f'(z) is practically 0 on 95 %"
+    " of the samples."
+)
+"""What each verdict means, for a caption; `actcompare.units.statistics` has the thresholds."""
+
+
 def layer_value(layers: Mapping[str, Sequence[Any]], column: str, i: int) -> str:
-    """A number of one layer, in words."""
+    """Describe a number of one layer."""
     value, layer, units = layers[column][i], layers["layer"][i], layers["units"][i]
-    return f"it is {value:.6g} in {layer}, of {units} units"
+    return f"it is {value:.6g} in {layer} ({units} units)"

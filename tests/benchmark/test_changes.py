@@ -31,8 +31,8 @@ def test_a_slower_machine_is_no_slower_activation() -> None:
 def test_differing_environments_are_told() -> None:
     new = replace(benchmark(seed=1), environment=replace(HERE, torch="3.0", threads=1))
     reading = compare_runs(new, benchmark()).reading()
-    assert "torch 2.0 then, 3.0 now" in reading
-    assert "threads 2 then, 1 now" in reading
+    assert "torch was 2.0, is 3.0" in reading
+    assert "threads was 2, is 1" in reading
     assert "environments differ" not in compare_runs(benchmark(seed=1), benchmark()).reading()
 
 
@@ -46,8 +46,8 @@ def test_what_is_not_in_both_is_left_out_and_told() -> None:
     )
     changes = compare_runs(benchmark(seed=1), both)
     assert len(changes.found) == 2
-    assert "Only then: 2 measurements" in changes.reading()
-    assert "Only now" not in changes.reading()
+    assert "Not compared: 2 measurements only in the old run." in changes.reading()
+    assert "only in the new run" not in changes.reading()
 
 
 def test_nothing_in_common() -> None:

@@ -12,30 +12,30 @@ from tests.benchmark.runs import CASE, benchmark
     [
         (
             "overhead",
-            "90 % of relu's time is the call, as",
+            "90 % of relu's time is call overhead",
             {"cost": {"over_one_element": 1 / 0.9}},
         ),
-        ("traffic", "relu moves bytes at", {}),
+        ("traffic", "relu is memory-bound, at 100 % of copy_'s bandwidth", {}),
         (
             "arithmetic",
-            "relu computes: moving its bytes as copy_ does would be 25",
+            "relu is compute-bound; memory traffic explains 25 % of its time",
             {"relu": 4e-3, "softplus": 4e-3},
         ),
-        ("launch", "2 times its time in a captured graph", {"cost": {"graph_s": 0.5e-3}}),
+        ("launch", "launch-bound: 2 times its time in a CUDA graph", {"cost": {"graph_s": 0.5e-3}}),
         (
             "strides",
-            "2 times what it takes on contiguous input; .contiguous() first would make it 150 %",
+            "2 times as long as on contiguous input; with .contiguous() first it would take 150 %",
             {"cost": {"over_contiguous": 2.0}},
         ),
         (
             "subnormal",
-            "97 % of its results subnormal",
+            "97 % of its results are subnormal",
             {"cost": {"over_normal": 9.0, "subnormal_share": 0.97}},
         ),
-        ("numbers", "9 times what it takes on N(0,1)", {"cost": {"over_normal": 9.0}}),
+        ("numbers", "9 times as long as on N(0,1)", {"cost": {"over_normal": 9.0}}),
         (
             "",
-            "relu: the call 40 %, moving bytes 30 %",
+            "call overhead explains 40 % of relu's time, memory traffic 30 %",
             {
                 "cost": {"over_one_element": 2.5},
                 "copy": 0.3e-3,
@@ -43,12 +43,12 @@ from tests.benchmark.runs import CASE, benchmark
         ),
         (
             "pages",
-            "copy_ takes 5 times as long",
+            "copy_ takes 5 times as long into new pages",
             {"cost": {"page_faults": 1.0}, "new_pages": 5.0},
         ),
         (
             "rest",
-            "relu itself is 10 % of a step",
+            "relu takes 10 % of a training step",
             {"cost": {"over_identity": 1 / 0.9, "traffic_bytes": None}},
         ),
     ],
@@ -65,7 +65,13 @@ def test_the_noise_floor_is_told_with_its_cure_where_it_matters() -> None:
     assert "--time-limit" in noisy
     assert "Noise floor" in quiet
     assert "--time-limit" not in quiet
-    assert "unknown after so few rounds" in benchmark(rounds=3).reading()
+    few = benchmark(rounds=3)
+    assert "Noise floor: unknown (too few rounds). " in few.reading()
+    steady = benchmark(noise=1e-6, case=replace(CASE, shape=(5,)))
+    both = replace(few, measurements=few.measurements + steady.measurements)
+    assert "unknown (too few rounds) for 1,000, down to 0.0 % for other cases" in both.reading()
+    none = replace(few, measurements=few.measurements * 2)
+    assert "Noise floor: unknown (too few rounds). " in none.reading()
 
 
 def test_dropped_rounds_are_told() -> None:

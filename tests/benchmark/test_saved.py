@@ -55,7 +55,11 @@ def test_no_cut_of_the_file_is_taken_for_a_run(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"format_version": 1', '"format_version": 2', "format 2, and this actcompare reads"),
+        (
+            '"format_version": 1',
+            '"format_version": 2',
+            "format version 2, but",
+        ),
         ('"format": "actcompare bench"', '"format": "other"', "was not written by"),
         ('"seconds": [[', '"seconds": [[1.0], [', "damaged"),
         ('"costs"', '"cost"', "damaged"),
@@ -96,7 +100,7 @@ def test_no_file_at_all(tmp_path: Path) -> None:
 
 def test_a_run_without_measurements(saved: Path) -> None:
     saved.write_text(dumps(replace(benchmark(), measurements=())), encoding="utf-8")
-    with pytest.raises(ActcompareError, match="holds no measurement"):
+    with pytest.raises(ActcompareError, match="contains no measurement"):
         load(saved)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from actcompare.benchmark.bench import CHOICES, bench
+from actcompare.benchmark import plan as bench_plan
+from actcompare.benchmark.bench import bench
 from actcompare.benchmark.command import BenchOptions
 from actcompare.cli import options
 from actcompare.cli.options import settings_of
@@ -18,7 +19,7 @@ from actcompare.studies.command import StudyOptions
 from actcompare.studies.plan import make_plan
 from actcompare.training.command import TrainOptions
 from actcompare.training.learning.optimizers import OPTIMIZERS
-from actcompare.training.settings import make_recipe
+from actcompare.training.settings import Settings, make_recipe
 
 
 def defaults(*functions: Callable[..., Any]) -> dict[str, Any]:
@@ -39,9 +40,9 @@ def plain(value: Any) -> Any:
 @pytest.mark.parametrize(
     ("group", "functions", "own"),
     [
-        (TrainOptions, (make_recipe,), {}),
-        (StudyOptions, (make_plan, make_recipe), {"threads": 1}),
-        (BenchOptions, (bench,), {}),
+        (TrainOptions, (Settings, make_recipe), {}),
+        (StudyOptions, (make_plan, Settings), {"threads": 1}),
+        (BenchOptions, (bench_plan.Settings, bench), {}),
     ],
 )
 def test_defaults_are_those_of_the_library(
@@ -70,6 +71,6 @@ def test_choices_are_those_of_the_library(choices: Any, library: Any) -> None:
 def test_the_axes_of_bench_are_those_of_the_library() -> None:
     import actcompare.benchmark.command as command
 
-    for axis, values in CHOICES.items():
+    for axis, values in bench_plan.CHOICES.items():
         choices = getattr(command, axis.capitalize())
         assert [each.value for each in choices] == list(values)

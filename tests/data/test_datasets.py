@@ -68,7 +68,7 @@ def test_the_task_is_inferred(y: list[object], task: str) -> None:
 def test_the_task_can_be_said() -> None:
     X, y = np.random.default_rng(0).normal(size=(40, 2)), np.array([0, 1, 2, 3] * 10)
     said = from_arrays("t", X, y, REGRESSION)
-    assert (said.task, said.why, said.y.shape) == (REGRESSION, "as asked", (40, 1))
+    assert (said.task, said.why, said.y.shape) == (REGRESSION, "as requested", (40, 1))
 
 
 @pytest.mark.parametrize(
@@ -81,12 +81,12 @@ def test_the_task_can_be_said() -> None:
         (np.zeros((30, 2)), np.array(3.0), "does not fit"),
         (np.zeros((30, 2)), np.zeros((30, 0)), "does not fit"),
         (np.zeros((30, 2)), np.arange(29.0), "does not fit"),
-        (np.zeros(30), np.arange(30.0), "is not \\(sample, input\\)"),
-        (np.zeros((0, 2)), np.zeros(0), "is not \\(sample, input\\)"),
+        (np.zeros(30), np.arange(30.0), "not \\(sample, input\\)"),
+        (np.zeros((0, 2)), np.zeros(0), "not \\(sample, input\\)"),
         (np.full((30, 2), np.inf), np.arange(30.0), "input '0' is infinite, first in sample 1"),
-        (np.zeros((30, 2)), np.array([np.inf] * 29 + [1]), "infinities"),
+        (np.zeros((30, 2)), np.array([np.inf] * 29 + [1]), "infinite values"),
         (np.zeros((30, 2), dtype=complex), np.arange(30.0), "not real numbers"),
-        (np.zeros((30, 2)), np.array([f"t{i}" for i in range(30)]), "too many to learn"),
+        (np.zeros((30, 2)), np.array([f"t{i}" for i in range(30)]), "are too many for 30 samples"),
     ],
 )
 def test_what_cannot_be_learned(
@@ -101,7 +101,7 @@ def test_more_dimensions_are_flattened_and_pixels() -> None:
     dataset = from_arrays("t", X, np.arange(30.0))
     assert dataset.X.shape == (30, 20)
     assert dataset.same_unit
-    assert "20 inputs a sample" in dataset.notes[0]
+    assert "flattened to 20 inputs" in dataset.notes[0]
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -181,9 +181,9 @@ def test_python_objects_are_never_unpickled() -> None:
         ("t.csv", b"x,y\n1,2\n", "z", "has no column 'z': it has x, y"),
         ("t.csv", b"x,y\n1,2\n", None, "choose what to learn with --target"),
         ("t.csv", b"y\n1\n2\n", "y", "no column is left to learn 'y' from"),
-        ("t.npz", b"no zip", "y", "--target names a column of a table"),
+        ("t.npz", b"no zip", "y", "--target applies to tables only"),
         ("t.csv", b"a;b;y\n1;2;3\n", "y", "has no column 'y': it has a;b;y"),
-        ("t.xls", b"", None, "name digits, sklearn:breast_cancer"),
+        ("t.xls", b"", None, "use digits, sklearn:breast_cancer"),
     ],
 )
 def test_bad_files(name: str, content: bytes, target: str | None, message: str) -> None:
@@ -226,7 +226,7 @@ def test_what_does_not_fit_is_refused_before_it_is_read(monkeypatch: pytest.Monk
     np.savez("t.npz", X=np.zeros((30, 20)), y=np.arange(30))
     monkeypatch.setattr(data, "free_memory", lambda _: 100)
     for name in ("t.csv", "t.parquet", "t.npz"):
-        with pytest.raises(ActcompareError, match="in memory, where 100 B are free"):
+        with pytest.raises(ActcompareError, match="of memory, but only 100 B is free"):
             load_data(name, target=None if name == "t.npz" else "kind")
 
 
@@ -234,19 +234,19 @@ def test_a_sparse_file_of_ten_gigabytes_is_refused() -> None:
     with Path("t.csv").open("w") as out:
         out.write("x,y\n" + "1,2\n" * 5000)
         out.truncate(10 * 2**40)
-    with pytest.raises(ActcompareError, match="in memory, where"):
+    with pytest.raises(ActcompareError, match="of memory, but only"):
         load_data("t.csv", target="y")
 
 
 @pytest.mark.parametrize(
     ("source", "more", "message"),
     [
-        ("sklearn:california", {}, "scikit-learn ships"),
+        ("sklearn:california", {}, "scikit-learn provides"),
         ("digits", {"target": "y"}, "has its own target"),
         ("random", {"task": CLASSIFICATION}, "is a regression"),
         ("random", {"input_size": 0}, "at least 1"),
         ("digits", {"task": "guessing"}, "not one of classification, regression"),
-        ("nowhere", {}, "name digits"),
+        ("nowhere", {}, "nowhere is not a data set: use digits"),
     ],
 )
 def test_bad_requests(source: str, more: dict[str, object], message: str) -> None:

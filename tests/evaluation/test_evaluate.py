@@ -230,15 +230,15 @@ def test_functions_and_modules_as_themselves() -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("total", r"not elementwise: shape \(64,\) in, \(\) out"),
-        ("softmax", "not elementwise: its value at a point changes with the other points"),
+        ("total", r"not elementwise: it turns shape \(64,\) into \(\)"),
+        ("softmax", "not elementwise: its value at a point depends on the other points"),
         ("running", "not elementwise"),
-        ("chance", "not elementwise: .*or from call to call"),
-        ("doubled", "returns torch.float64 for torch.float32"),
-        ("raises", "fails on float32 on cpu: ValueError: no such thing"),
-        ("leaves", "fails on float32 on cpu: SystemExit: 3"),
+        ("chance", "not elementwise: .*or changes from call to call"),
+        ("doubled", "must return torch.float32 for torch.float32 input, not torch.float64"),
+        ("raises", "failed in float32 on cpu: ValueError: no such thing"),
+        ("leaves", "failed in float32 on cpu: SystemExit: 3"),
         ("number", "returns float, not a tensor"),
-        ("once", "the derivative of users.py:once fails on cpu: RuntimeError: lost the tape"),
+        ("once", "the derivative of users.py:once failed on cpu: RuntimeError: lost the tape"),
     ],
 )
 def test_a_users_function_that_fails(name: str, says: str) -> None:
@@ -256,7 +256,7 @@ def test_a_users_function_that_fails(name: str, says: str) -> None:
         (["1"], {}, "x must be numbers"),
         (torch.tensor([1j]), {}, "not complex"),
         ([1], {"order": 3}, "order must be 0, 1 or 2"),
-        ([1], {"dtype": "int32"}, "activations need floating point"),
+        ([1], {"dtype": "int32"}, "use a floating-point dtype"),
         ([1], {"device": "tpu"}, "not one of cpu, cuda"),
         ([1], {"device": "cpu:1"}, "not one of cpu, cuda"),
         ([1], {"activations": []}, "no activation given"),
@@ -275,7 +275,11 @@ def test_cuda_asked_for_where_there_is_none() -> None:
 
 @pytest.mark.parametrize(
     ("count", "asked", "says"),
-    [(0, "cuda", "finds no GPU"), (1, "cuda:1", "has cuda:0"), (4, "cuda:9", "cuda:0 to cuda:3")],
+    [
+        (0, "cuda", "finds no GPU"),
+        (1, "cuda:1", "has only cuda:0"),
+        (4, "cuda:9", "cuda:0 to cuda:3"),
+    ],
 )
 def test_cuda_builds_without_that_gpu(
     monkeypatch: pytest.MonkeyPatch, count: int, asked: str, says: str

@@ -175,7 +175,7 @@ def test_golden_costs() -> None:
     parts = [
         benchmark(),
         benchmark(case=step, cost={"traffic_bytes": None, "compile_s": 2.5, "over_identity": 1.1}),
-        benchmark(case=replace(CASE, shape=(3, 5)), rounds=3),
+        benchmark(case=replace(CASE, shape=(20, 50)), rounds=3),
     ]
     run = replace(parts[0], measurements=tuple(m for part in parts for m in part.measurements))
     out = io.StringIO()

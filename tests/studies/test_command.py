@@ -42,7 +42,6 @@ def test_people_see_the_answer_and_what_it_rests_on(run: Run) -> None:
         "step, relative",
         "6 paired seeds",
         "* marks the rate that was chosen",
-        "than relu" if "than relu" in done.stdout else "relu",
         "chosen on the validation part",
     ):
         assert words in " ".join(done.stdout.split())
@@ -59,7 +58,8 @@ def test_csv_and_json(run: Run) -> None:
     assert made["complete"] is True
     assert len(made["cells"]) == 12
     assert len(made["cells"][0]["validation_curve"]) == 3
-    assert made["cells"][0]["test_metric"] == pytest.approx(float(made["cells"][0]["test_metric"]))
+    chosen = [cell["test_metric"] for cell in made["cells"] if cell["activation"] == "relu"]
+    assert sum(chosen) / 6 == pytest.approx(made["rows"][0]["mean"])
     assert [row["lr"] for row in made["shared_rates"]] == [0.1, 0.1]
     assert float(rows[1]["mean"]) == made["rows"][1]["mean"]
     assert made["rows"][0]["p_value"] is None

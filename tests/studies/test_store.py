@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from actcompare.errors import ActcompareError
-from actcompare.studies.records import Outcome
+from actcompare.studies.records import CellResult, Outcome
 from actcompare.studies.store import Store
 from actcompare.training.records import Score
 from tests.studies.runs import config, failure, result
@@ -124,8 +124,28 @@ def test_a_damaged_file_is_told(path: Path) -> None:
 def test_a_broken_transaction_leaves_what_was_there(path: Path) -> None:
     with Store(path) as store:
         bad = replace(result("relu", 6, 0.5), units=object())  # type: ignore[arg-type]
-        with pytest.raises(sqlite3.Error):
-            store._db.execute("SELECT nothing FROM nowhere")
+        before = store.outcomes()
         with pytest.raises((ActcompareError, sqlite3.Error)):
             store.add([result("relu", 5, 0.5), bad])
-        assert len(store.outcomes()) == 3
+        assert store.outcomes() == before
+        store.add([result("relu", 5, 0.5)])
+        assert len(store.outcomes()) == len(before) + 1
+
+
+def test_what_fails_is_named(path: Path) -> None:
+    with Store(path) as store:
+        store._db.execute("DROP TABLE curves")
+        with pytest.raises(ActcompareError, match=r"cannot read .*: no such table: curves$"):
+            store.outcomes()
+        with pytest.raises(ActcompareError, match=r"cannot write .*; what it held before stays"):
+            store.add([result("relu", 5, 0.5)])
+
+
+def test_a_fault_of_ours_is_not_called_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(path) as store:
+        store._db.execute("UPDATE study SET value = '{' WHERE key = 'config'")
+        with pytest.raises(ActcompareError, match="damaged"):
+            store.config()
+        monkeypatch.setattr(CellResult, "row", lambda _: dict[str, int]()["units"])
+        with pytest.raises(KeyError, match="units"):
+            store.add([result("relu", 5, 0.5)])

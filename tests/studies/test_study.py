@@ -131,6 +131,8 @@ def test_a_killed_worker_s_group_is_tried_again() -> None:
     whole = study(workers=1, **settings)
     plan = make_plan(**settings)
 
+    killed: list[int] = []
+
     def kill() -> None:
         for _ in range(400):
             children = subprocess.run(
@@ -139,6 +141,7 @@ def test_a_killed_worker_s_group_is_tried_again() -> None:
             if len(children) == 2:
                 time.sleep(1)
                 os.kill(int(children[0]), signal.SIGKILL)
+                killed.append(int(children[0]))
                 return
             time.sleep(0.02)
 
@@ -146,6 +149,7 @@ def test_a_killed_worker_s_group_is_tried_again() -> None:
     killer.start()
     made = Work(plan).carry_on(lambda plan, groups: local(plan, groups, 2))
     killer.join()
+    assert killed
     assert not made.failures
     assert told(made) == told(whole)
 

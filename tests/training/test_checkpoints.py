@@ -68,7 +68,7 @@ def test_a_lost_file_is_told(saved: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"format_version": 1', '"format_version": 2', "is of format 2, and this actcompare reads"),
+        ('"format_version": 1', '"format_version": 2', "has format version 2, but this"),
         ('"format": "actcompare train"', '"format": "x"', "was not written by"),
         ('"history"', '"story"', "is damaged"),
         ('"lr": 0.003', '"learning": 0.003', "is damaged"),
@@ -86,7 +86,7 @@ def test_what_was_edited_is_told(saved: Path, old: str, new: str, message: str) 
 
 
 def test_two_runs_do_not_share_a_folder(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(ActcompareError, match="holds a run already: --resume"):
+    with pytest.raises(ActcompareError, match="already contains a run: continue it with --resume"):
         Folder.create(saved)
     with (
         Folder.open(saved),
@@ -105,9 +105,9 @@ def test_two_runs_do_not_share_a_folder(saved: Path, tmp_path: Path) -> None:
 
 
 def test_no_run(tmp_path: Path) -> None:
-    with pytest.raises(ActcompareError, match="is no folder"):
+    with pytest.raises(ActcompareError, match="is not a folder"):
         Folder.open(tmp_path / "nowhere")
-    with pytest.raises(ActcompareError, match="holds no run"):
+    with pytest.raises(ActcompareError, match="contains no run"):
         Folder.open(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(ActcompareError, match="cannot write"):

@@ -30,11 +30,11 @@ def test_people_see_the_net_the_units_and_the_course(run: Run) -> None:
     assert done.stderr == ""
     assert "(activation2): Softplus(beta=1.0, threshold=20.0)" in done.stdout
     assert "Parameters: 8,970" in done.stdout
-    assert "1,259 samples to train" in done.stdout
+    assert "1,259 training, 269 validation and 269 test samples" in " ".join(done.stdout.split())
     for title in ("accuracy", "gradient-dead", "gradient norm", "validation loss", "revived"):
         assert title in done.stdout
     assert "hidden2" in done.stdout
-    assert "fires at most 0.24 %" in done.stdout
+    assert "up to 0.24 % of new samples" in " ".join(done.stdout.split())
     assert "evidence, not proof" in done.stdout
 
 
@@ -75,7 +75,7 @@ def test_unwatched(run: Run) -> None:
     [
         ("test_metric<0.1", 0, ""),
         ("test_metric<0.999", 3, "failed on test_metric<0.999: it is 0."),
-        ("dormant_share>=0%", 3, "in hidden1, of 8 units"),
+        ("dormant_share>=0%", 3, "in hidden1 (8 units)"),
         ("zero_dead_share>99%", 0, ""),
         ("diverged>0", 0, ""),
         ("nonsense", 2, "such as 'train_loss>10%'"),
@@ -86,7 +86,7 @@ def test_gates(run: Run, gate: str, code: int, told: str) -> None:
     done = run(*QUICK, "--fail-on", gate)
     assert done.exit_code == code
     assert told in done.stderr
-    assert ("part" in done.stdout) == (code != 2)
+    assert ("split" in done.stdout) == (code != 2)
 
 
 def test_divergence_is_no_failure_unless_it_is_asked_for(run: Run) -> None:
@@ -170,11 +170,11 @@ def test_save_and_resume_do_not_mix(run: Run) -> None:
     assert run("train", "--save", "a", "--resume", "b").exit_code == 2
     missing = run("train", "--resume", "nowhere")
     assert missing.exit_code == 1
-    assert "nowhere is no folder" in missing.stderr
+    assert "nowhere is not a folder" in missing.stderr
     run(*QUICK, "--save", "a")
     taken = run(*QUICK, "--save", "a")
     assert taken.exit_code == 1
-    assert "holds a run already: --resume a" in taken.stderr
+    assert "already contains a run: continue it with --resume a" in taken.stderr
 
 
 def test_a_changed_file_is_noticed(run: Run) -> None:
@@ -202,8 +202,8 @@ def test_an_interrupt_shows_what_there_is(run: Run, monkeypatch: pytest.MonkeyPa
         patch.setattr(Learner, "learn", interrupted)
         done = run("train", "--epochs", "5", "--save", "run")
     assert done.exit_code == 130
-    assert "After 1 epoch " in done.stdout
-    assert "--resume run goes on from here" in done.stderr
+    assert "After 1 epoch, " in done.stdout
+    assert "to continue: actcompare train --resume run" in done.stderr
     whole = run("train", "--epochs", "5", "--format", "json", "--save", "whole")
     run("train", "--resume", "run")
     assert states("run") == states("whole")
@@ -245,7 +245,7 @@ def test_killed_and_resumed(number: signal.Signals) -> None:
     [
         (["--act", "rleu"], 2, "did you mean relu"),
         (["--act", "relu", "--act", "gelu"], 2, "takes one activation"),
-        (["--batch-size", "2000"], 1, "1,259 is the most"),
+        (["--batch-size", "2000"], 1, "use 1,259 or less"),
         (["--hidden", "0"], 2, "hidden must be at least 1"),
         (["--lr", "nan"], 2, "lr must be 0 or more"),
         (["--data", "nowhere.csv", "--target", "y"], 1, "cannot read nowhere.csv"),
@@ -253,12 +253,12 @@ def test_killed_and_resumed(number: signal.Signals) -> None:
         (["--plot-file", "x.txt"], 2, "must end in"),
         (["--threads", "0"], 2, "threads must be"),
         (["--threads", "9223372036854775807"], 2, "threads must be"),
-        (["--lr", "1e39"], 2, "within float32, not 1e+39"),
-        (["--act", "softplus:beta=1e308"], 1, "softplus:beta=1e+308 fails on float32"),
-        (["--act", "prelu:init=1e300"], 1, "cannot be made"),
+        (["--lr", "1e39"], 2, "finite in float32, not 1e+39"),
+        (["--act", "softplus:beta=1e308"], 1, "softplus:beta=1e+308 failed in float32"),
+        (["--act", "prelu:init=1e300"], 1, "cannot create prelu:init=1e+300"),
         (["--output-act", "all"], 2, "output-act takes one activation"),
         (["--data", "random", "--input-size", "0"], 2, "must be at least 1"),
-        (["--data", "random", "--input-size", "9" * 30], 1, "in memory, where"),
+        (["--data", "random", "--input-size", "9" * 30], 1, "of memory, but only"),
         (["--hidden", "9" * 30], 1, "choose a smaller --hidden"),
         (["--output", "no/x.json"], 1, "there is no folder no"),
         (["--save", "nowhere.py\n/x"], 1, "cannot write nowhere.py /x"),
@@ -313,14 +313,14 @@ def test_outputs_that_cannot_be_trained(run: Run, body: str) -> None:
     Path("mine.py").write_text(f"def f(x):\n    {body}\n", encoding="utf-8")
     done = run(*QUICK, "--output-act", "mine.py:f")
     assert done.exit_code == 1
-    assert done.stderr.startswith("error: mine.py:f fails: ")
+    assert done.stderr.startswith("error: mine.py:f failed: ")
 
 
 def test_a_gate_on_units_that_nobody_watched(run: Run) -> None:
     run(*QUICK, "--no-track", "--save", "run")
     done = run("train", "--resume", "run", "--fail-on", "zero_dead>0")
     assert done.exit_code == 2
-    assert "did not watch its units" in done.stderr
+    assert "the units of this run were not watched" in done.stderr
 
 
 def test_what_a_function_prints_is_talk(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Each sentence of a training's reading stands where its numbers are, and nowhere else."""
+"""A reading has each sentence exactly if the numbers of the run call for it."""
 
 from dataclasses import replace
 
@@ -13,38 +13,40 @@ SOME, MOST = range(3), range(18)
 
 def test_a_healthy_net() -> None:
     said = training(layer()).reading()
-    assert "After 2 epochs 179 of 200 test samples are right, 89.5 %" in said
-    assert "hidden1, of 20 units: none is dead" in said
-    assert "0.30 % of others (95 %)" in said
-    for word in ("misses", "Diverged", "guessing", "first thing to try"):
+    assert "After 2 epochs, test accuracy is 89.5 %: 179 of 200 samples (95 %" in said
+    assert "hidden1 (20 units): no unit is dead" in said
+    assert "may fire on up to 0.30 % of new samples (95 % bound)" in said
+    for word in ("misses", "Diverged", "no better", "try"):
         assert word not in said
 
 
 def test_dead_units_are_counted_by_verdict() -> None:
     said = training(layer(zero_dead=SOME, gradient_dead=range(4))).reading()
     assert "3 zero-dead, 4 gradient-dead" in said
-    assert "Counting zeros misses 1 unit:" in said
-    assert "first dead one was seen after epoch 2" in said
+    assert "Counting zeros misses 1 unit: its output" in said
+    assert "first dead unit appeared after epoch 2" in said
 
 
 def test_advice_is_for_many() -> None:
     few = training(layer(zero_dead=[1], gradient_dead=[1])).reading()
-    assert "first thing to try" not in few
+    assert "try" not in few
     many = training(layer(zero_dead=MOST, gradient_dead=MOST)).reading()
-    assert "died in training: a learning rate below 0.5" in many
+    assert "died in training: first try a learning rate below 0.5" in many
     born = layer(zero_dead=MOST, gradient_dead=MOST)
-    assert "dead before any step" in training(born, start=born).reading()
+    said = training(born, start=born).reading()
+    assert "some units were dead at initialisation" in said
+    assert "They were dead at initialisation: try another --init" in said
 
 
 def test_a_divergence_comes_first() -> None:
     said = training(layer(), diverged=Divergence(3, 7, float("nan"))).reading()
-    assert said.startswith("Diverged in epoch 3, step 7, where the loss was nan")
-    assert "the state after epoch 2" in said
+    assert said.startswith("Diverged in epoch 3, step 7 (loss nan).")
+    assert "show the state after epoch 2" in said
 
 
 def test_guessing_is_called_so() -> None:
     said = training(layer(), test=Score(2.3, 0.1), data=replace(DATA, largest_class=0.11)).reading()
-    assert "no better than always naming the largest class, 11.0 %" in said
+    assert "no better than always predicting the largest class (11.0 %)" in said
     two = training(layer(), test=Score(0.6, 0.74), data=replace(DATA, largest_class=0.5)).reading()
     assert "no better" not in two
 
@@ -63,7 +65,7 @@ def test_a_regression_is_told_in_its_terms() -> None:
     )
     assert "the net explains 89.5 % of the variance" in run.reading()
     assert run.metric == "R^2"
-    assert "into 1 output;" in run.data_in_words()
+    assert "regression with 1 output" in run.data_in_words()
 
 
 @pytest.mark.parametrize(

@@ -185,17 +185,17 @@ def test_what_is_not_a_number_is_not_dead() -> None:
 
 def test_misuse_is_told() -> None:
     seen = UnitAccumulator(3)
-    with pytest.raises(ValueError, match="no sample"):
+    with pytest.raises(ValueError, match="no samples: call update"):
         seen.statistics()
     with pytest.raises(ValueError, match="are not"):
         seen.update(torch.zeros(2, 4), torch.zeros(2, 4))
     with pytest.raises(ValueError, match="are not"):
         seen.update(torch.zeros(2, 3), torch.zeros(1, 3))
     for other in (UnitAccumulator(4), UnitAccumulator(3, eps=0.1)):
-        with pytest.raises(ValueError, match="are not 3 with"):
+        with pytest.raises(ValueError, match="into 3 units with eps"):
             seen.merge(other)
     seen.update(torch.zeros(0, 3), torch.zeros(0, 3))
-    with pytest.raises(ValueError, match="no sample"):
+    with pytest.raises(ValueError, match="no samples: call update"):
         seen.statistics()
 
 

@@ -1,6 +1,5 @@
-"""Many SimpleNets of one activation, trained at once as one batched net."""
+"""Train many SimpleNets with one activation at once, as one batched net."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,33 +18,30 @@ from actcompare.machine.generators import (
     set_generator_state,
 )
 from actcompare.models.simple_net import SimpleNet
-from actcompare.training.learning.learner import at_least_float32
-from actcompare.training.learning.optimizers import BETA1, BETA2, EPS
+from actcompare.training.learning.backward import CHUNK, at_least_float32, differentiate
+from actcompare.training.learning.optimizers import PerMember
 from actcompare.training.records import TrainConfig
 from actcompare.units.statistics import UnitAccumulator, UnitStatistics, slopes
 
-CHUNK = 2**18
-"""Activations of a layer computed at once when a whole part is looked at."""
-
 
 class Ensemble:
-    """Nets of one shape and one activation, each with its own weights, data and learning rate.
+    """Nets of one shape and activation, each with its own weights, data and learning rate.
 
-    A step of one small net is bound by the number of calls into torch; a step of many as batched
-    products takes as many calls, and is bound by arithmetic. Each member learns what
-    `learner.Learner` learns from the same weights and batches, but for rounding.
+    A step of one small net is bound by the number of calls into torch. A step of many nets, as
+    batched matrix products, takes the same number of calls and is bound by arithmetic. Up to
+    rounding, each member learns what `learner.Learner` learns from the same weights and batches.
 
-    Parameters lie in one tensor of shape (member, parameter), in the order of the nets'
-    `parameters()`; inputs have shape (member, sample, input), and all that follows (member, unit,
+    Parameters are one tensor of shape (member, parameter), in the order of `parameters()` of the
+    nets. Inputs have shape (member, sample, input); everything after them has shape (member, unit,
     sample), in which every product and every loop over units is contiguous.
     """
 
     def __init__(self, nets: Sequence[SimpleNet], configs: Sequence[TrainConfig]) -> None:
-        """Take up nets that have their first weights.
+        """Combine nets that have their initial weights.
 
         Args:
-            nets: one per member.
-            configs: what each was made from; they differ in seed and learning rate alone.
+            nets: One net per member.
+            configs: One configuration per member; they differ only in seed and learning rate.
         """
         self.net, config = nets[0], configs[0]
         self._task, self._batch_size = config.task, config.batch_size
@@ -64,11 +60,18 @@ class Ensemble:
         self._output = _Layer(
             "output", self.net.output_activation(), values, gradients, self._draws
         )
-        self._update = _Update(self._flat, self._gradient, configs)
+        self._update = PerMember(
+            [each.lr for each in configs],
+            config.optimizer,
+            config.momentum or 0.0,
+            config.weight_decay,
+            self._flat,
+        )
+        self._graphs = _Graphs([self._flat, *self._update.moments])
         self.random = any(layer.random for layer in [*self._layers, self._output])
 
     def _views(self, flat: Tensor) -> dict[str, Tensor]:
-        """Each parameter of all members, shape (member, ...)."""
+        """Return each parameter of all members as a view of shape (member, ...)."""
         named = dict(self.net.named_parameters())
         parts = torch.split(flat, [p.numel() for p in named.values()], 1)
         return {
@@ -80,35 +83,35 @@ class Ensemble:
 
     @torch.no_grad()
     def learn(self, part: Part, epoch: int) -> Tensor:
-        """One epoch: a step of every member per batch.
+        """Train one epoch: one step of every member per batch.
 
         Args:
-            part: the samples, X of shape (seed, sample, input), y (seed, sample) or (seed, sample,
-                output), the seeds in the order of `seeds`.
-            epoch: its number, from 1 on.
+            part: The samples: X of shape (seed, sample, input), y of shape (seed, sample) or (seed,
+                sample, output); seeds are in the order of `seeds`.
+            epoch: Number of the epoch, from 1.
 
         Returns:
-            The loss of each step, before it, shape (member, step).
+            The loss before each step, shape (member, step).
         """
         self.net.train()
         if self.random:
             self._draws[:] = self._fresh_generators(epoch)
         samples, device = part.X.shape[1], part.X.device
-        cpu = torch.device("cpu")  # from where all of them go to a GPU in one piece
+        cpu = torch.device("cpu")  # one copy to the GPU for all of them
         orders = [batch_order(samples, seed, epoch, cpu) for seed in self.seeds]
         firsts = samples * torch.arange(len(orders), device=device)[:, None]
         rows = (torch.stack(orders).to(device) + firsts)[self._places]
         y = part.y.flatten(0, 1)
-        y = y.squeeze(1) if y.dim() == 2 and y.shape[1] == 1 else y  # half the time to pick from
+        y = y.squeeze(1) if y.dim() == 2 and y.shape[1] == 1 else y  # indexing takes half the time
         flat, losses = Part(part.X.flatten(0, 1), y), []
         with kept_generators(device):
             for batch in torch.split(rows, self._batch_size, 1):
-                self._update.prepare()
+                self._update.count_step()
                 losses.append(self._step(flat, batch))
         return torch.stack(losses, 1)
 
     def _fresh_generators(self, epoch: int) -> list[Tensor]:
-        """The state of torch's generator that each member begins an epoch with."""
+        """Return the state of torch's generator at the start of an epoch, for each member."""
         states, device = [], self._flat.device
         with kept_generators(device):
             for m in self._places.tolist():
@@ -117,44 +120,30 @@ class Ensemble:
         return states
 
     def _step(self, part: Part, rows: Tensor) -> Tensor:
-        """One step from the rows of a batch; on CUDA by one captured graph."""
+        """Take one step on a batch, given by its rows; on CUDA as one captured graph."""
 
         def step(rows: Tensor) -> Tensor:
             x = part.X.index_select(0, rows.flatten()).view(*rows.shape, -1)
             loss = self._differentiate(x, part.y.index_select(0, rows.flatten()))
-            self._update.apply()
+            self._update.step(self._flat, self._gradient)
             return loss
 
         if rows.device.type != "cuda" or self.random:
             return step(rows)
-        return self._update.replayed(step, rows, part)
+        return self._graphs.replayed(step, rows, part)
 
     def _differentiate(self, x: Tensor, y: Tensor) -> Tensor:
-        """The mean loss of each member; the gradients go to where the update finds them."""
-        tapes: list[tuple[_Layer, Tensor, Tensor, Tensor]] = []
-        a = x.transpose(1, 2)
-        for layer in self._layers:
-            below, z = a, layer.linear(a)
-            a = layer.activate(z)
-            tapes.append((layer, below, z, a))
-            a = a.detach()
-        out = self._output.linear(a)
-        if self._output.function is None:
-            loss, gradient = self._loss_and_gradient(out, y)
-        else:
-            activated = self._output.activate(out)
-            loss, gradient = self._loss_and_gradient(activated.detach(), y)
-            gradient = self._output.backward(out, activated, gradient)
-        self._output.collect(a, gradient)
-        above = self._output
-        for layer, below, z, a in reversed(tapes):
-            gradient = layer.backward(z, a, above.pull(gradient))
-            layer.collect(below, gradient)
-            above = layer
-        return loss
+        """Return the mean loss of each member, and write the gradients to the flat gradient."""
+        return differentiate(
+            self._layers,
+            self._output,
+            self._output.function is not None,
+            x.transpose(1, 2),
+            lambda out: self._loss_and_gradient(out, y),
+        )
 
     def _loss_and_gradient(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Each member's mean loss, shape (member,), and its gradient by the outputs."""
+        """Return each member's mean loss, shape (member,), and its gradient at the outputs."""
         members, outputs, samples = out.shape
         wide = out.to(at_least_float32(out.dtype))
         if self._task == CLASSIFICATION:
@@ -175,14 +164,14 @@ class Ensemble:
     def score(
         self, part: Part, *, watch: bool
     ) -> tuple[list[float], list[float], list[list[UnitStatistics]]]:
-        """Loss and metric of each member over a part, and if watched what its units do.
+        """Return loss and metric of each member on a split, and statistics of units if watched.
 
         Args:
-            part: as for `learn`.
-            watch: whether units are looked at.
+            part: The samples, in the shapes of `learn`.
+            watch: Whether to collect statistics of units.
 
         Returns:
-            Losses and metrics, each per member, and statistics of units per member and layer.
+            Losses per member, metrics per member, and unit statistics per member and layer.
         """
         self.net.eval()
         members, units, samples = len(self._flat), self._units, part.X.shape[1]
@@ -224,7 +213,10 @@ class Ensemble:
         )
 
     def _judge(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums over samples: losses, shape (member,), and hits or each output's squared errors."""
+        """Return sums over samples: losses, shape (member,), and hits or squared errors.
+
+        Hits have shape (member,); squared errors have shape (member, output).
+        """
         wide = out.to(at_least_float32(out.dtype))
         if self._task == CLASSIFICATION:
             loss = nn.functional.cross_entropy(wide, y, reduction="none").sum(1)
@@ -235,20 +227,20 @@ class Ensemble:
     # --- weights ---------------------------------------------------------------------------------
 
     def weights(self) -> Tensor:
-        """All weights, copied, shape (member, parameter)."""
+        """Return a copy of all weights, shape (member, parameter)."""
         return self._flat.clone()
 
     def restore(self, weights: Tensor) -> None:
-        """Go back to weights that the members had."""
+        """Load weights that `weights` returned."""
         self._flat.copy_(weights)
 
     def state_dict(self, member: int) -> dict[str, Tensor]:
-        """The weights of one member, by the names they have in its net."""
+        """Return the state dict of one member."""
         return {name: view[member].clone() for name, view in self._views(self._flat).items()}
 
 
 class _Layer:
-    """A linear layer of all members, and the activation behind it."""
+    """A linear layer of all members, and the activation after it."""
 
     def __init__(
         self,
@@ -267,16 +259,16 @@ class _Layer:
         self._own = {key: values[f"{prefix}.{key}"] for key in own}
         self._own_gradients = {key: gradients[f"{prefix}.{key}"] for key in own}
         self._draws = draws
-        """The state of torch's generator for each member, where an activation draws from it."""
+        """State of torch's generator for each member, if an activation draws random numbers."""
         self.random = function is not None and _is_random(function, self.weight)
         self._leaves: dict[str, Tensor] = {}
 
     def linear(self, a: Tensor) -> Tensor:
-        """Pre-activations, shape (member, unit, sample)."""
+        """Return the pre-activations, shape (member, unit, sample)."""
         return torch.baddbmm(self.bias, self.weight, a)
 
     def activate(self, z: Tensor) -> Tensor:
-        """The activation, with autograd's tape."""
+        """Apply the activation with autograd's tape."""
         z.requires_grad_()
         with torch.enable_grad():
             self._leaves = {
@@ -285,7 +277,7 @@ class _Layer:
             return self._each_alone(z) if self.random else self.call(z)
 
     def call(self, z: Tensor) -> Tensor:
-        """The activation, each member with its own weights."""
+        """Apply the activation; each member uses its own parameters of it."""
         function = self.function
         assert function is not None
         if not self._own:
@@ -299,7 +291,7 @@ class _Layer:
         return torch.vmap(one)(own, z)  # type: ignore[no-any-return]
 
     def _each_alone(self, z: Tensor) -> Tensor:
-        """One member after the other, each with its own random numbers, in `train`'s order."""
+        """Apply a random activation member by member, drawing what `Learner` would draw."""
         assert self.function is not None
         made = []
         for m, state in enumerate(self._draws):
@@ -315,7 +307,7 @@ class _Layer:
         return torch.stack(made)
 
     def backward(self, z: Tensor, a: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient by z; that by the activation's own weights is kept."""
+        """Return dL/dz, and store the gradient of the activation's own parameters."""
         found = backward_through(a, z, gradient, tuple(self._leaves.values()))
         for key, leaf in self._leaves.items():
             if leaf.grad is not None:
@@ -323,67 +315,36 @@ class _Layer:
         return found
 
     def collect(self, below: Tensor, gradient: Tensor) -> None:
-        """Keep the gradients by weights and bias, from that by the pre-activations."""
+        """Store the gradients of weights and bias, given that of the pre-activations."""
         self._weight_gradient.copy_(torch.bmm(gradient, below.transpose(1, 2)))
         torch.sum(gradient, 2, out=self._bias_gradient)
 
     def pull(self, gradient: Tensor) -> Tensor:
-        """The gradient by this layer's inputs."""
-        if gradient.shape[1] == 1:  # an outer product, which bmm takes twice as long for
+        """Return the gradient with respect to this layer's inputs."""
+        if gradient.shape[1] == 1:  # an outer product; bmm takes twice as long
             return self.weight.transpose(1, 2) * gradient
         return torch.bmm(self.weight.transpose(1, 2), gradient)
 
 
-class _Update:
-    """The optimizers of `actcompare.optimizers`, each member with its own learning rate."""
+class _Graphs:
+    """Steps as CUDA graphs, captured once per batch size and data set."""
 
-    def __init__(self, flat: Tensor, gradient: Tensor, configs: Sequence[TrainConfig]) -> None:
-        config = configs[0]
-        self._flat, self._gradient = flat, gradient
-        self._adam = config.optimizer != "sgd"
-        self._decay, self._momentum = config.weight_decay, config.momentum or 0.0
-        self._lr = flat.new_tensor([config.lr for config in configs])[:, None]
-        self._rate, self._eps = self._lr.clone(), flat.new_zeros(())
-        self._kept = 1 - self._lr * self._decay if config.optimizer == "adamw" else None
-        self._moments = [torch.zeros_like(flat) for _ in range(2 if self._adam else 1)]
-        self._t = 0
+    def __init__(self, state: Sequence[Tensor]) -> None:
+        """Take the tensors that a step changes."""
+        self._state = state
         self._graphs: dict[tuple[int, int], tuple[Any, Tensor, Tensor]] = {}
 
-    def prepare(self) -> None:
-        """Count a step; what changes from one to the next stands in tensors, for graphs."""
-        self._t += 1
-        if self._adam:
-            spread = math.sqrt(1 - BETA2**self._t)
-            torch.mul(self._lr, spread / (1 - BETA1**self._t), out=self._rate)
-            self._eps.fill_(EPS * spread)
-
-    def apply(self) -> None:
-        """Change the weights by their gradients."""
-        flat, gradient = self._flat, self._gradient
-        if self._kept is not None:
-            flat.mul_(self._kept)
-        elif self._decay:
-            gradient.add_(flat, alpha=self._decay)
-        if self._adam:
-            mean = self._moments[0].lerp_(gradient, 1 - BETA1)
-            square = self._moments[1].mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-            gradient = mean / square.sqrt().add_(self._eps)
-        elif self._momentum:
-            gradient = self._moments[0].mul_(self._momentum).add_(gradient)
-        flat.addcmul_(gradient, self._rate, value=-1)
-
     def replayed(self, step: Callable[[Tensor], Tensor], rows: Tensor, part: Part) -> Tensor:
-        """A step as a CUDA graph, captured once per size of batch and data."""
+        """Run a step on the rows of a batch, replaying its graph."""
         size = rows.shape[1], part.X.data_ptr()
         if size not in self._graphs:
-            held = [self._flat, *self._moments]
-            before = [tensor.clone() for tensor in held]
+            before = [tensor.clone() for tensor in self._state]
             place, losses = rows.contiguous().clone(), list[Tensor]()
-            torch.cuda.synchronize()  # all that the step uses was made on another stream
+            torch.cuda.synchronize()  # the step's tensors were made on another stream
             with own_stream(rows.device):
                 replay = captured(lambda: losses.append(step(place)), 1)
             torch.cuda.synchronize()
-            for tensor, old in zip(held, before, strict=True):
+            for tensor, old in zip(self._state, before, strict=True):
                 tensor.copy_(old)
             self._graphs[size] = replay, place, losses[-1]
         replay, place, loss = self._graphs[size]
@@ -401,7 +362,7 @@ def _minus_ones(like: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _is_random(function: nn.Module, like: Tensor) -> bool:
-    """Whether a function draws random numbers while it learns, as rrelu does."""
+    """Return whether a function draws random numbers in training, as rrelu does."""
     was, device = function.training, like.device
     with kept_generators(device):
         before = generator_state(device)

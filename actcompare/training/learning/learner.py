@@ -1,8 +1,7 @@
-"""A net that learns: its steps, its scores, and what its units do."""
+"""Train one net: its steps, its scores, and the statistics of its units."""
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,87 +10,70 @@ from actcompare.activations.derivatives import backward_through
 from actcompare.data.datasets import CLASSIFICATION
 from actcompare.data.splits import Part
 from actcompare.models.simple_net import SimpleNet
+from actcompare.training.learning.backward import CHUNK, at_least_float32, differentiate
 from actcompare.training.learning.optimizers import Optimizer
 from actcompare.training.records import Score
 from actcompare.units.statistics import UnitAccumulator, UnitStatistics, slopes
 
-CHUNK = 2**18
-"""Activations of a layer computed at once when a whole part is looked at."""
 
+class _Layer:
+    """A linear layer and its activation; weights and gradients are parts of the flat tensors."""
 
-class _Linear(NamedTuple):
-    """The weights and gradients of a linear layer, as parts of the flat tensors."""
-
-    weight: Tensor
-    transposed: Tensor
-    bias: Tensor
-    weight_gradient: Tensor
-    bias_gradient: Tensor
-
-    @classmethod
-    def of(cls, layer: nn.Linear) -> "_Linear":
+    def __init__(self, layer: nn.Linear, function: nn.Module | None) -> None:
         weight, bias = layer.weight, layer.bias
         assert weight.grad is not None
         assert bias.grad is not None
-        return cls(weight.detach(), weight.detach().t(), bias.detach(), weight.grad, bias.grad)
+        self.weight, self.bias = weight.detach(), bias.detach()
+        self._transposed = self.weight.t()
+        self._weight_gradient, self._bias_gradient = weight.grad, bias.grad
+        self.function = nn.Identity() if function is None else function
+        self._own = tuple(p for p in self.function.parameters() if p.requires_grad)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.bias, x, self.transposed)
+    def linear(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x, self._transposed)
 
-    def backward(self, x: Tensor, gradient: Tensor) -> None:
-        torch.mm(gradient.t(), x, out=self.weight_gradient)
-        torch.sum(gradient, 0, out=self.bias_gradient)
-
-
-class _Elementwise(NamedTuple):
-    """An activation, the one thing that needs autograd's tape."""
-
-    function: nn.Module
-    weights: tuple[nn.Parameter, ...]
-
-    @classmethod
-    def of(cls, function: nn.Module) -> "_Elementwise":
-        return cls(function, tuple(p for p in function.parameters() if p.requires_grad))
-
-    def forward(self, z: Tensor) -> Tensor:
+    def activate(self, z: Tensor) -> Tensor:
         z.requires_grad_()
         with torch.enable_grad():
             a: Tensor = self.function(z)
         return a
 
     def backward(self, z: Tensor, a: Tensor, gradient: Tensor) -> Tensor:
-        return backward_through(a, z, gradient, self.weights)
+        return backward_through(a, z, gradient, self._own)
+
+    def collect(self, x: Tensor, gradient: Tensor) -> None:
+        torch.mm(gradient.t(), x, out=self._weight_gradient)
+        torch.sum(gradient, 0, out=self._bias_gradient)
+
+    def pull(self, gradient: Tensor) -> Tensor:
+        return torch.mm(gradient, self.weight)
 
 
 class Learner:
     """A net and its optimizer.
 
-    A step of a small net is bound by the number of calls, not by arithmetic. So all parameters lie
-    in one tensor, and all gradients in another; and autograd's tape is kept for the activations
-    alone, whatever they are: the backward pass of linear layers and of the loss is written here.
+    A step of a small net is bound by the number of calls, not by arithmetic. So all parameters are
+    views of one tensor, and all gradients of another.
     """
 
     def __init__(self, net: SimpleNet, task: str, optimizer: Optimizer) -> None:
         self.net, self.task, self.optimizer = net, task, optimizer
         self._flat, self._gradient = _flatten([p for p in net.parameters() if p.requires_grad])
-        self._hidden = [
-            (_Linear.of(layer), _Elementwise.of(f)) for _, layer, f in net.hidden_layers()
-        ]
-        self._output = _Linear.of(net.output_layer())
-        outer = net.output_activation()
-        self._output_activation = _Elementwise.of(outer) if outer is not None else None
+        self._hidden = [_Layer(layer, f) for _, layer, f in net.hidden_layers()]
+        self._output = _Layer(net.output_layer(), net.output_activation())
+        self._output_activation = net.output_activation() is not None
 
     @torch.no_grad()
     def learn(self, part: Part, order: Tensor, batch_size: int) -> Tensor:
-        """One step per batch.
+        """Take one optimizer step per batch.
 
         Args:
-            part: the samples.
-            order: their order, shape (sample,); it is cut into batches.
-            batch_size: samples in a batch; the last may be smaller.
+            part: The samples.
+            order: Order of the samples, shape (sample,); it is cut into batches.
+            batch_size: Samples per batch; the last batch may be smaller.
 
         Returns:
-            The loss of each step, before it, shape (step,).
+            The loss before each step, shape (step,).
         """
         self.net.train()
         X, y = part.X[order], self._targets(part.y[order])
@@ -103,37 +85,24 @@ class Learner:
         return torch.stack(losses)
 
     def _targets(self, y: Tensor) -> Tensor:
-        """What outputs are compared with: classes as probabilities, one-hot."""
+        """Return the targets of the loss; classes become one-hot probabilities."""
         if self.task != CLASSIFICATION:
             return y
         return nn.functional.one_hot(y, len(self._output.bias)).float()
 
     def _differentiate(self, x: Tensor, target: Tensor) -> Tensor:
-        """The mean loss over a batch; the gradient goes to where the optimizer finds it."""
-        self._gradient.zero_()  # activations with weights of their own add theirs
-        tapes = []
-        for linear, activation in self._hidden:
-            z = linear.forward(x)
-            a = activation.forward(z)
-            tapes.append((linear, activation, x, z, a))
-            x = a.detach()
-        out = self._output.forward(x)
-        if self._output_activation is None:
-            loss, gradient = self._loss_and_gradient(out, target)
-        else:
-            y = self._output_activation.forward(out)
-            loss, gradient = self._loss_and_gradient(y.detach(), target)
-            gradient = self._output_activation.backward(out, y, gradient)
-        self._output.backward(x, gradient)
-        above = self._output
-        for linear, activation, x, z, a in reversed(tapes):
-            gradient = activation.backward(z, a, torch.mm(gradient, above.weight))
-            linear.backward(x, gradient)
-            above = linear
-        return loss
+        """Return the mean loss over a batch, and write its gradient to the flat gradient."""
+        self._gradient.zero_()  # parameters of activations accumulate into it
+        return differentiate(
+            self._hidden,
+            self._output,
+            self._output_activation,
+            x,
+            lambda out: self._loss_and_gradient(out, target),
+        )
 
     def _loss_and_gradient(self, out: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss of outputs, and its gradient by them."""
+        """Return the mean loss, and its gradient with respect to the outputs."""
         wide = out.to(at_least_float32(out.dtype))
         if self.task == CLASSIFICATION:
             logs = torch.log_softmax(wide, 1)
@@ -153,29 +122,26 @@ class Learner:
 
     @torch.no_grad()
     def score(self, part: Part, *, watch: bool) -> tuple[Score, list[UnitStatistics]]:
-        """Loss and metric over a part in `eval()` mode, and if watched what each hidden unit does.
+        """Return loss and metric on a split in `eval()` mode, and statistics of units if watched.
 
         Raises:
-            ValueError: an activation does not keep the shape of its input.
+            ValueError: An activation changes the shape of its input.
         """
         self.net.eval()
-        seen = [UnitAccumulator(len(linear.bias)) for linear, _ in self._hidden]
+        seen = [UnitAccumulator(len(layer.bias)) for layer in self._hidden]
         loss, right = 0.0, torch.zeros((), device=part.X.device)
         for chunk in part.chunks(self._rows()):
             x = chunk.X
-            for (linear, activation), units in zip(self._hidden, seen, strict=True):
-                z = linear.forward(x)
-                function = activation.function
-                x, slope = slopes(function, z) if watch else (function(z), None)
+            for layer, units in zip(self._hidden, seen, strict=True):
+                z = layer.linear(x)
+                x, slope = slopes(layer.function, z) if watch else (layer.function(z), None)
                 if x.shape != z.shape:
                     raise ValueError(
-                        f"makes shape {tuple(x.shape)} of {tuple(z.shape)}: it is not elementwise"
+                        f"turns shape {tuple(z.shape)} into {tuple(x.shape)}: it is not elementwise"
                     )
                 if slope is not None:
                     units.update(x, slope)
-            out = self._output.forward(x)
-            if self._output_activation is not None:
-                out = self._output_activation.function(out)
+            out = self._output.function(self._output.linear(x))
             loss += float(self._sum_of_losses(out, chunk.y))
             if self.task == CLASSIFICATION:
                 right = right + (out.argmax(1) == chunk.y).sum()
@@ -188,7 +154,10 @@ class Learner:
         return score, [units.statistics() for units in seen] if watch else []
 
     def gradient_norms(self, part: Part) -> list[float]:
-        """For each hidden layer the norm of the gradient of a part's mean loss by its weights."""
+        """Return, per hidden layer, the norm of dL/dw for the mean loss on a split.
+
+        The weights w include the biases.
+        """
         self.net.eval()
         layers = [[*linear.parameters()] for _, linear, _ in self.net.hidden_layers()]
         wanted = [p for layer in layers for p in layer]
@@ -204,24 +173,19 @@ class Learner:
         return [math.hypot(*(next(norms) for _ in layer)) for layer in layers]
 
     def _rows(self) -> int:
-        return max(1, CHUNK // len(self._hidden[0][0].bias))
+        return max(1, CHUNK // len(self._hidden[0].bias))
 
     def weights(self) -> dict[str, Tensor]:
-        """The net's state, copied."""
+        """Return a copy of the net's state dict."""
         return {name: tensor.detach().clone() for name, tensor in self.net.state_dict().items()}
 
     def restore(self, weights: dict[str, Tensor]) -> None:
-        """Go back to weights that the net had."""
+        """Load weights that `weights` returned."""
         self.net.load_state_dict(weights)
 
 
-def at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    """What losses are computed in."""
-    return torch.float64 if dtype == torch.float64 else torch.float32
-
-
 def _flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
-    """Two tensors that hold all parameters and all their gradients, which become views of them."""
+    """Turn all parameters and gradients into views of two flat tensors, and return these."""
     flat = torch.cat([p.detach().reshape(-1) for p in parameters])
     gradient = torch.zeros_like(flat)
     sizes = [p.numel() for p in parameters]
@@ -232,6 +196,6 @@ def _flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
 
 
 def _r2(squares: Tensor, y: Tensor) -> float:
-    """1 - SSE / SST, the mean over outputs; NaN where a target is constant."""
+    """Return R^2 = 1 - SSE / SST averaged over outputs; NaN if a target is constant."""
     spread = (y - y.mean(0)).square().sum(0)
     return float((1 - squares / spread).mean())

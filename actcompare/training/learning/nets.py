@@ -1,4 +1,4 @@
-"""The networks that are trained, built and checked."""
+"""Build the nets to train, and check their size."""
 
 import itertools
 
@@ -17,7 +17,7 @@ from actcompare.training.settings import Recipe
 
 
 def make_net(recipe: Recipe, dtype: torch.dtype, device: torch.device) -> SimpleNet:
-    """The net with the weights of its seed, which do not depend on activation, dtype or device."""
+    """Build the net; its initial weights depend on the seed, not on activation, dtype or device."""
     config, outer = recipe.config, recipe.output_activation
     function = _build(recipe.activation, dtype, device)
     out = _build(outer, dtype, device) if outer else None
@@ -35,7 +35,7 @@ def make_net(recipe: Recipe, dtype: torch.dtype, device: torch.device) -> Simple
 
 
 def _build(activation: Activation, dtype: torch.dtype, device: torch.device) -> Function:
-    """The function, once it is known to work and to have a derivative."""
+    """Build the function of an activation, and check that it has a derivative."""
     function = build_elementwise(activation, dtype, device)
     some = torch.linspace(-3, 3, 64, dtype=dtype, device=device)
     differentiate(function, some, activation.label, 1)
@@ -43,29 +43,29 @@ def _build(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
 
 
 def check_run(config: TrainConfig, samples: int) -> None:
-    """Check that a training part of so many samples fills a batch, and memory holds the net.
+    """Check that the training set fills a batch and that the net fits into memory.
 
     Raises:
-        ActcompareError: it does not.
+        ActcompareError: Either is not the case.
     """
     if config.batch_size > samples:
         raise ActcompareError(
-            f"batch-size {config.batch_size:,} is more than the {samples:,} samples of the"
-            f" training part: {samples:,} is the most"
+            f"batch-size {config.batch_size:,} exceeds the {samples:,} samples of the training set:"
+            f" use {samples:,} or less"
         )
     free, need = free_memory(resolve_device(config.device)), memory_needed(config)
     if need > 0.9 * free:
         raise ActcompareError(
             f"a net of hidden {config.hidden} and depth {config.depth} needs about {in_bytes(need)}"
-            f" on {config.device}, where {in_bytes(free)} are free: choose a smaller --hidden or"
+            f" on {config.device}, but only {in_bytes(free)} is free: choose a smaller --hidden or"
             " --depth"
         )
 
 
 def memory_needed(config: TrainConfig) -> int:
-    """Bytes that a net takes while it learns, roughly."""
+    """Estimate the bytes that a net takes in training."""
     sizes = [config.input_size, *[config.hidden] * config.depth, config.output_size]
     weights = sum((a + 1) * b for a, b in itertools.pairwise(sizes))
     activations = config.batch_size * config.hidden * config.depth
-    # Weights, gradient, two of the optimizer's, a good copy and two passing ones.
+    # Seven times the weights: weights, gradient, two moments, the last good copy, two temporaries.
     return resolve_dtype(config.dtype)[1].itemsize * (7 * weights + 4 * activations)

@@ -1,0 +1,196 @@
+"""The plan of a benchmark: every combination of conditions, checked before any is measured."""
+
+import itertools
+import math
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from actcompare.activations.spec import Activation
+from actcompare.benchmark.records import BenchConfig, Case
+from actcompare.benchmark.workloads import STEP_BATCH, bytes_per_element, check_memory
+from actcompare.errors import UsageError
+from actcompare.machine.allocator import can_keep_warm
+from actcompare.machine.devices import resolve_device, resolve_dtype
+from actcompare.machine.memory import free_memory
+from actcompare.machine.processors import check_threads
+
+CHOICES = {
+    "pass": ("forward", "backward", "both", "step"),
+    "mode": ("eager", "compiled"),
+    "cache": ("hot", "cold"),
+    "memory": ("warm", "fresh"),
+    "layout": ("contiguous", "strided"),
+    "input": ("normal", "uniform", "tail"),
+}
+"""What each axis of conditions may be; the first is the ordinary one."""
+
+SIZES = {"cpu": (2**10, 2**16, 2**23), "gpu": (2**10, 2**20, 2**26)}
+"""Bound by the call itself, within the cache, and beyond it."""
+
+HIDDEN = (64, 1024)
+
+OF_ITSELF = ("cache", "layout", "input")
+"""Axes that a training step has no choice in: it makes its own inputs and results."""
+
+Names = str | Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What is measured, and how; from `device` to `input` one value or several.
+
+    Every combination of values is a case.
+    """
+
+    device: Names = "cpu"
+    """cpu, cuda, cuda:N or mps."""
+    dtype: str | torch.dtype | Sequence[str | torch.dtype] = "float32"
+    """float32, float64, bfloat16 or float16."""
+    size: int | Sequence[int] = ()
+    """Elements of the input; by default three sizes, from bound by the call to beyond the cache."""
+    shape: Sequence[int] | Sequence[Sequence[int]] = ()
+    """Shapes of the input, such as (128, 4096)."""
+    passes: Names = ("forward", "both")
+    """forward, backward, both, or step: a training step of SimpleNet."""
+    hidden: int | Sequence[int] = ()
+    """Widths of SimpleNet, for step; 64 and 1024 by default."""
+    mode: Names = "eager"
+    """eager or compiled."""
+    cache: Names = "hot"
+    """hot, or cold: buffers in turn, twice as many as the last-level cache holds."""
+    memory: Names = "warm"
+    """warm (freed memory is reused) or fresh (large results are new pages)."""
+    layout: Names = "contiguous"
+    """contiguous, or strided: every second element."""
+    input: Names = "normal"
+    """normal: N(0,1); uniform: U(-1,1); tail: where exp(x) is subnormal."""
+    threads: int | None = None
+    """Threads that torch computes with; None leaves torch's own number."""
+    seed: int = 0
+    """Seed of the inputs and of the order within rounds."""
+    time_limit: float = 1.5
+    """Seconds for the rounds of each case."""
+    precision: float = 0.005
+    """A case is done when every ratio is known to within this share."""
+    margin: float = 0.01
+    """Ratios within this share of 1 are called the same."""
+
+    def __post_init__(self) -> None:
+        for name, value in {"time limit": self.time_limit, "precision": self.precision}.items():
+            if not 0 < value < math.inf:
+                raise UsageError(f"the {name} must be above 0, not {value}")
+        if not 0 <= self.margin < math.inf:
+            raise UsageError(f"the margin must be 0 or more, not {self.margin}")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"the seed must be from 0 to 2^63 - 1, not {self.seed}")
+        check_threads(self.threads)
+
+
+def make_plan(activations: Sequence[Activation], settings: Settings) -> BenchConfig:
+    """All combinations of conditions, each known to be possible and to fit into memory.
+
+    Raises:
+        UsageError: a setting is wrong.
+        ActcompareError: a device is not there, or a size does not fit into memory.
+    """
+    cases = list(dict.fromkeys(_cases(settings)))
+    peaks: dict[tuple[str, ...], list[float]] = {}
+    for case in cases:
+        _refuse_what_a_device_has_not(case)
+        kind_of_work = (case.dtype, case.device, case.pass_)
+        if kind_of_work not in peaks:
+            peaks[kind_of_work] = [bytes_per_element(a, *kind_of_work) for a in activations]
+        check_memory(case, peaks[kind_of_work], free_memory(case.where))
+    return BenchConfig(
+        tuple(activation.label for activation in activations),
+        tuple(cases),
+        settings.threads or torch.get_num_threads(),
+        settings.seed,
+        settings.time_limit,
+        settings.precision,
+        settings.margin,
+    )
+
+
+def _cases(settings: Settings) -> Iterator[Case]:
+    axes = ("mode", "cache", "memory", "layout", "input")
+    conditions = {axis: _choices(axis, getattr(settings, axis)) for axis in axes}
+    kinds, given = _choices("pass", settings.passes), settings.dtype
+    dtypes = [resolve_dtype(d)[0] for d in _several(given, str | torch.dtype)]
+    sizes, widths = _lengths("size", settings.size), _lengths("hidden size", settings.hidden)
+    forms: list[tuple[int, ...]] = [(size,) for size in sizes] + _shapes(settings.shape)
+    _refuse_what_a_step_has_not(kinds, forms, widths, conditions)
+    for device, kind in itertools.product(_several(settings.device, str), kinds):
+        resolve_device(device)
+        if kind == "step":
+            shapes: list[tuple[int, ...]] = [(STEP_BATCH, width) for width in widths or HIDDEN]
+            varied = conditions | {axis: CHOICES[axis][:1] for axis in OF_ITSELF}
+        else:
+            shapes = forms or [(size,) for size in SIZES["cpu" if device == "cpu" else "gpu"]]
+            varied = conditions
+        for dtype, form in itertools.product(dtypes, shapes):
+            for chosen in itertools.product(*varied.values()):
+                yield Case(device, dtype, form, kind, *chosen)
+
+
+def _several(given: Any, kind: Any) -> Sequence[Any]:
+    return [given] if isinstance(given, kind) else given
+
+
+def _choices(name: str, given: Names) -> tuple[str, ...]:
+    values = tuple(_several(given, str))
+    for value in values:
+        if value not in CHOICES[name]:
+            raise UsageError(f"{name} {value!r} is not one of {', '.join(CHOICES[name])}")
+    if not values:
+        raise UsageError(f"no {name} given: {', '.join(CHOICES[name])}")
+    return values
+
+
+def _lengths(name: str, given: int | Sequence[int]) -> list[int]:
+    lengths = list(_several(given, int))
+    for length in lengths:
+        if length < 1:
+            raise UsageError(f"{name} {length:,}: it must be 1 or more")
+    return lengths
+
+
+def _shapes(given: Sequence[int] | Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """One shape or several."""
+    shapes = []
+    for shape in [given] if given and isinstance(given[0], int) else given:
+        assert not isinstance(shape, int)
+        shapes.append(tuple(_lengths("length of a shape", shape)))  # type: ignore[arg-type]
+    return shapes
+
+
+def _refuse_what_a_step_has_not(
+    kinds: tuple[str, ...],
+    forms: list[tuple[int, ...]],
+    widths: list[int],
+    conditions: dict[str, tuple[str, ...]],
+) -> None:
+    if widths and "step" not in kinds:
+        raise UsageError("a hidden size is the pass step's: add --pass step, or leave out --hidden")
+    if set(kinds) != {"step"}:
+        return
+    if forms:
+        raise UsageError("the pass step takes hidden sizes (--hidden), not sizes and shapes")
+    for axis in OF_ITSELF:
+        if set(conditions[axis]) != {CHOICES[axis][0]}:
+            raise UsageError(f"the pass step has no {axis} to choose: it makes its own tensors")
+
+
+def _refuse_what_a_device_has_not(case: Case) -> None:
+    device = case.where.type
+    if case.memory == "fresh" and (device != "cpu" or not can_keep_warm()):
+        where = (
+            f"on {case.device}" if device != "cpu" else f"with the C library of {platform.system()}"
+        )
+        raise UsageError(f"memory fresh is glibc's way on a CPU; there is no such choice {where}")
+    if case.cache == "cold" and device == "mps":
+        raise UsageError("cache cold: an Apple GPU does not say how large its cache is; use hot")
