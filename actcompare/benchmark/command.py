@@ -44,15 +44,8 @@ if TYPE_CHECKING:
     from actcompare.stats import Estimate
 
 _SHOWING = (
-    "load",
-    "compare",
-    "fail_on",
-    "output_format",
-    "output",
-    "plot",
-    "plot_file",
-    "plot_theme",
-    "quiet",
+    *("load", "compare", "fail_on", "output_format", "output", "quiet"),
+    *("plot", "plot_file", "plot_theme"),
 )
 """What can be asked for without measuring."""
 

@@ -23,7 +23,7 @@ MOST_TOGETHER = 7
 SMALL = 7.5
 """The size of letters beside lines and ticks, in points."""
 
-_FAR = 0.1
+_FAR = 0.15
 """Inches that a name may stand from its line's end before a legend is clearer."""
 
 
@@ -208,7 +208,8 @@ class Canvas:
                     },
                 )
             )
-        self._ends.append((axes, texts))
+        if texts:
+            self._ends.append((axes, texts))
 
     def settle(self) -> None:
         """Lay the figure out, and move names apart that lie on each other."""
@@ -222,7 +223,7 @@ class Canvas:
             wanted = [axes.transData.transform(_clamped_end(axes, text)[::-1])[1] for text in texts]
             moved = spread(wanted, heights, box.y0, box.y1)
             off = (abs(a - b) - h / 2 for a, b, h in zip(wanted, moved, heights, strict=True))
-            if sum(heights) > box.height or max(off, default=0) > _FAR * self._figure.dpi:
+            if sum(heights) > box.height or max(off) > _FAR * self._figure.dpi:
                 self._legend(axes, texts)
                 continue
             for text, y in zip(texts, moved, strict=True):
