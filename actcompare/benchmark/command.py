@@ -1,14 +1,11 @@
 """`actcompare bench`."""
 
 import contextlib
-import os
-import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +20,7 @@ from actcompare.cli.options import (
     OutputFormat,
     Plot,
     PlotFile,
+    PlotTheme,
     Quiet,
     Threads,
     grouped,
@@ -31,9 +29,10 @@ from actcompare.cli.options import (
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.files.writing import check_output, check_writable, open_output
-from actcompare.output.formats import MACHINE, Format, choose_format
-from actcompare.output.plotting import check_plots
+from actcompare.output.formats import Format, choose_format
+from actcompare.output.plotting import Drawing
 from actcompare.output.results import heading, write
+from actcompare.output.styles import Theme
 from actcompare.table import Columns
 
 if TYPE_CHECKING:
@@ -44,7 +43,10 @@ if TYPE_CHECKING:
     from actcompare.output.gates import Gate
     from actcompare.stats import Estimate
 
-_SHOWING = ("load", "compare", "fail_on", "output_format", "output", "plot", "plot_file", "quiet")
+_SHOWING = (
+    *("load", "compare", "fail_on", "output_format", "output", "quiet"),
+    *("plot", "plot_file", "plot_theme"),
+)
 """Parameters that do not need a measurement and may accompany --load."""
 
 
@@ -150,12 +152,12 @@ def bench_command(
     output: Output = None,
     plot: Plot = False,
     plot_file: PlotFile = None,
+    plot_theme: PlotTheme = Theme.light,
     quiet: Quiet = False,
 ) -> None:
     """What activations cost on this machine: paired timings, each against the first."""
     output_format = choose_format(output_format, output)
-    aside = sys.stderr if output_format in MACHINE else sys.stdout
-    check_plots(plot_file, aside if plot else None)
+    drawing = Drawing.asked(plot, plot_file, plot_theme, output_format)
     check_output(output)
     from actcompare.benchmark.records import NUMBERS
     from actcompare.benchmark.saved import load as load_saved
@@ -174,8 +176,10 @@ def bench_command(
         settings["hidden"] = options.hidden or ()
         benchmark, stopped = _measure(save, old, quiet, **settings)
     columns = _show(benchmark, old, output_format, output)
-    if columns and (plot or plot_file):
-        _draw(columns, aside if plot else None, plot_file)
+    if columns and drawing:
+        from actcompare.benchmark.plots import cost_picture
+
+        drawing.show(cost_picture(columns, benchmark.environment.as_dict()))
     for reason in benchmark.failures():
         typer.echo(f"error: {reason}", err=True)
     if stopped is not None:
@@ -316,14 +320,3 @@ def _trips(gates: "list[Gate]", columns: Columns) -> bool:
             f"inconclusive: {unclear} of {total} rows are unclear and none is slower", err=True
         )
     return found
-
-
-def _draw(columns: Columns, terminal: TextIO | None, plot_file: Path | None) -> None:
-    from actcompare.benchmark import plots
-
-    if plot_file:
-        plots.write_costs(columns, plot_file)
-    if terminal:
-        colour = terminal.isatty() and not os.environ.get("NO_COLOR")
-        width = shutil.get_terminal_size().columns
-        typer.echo("\n" + plots.terminal_costs(columns, width, colour=colour), file=terminal)

@@ -1,116 +1,245 @@
 """The figures of `bench`: time and ratio over size."""
 
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from actcompare.benchmark.records import varied_axes
+from actcompare.benchmark.records import AXES, COPY, varied_axes
 from actcompare.errors import ActcompareError
-from actcompare.output.plotting import (
-    COLOURS,
-    DASHES,
-    check_figure,
-    terminal_figure,
-    terminal_line,
-    write_figure,
+from actcompare.output.canvas import (
+    MOST_TOGETHER,
+    Canvas,
+    Interval,
+    Panel,
+    Style,
+    curves_size,
 )
+from actcompare.output.plotting import Picture, terminal_figure, terminal_line
+from actcompare.output.scales import scaled
+from actcompare.output.styles import terminal_styles
 from actcompare.table import Columns
+from actcompare.text import seconds
 
-# --- bench ---------------------------------------------------------------------------------------
+_PASSES = {
+    "forward": "forward pass",
+    "backward": "backward pass",
+    "both": "forward and backward pass",
+    "step": "training step of SimpleNet",
+}
+
+_USUAL = ("cpu", "eager", "hot", "warm", "contiguous", "normal")
+"""Conditions that go without saying."""
+
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def write_costs(columns: Columns, path: Path) -> None:
-    """Write time (with what `copy_` would take) and ratio over size, a row of panels per condition.
+def _said_size(size: int) -> str:
+    """Elements as people write them: 2²⁰, 10⁶ or 5,000."""
+    for base, power in ((2, size.bit_length() - 1), (10, len(str(size)) - 1)):
+        if size >= 1000 and size == base**power:
+            return f"{base}{str(power).translate(_SUPERSCRIPTS)}"
+    return f"{size:,}"
+
+
+def _said_time(value: float) -> str:
+    return seconds(value).replace("us", "µs")
+
+
+def _said_ratio(value: float) -> str:
+    return f"{value:.4g}\N{MULTIPLICATION SIGN}"
+
+
+@dataclass(frozen=True)
+class _Quantity:
+    """What is shown over size: its columns, the middle first, and how a value is written."""
+
+    columns: tuple[str, str, str]
+    said: Callable[[float], str]
+
+
+_TIME = _Quantity(("median_s", "q1_s", "q3_s"), _said_time)
+
+_RATIO = _Quantity(("ratio", "ratio_low", "ratio_high"), _said_ratio)
+
+Curves = dict[str, dict[str, Any]]
+"""For each label its columns as arrays over size; what `copy_` would take among them, first."""
+
+
+def cost_picture(columns: Columns, environment: Mapping[str, Any]) -> Picture:
+    """Time and ratio over size, a strip per condition; of one size alone, an interval for each.
 
     Bars are quartiles of the time, and 95 % intervals of the ratio.
 
     Args:
-        columns: tidy columns of a benchmark.
-        path: the file; its ending chooses SVG, PNG or PDF.
+        columns: tidy columns of a benchmark, or of its changes.
+        environment: where they were measured.
 
     Raises:
-        ActcompareError: the file cannot be written, or nothing was measured; and what check_figure
-            raises.
+        ActcompareError: nothing was measured.
     """
-    check_figure(path)
-    from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
-
-    panels = _cost_panels(columns)
-    if not panels:
+    strips = _curves_by_condition(columns)
+    if not strips:
         raise ActcompareError("nothing was measured that could be drawn")
+    baseline = "the earlier run" if "old_median_s" in columns else columns["activation"][0]
+    sizes = [_strip_size(curves) for curves in strips.values()]
 
-    def draw(figure: Any) -> None:
-        for i, (title, curves) in enumerate(panels.items()):
-            time = figure.add_subplot(len(panels), 2, 2 * i + 1)
-            ratio = figure.add_subplot(len(panels), 2, 2 * i + 2, sharex=time)
-            for k, (label, c) in enumerate(curves.items()):
-                style: Any = {
-                    "color": COLOURS[k % len(COLOURS)],
-                    "linestyle": DASHES[k % len(DASHES)],
-                    "linewidth": 1.2,
-                    "marker": "o",
-                    "markersize": 3,
-                    "capsize": 2,
-                }
-                if label == "copy_":
-                    time.plot(c["size"], c["median_s"], color="0.6", linewidth=4, label="copy_")
-                    continue
-                middle, low, high = (c[name] for name in ("median_s", "q1_s", "q3_s"))
-                time.errorbar(
-                    c["size"], middle, (middle - low, high - middle), label=label, **style
-                )
-                middle, low, high = (c[name] for name in ("ratio", "ratio_low", "ratio_high"))
-                bars = np.maximum((middle - low, high - middle), 0)
-                ratio.errorbar(c["size"], middle, bars, label=label, **style)
-            for axes, name in ((time, "seconds a call"), (ratio, "ratio")):
-                axes.set(xscale="log", yscale="log", xlabel="elements", ylabel=name)
-                axes.set_title(title, fontsize=9)
-                axes.spines[["top", "right"]].set_visible(False)
-            ratio.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-            ratio.yaxis.set_major_formatter(FormatStrFormatter("%g"))
-            ratio.yaxis.set_minor_formatter(NullFormatter())
-            time.legend(frameon=False, fontsize=8)
+    def draw(canvas: Canvas) -> None:
+        heights = [height for _, height in sizes]
+        for strip, curves in zip(canvas.strips([*strips], heights), strips.values(), strict=True):
+            if _has_one_size(curves):
+                _draw_intervals(canvas, strip, curves, baseline)
+            else:
+                _draw_curves(canvas, strip, curves, baseline)
 
-    write_figure(path, (7.2, 2.9 * len(panels)), draw)
+    passes = set(columns["pass"])
+    what = _PASSES[passes.pop()] if len(passes) == 1 else "call"
+    return Picture(
+        f"Time of a {what}",
+        _conditions(columns, environment),
+        list(dict.fromkeys(label for curves in strips.values() for label in _labels(curves))),
+        (max(width for width, _ in sizes), sum(height for _, height in sizes)),
+        draw,
+        lambda width, colour: _as_text(strips, baseline, width, colour),
+    )
 
 
-def _cost_panels(columns: Columns) -> dict[str, dict[str, dict[str, Any]]]:
-    """For each set of conditions, each label's arrays over size; `copy_` among them, first."""
+def _conditions(columns: Columns, environment: Mapping[str, Any]) -> str:
+    """What all records share, and the machine."""
+    same = [name for name in AXES if name != "pass" and name not in varied_axes(columns)]
+    said = [_condition(name, columns[name][0]) for name in same if columns[name][0] not in _USUAL]
+    threads = environment["threads"]
+    said += [f"{threads} thread{'s' * (threads != 1)}", str(environment["device_name"])]
+    return ", ".join(said)
+
+
+def _condition(name: str, value: str) -> str:
+    if name == "pass":
+        return _PASSES[value]
+    return f"{value} {name}" if name in ("cache", "memory", "layout", "input") else value
+
+
+def _curves_by_condition(columns: Columns) -> dict[str, Curves]:
     names = ("size", "median_s", "q1_s", "q3_s", "ratio", "ratio_low", "ratio_high")
-    varied = varied_axes(columns) or ["pass"]
-    panels: dict[str, dict[str, dict[str, list[float]]]] = {}
+    varied = varied_axes(columns)
+    strips: dict[str, dict[str, dict[str, list[float]]]] = {}
     for i, label in enumerate(columns["activation"]):
         if columns["median_s"][i] is None:
             continue
-        panel = panels.setdefault(" ".join(str(columns[name][i]) for name in varied), {})
+        title = ", ".join(_condition(name, columns[name][i]) for name in varied)
+        strip = strips.setdefault(title, {})
         share = columns["copy_share"][i]
-        if share is not None and columns["verdict"][i] == "baseline":
-            copy = panel.setdefault("copy_", {"size": [], "median_s": []})
+        if share is not None and label == columns["activation"][0]:
+            copy = strip.setdefault(COPY, {"size": [], "median_s": []})
             copy["size"].append(columns["size"][i])
             copy["median_s"].append(columns["median_s"][i] * share)
-        curve = panel.setdefault(label, {name: [] for name in names})
+        curve = strip.setdefault(label, {name: [] for name in names})
         for name in names:
             curve[name].append(columns[name][i])
     return {
-        title: {label: _by_size(curve) for label, curve in panel.items()}
-        for title, panel in panels.items()
+        title: {label: _by_size(curve) for label, curve in strip.items()}
+        for title, strip in strips.items()
     }
 
 
-def _by_size(curve: dict[str, list[float]]) -> dict[str, Any]:
+def _by_size(curve: Mapping[str, list[float]]) -> dict[str, Any]:
     order = np.argsort(curve["size"], kind="stable")
     return {name: np.asarray(values, dtype=np.float64)[order] for name, values in curve.items()}
 
 
-def terminal_costs(columns: Columns, width: int, *, colour: bool) -> str:
+def _labels(curves: Curves) -> list[str]:
+    return [label for label in curves if label != COPY]
+
+
+def _has_one_size(curves: Curves) -> bool:
+    return all(len(curve["size"]) == 1 for curve in curves.values())
+
+
+def _strip_size(curves: Curves) -> tuple[float, float]:
+    if _has_one_size(curves):
+        return 7.2, 0.9 + 0.22 * len(_labels(curves))
+    return curves_size(_labels(curves), 2)
+
+
+def _panel(curves: Curves, what: _Quantity, title: str, **more: Any) -> Panel:
+    def line(axes: Any, label: str, style: Style) -> None:
+        curve = curves[label]
+        x, middle, low, high = (curve[name] for name in ("size", *what.columns))
+        axes.plot(x, middle, marker="o", markersize=3, **style)
+        known = np.isfinite(low) & np.isfinite(high)
+        bars = {"colors": style["color"], "linewidth": 1, "zorder": style["zorder"]}
+        axes.vlines(x[known], low[known], high[known], **bars)
+
+    def finish(axes: Any) -> str:
+        _scale_sizes(axes, curves)
+        scaled(axes.yaxis, what.said)
+        return ""
+
+    return Panel(title, "elements", line, finish, **more)
+
+
+def _scale_sizes(axes: Any, curves: Curves) -> None:
+    sizes = sorted({size for curve in curves.values() for size in curve["size"]})
+    apart = (sizes[-1] / sizes[0]) ** 0.14
+    shown = sizes[:1]
+    for size in sizes[1:]:
+        shown += [size] if size >= shown[-1] * apart else []
+    axes.set_xscale("log")
+    axes.set_xticks(shown, [_said_size(int(size)) for size in shown], minor=False)
+    axes.set_xticks([], minor=True)
+
+
+def _draw_curves(canvas: Canvas, strip: Any, curves: Curves, baseline: str) -> None:
+    labels = _labels(curves)
+
+    def copy(axes: Any) -> None:
+        if COPY in curves and len(labels) <= MOST_TOGETHER:
+            x, y = (curves[COPY][name] for name in ("size", "median_s"))
+            axes.plot(x, y, color=canvas.palette.faint, linewidth=3.5, zorder=1, label=COPY)
+
+    panels = [
+        _panel(curves, _TIME, "median and quartiles", behind=copy, named=[COPY]),
+        _panel(curves, _RATIO, f"relative to {baseline} (95 %)", named=labels),
+    ]
+    canvas.curves(strip, panels, labels)
+
+
+def _draw_intervals(canvas: Canvas, strip: Any, curves: Curves, baseline: str) -> None:
+    """Of a single size: the activations below each other, the fastest first."""
+    labels = sorted(_labels(curves), key=lambda label: curves[label]["median_s"][0])
+    row = strip.subplots(1, 2, sharey=True)
+    titles = ("median and quartiles", f"relative to {baseline} (95 %)")
+    for axes, what, title in zip(row, (_TIME, _RATIO), titles, strict=True):
+        rows = []
+        for label in labels:
+            middle, low, high = (float(curves[label][name][0]) for name in what.columns)
+            rows.append(Interval(label, middle, low, high))
+        canvas.forest(axes, rows)
+        axes.set_title(title)
+        axes.set_xlabel(f"{_said_size(int(curves[labels[0]]['size'][0]))} elements")
+        scaled(axes.xaxis, what.said)
+        axes.grid(axis="x", color=canvas.palette.faint, linewidth=0.4)
+    row[1].tick_params(labelleft=False)
+
+
+# --- in the terminal -----------------------------------------------------------------------------
+
+
+def _as_text(strips: Mapping[str, Curves], baseline: str, width: int, colour: bool) -> str:
     """Time and ratio over size as text, both axes logarithmic."""
     drawn = []
-    for title, curves in _cost_panels(columns).items():
-        for name, of in (("median_s", "seconds a call"), ("ratio", "ratio")):
-            shown = {label: c for label, c in curves.items() if name in c}
-            figure = terminal_figure(width, colour, "elements", of, log=True)
-            for k, (label, c) in enumerate(shown.items()):
-                terminal_line(figure, np.log10(c["size"]), np.log10(c[name]), label, k, colour)
-            drawn.append(f"{title}: {of}\n{figure.show(legend=True)}")
-    return "\n\n".join(drawn) + "\n"
+    for title, curves in strips.items():
+        for what, of in ((_TIME, "time of a call"), (_RATIO, f"time relative to {baseline}")):
+            name = what.columns[0]
+            shown = {label: curve for label, curve in curves.items() if name in curve}
+            looks = terminal_styles(list(shown), colour=colour)
+            figure = terminal_figure(width, colour, "elements", of)
+            figure.origin = False
+            figure.x_ticks_fkt = lambda low, _: f"{10**low:,.0f}"
+            figure.y_ticks_fkt = lambda low, _, said=what.said: said(10**low)
+            for label, curve in shown.items():
+                x, y = np.log10(curve["size"]), np.log10(curve[name])
+                terminal_line(figure, x, y, label, looks[label], colour)
+            drawn.append(f"{title}: {of}".lstrip(": ") + f"\n{figure.show(legend=True)}")
+    return "\n\n".join(drawn)

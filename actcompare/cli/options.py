@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from actcompare.output.formats import Format
+from actcompare.output.styles import Theme
 
 RESULT, DATA, TRAINING, MACHINE_PANEL = "Result", "Data", "Training", "Machine"
 """The panels that options stand in under --help."""
@@ -90,6 +91,8 @@ PlotFile = Annotated[
         metavar="FILE", help="Draw the result to a .svg, .png or .pdf file.", rich_help_panel=RESULT
     ),
 ]
+
+PlotTheme = Annotated[Theme, typer.Option(help="Colours of --plot-file.", rich_help_panel=RESULT)]
 
 FailOn = Annotated[
     list[str] | None,

@@ -2,9 +2,6 @@
 
 import difflib
 import itertools
-import math
-import os
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -23,6 +20,7 @@ from actcompare.cli.options import (
     OutputFormat,
     Plot,
     PlotFile,
+    PlotTheme,
     Quiet,
 )
 from actcompare.cli.streams import prints_aside
@@ -30,9 +28,9 @@ from actcompare.errors import UsageError
 from actcompare.files.writing import open_output
 from actcompare.output import render
 from actcompare.output.formats import MACHINE, Format, choose_format
-from actcompare.output.plotting import check_plots
+from actcompare.output.plotting import Drawing
 from actcompare.output.results import heading
-from actcompare.table import Columns
+from actcompare.output.styles import Theme
 
 if TYPE_CHECKING:
     from actcompare.evaluation.evaluate import Evaluation
@@ -67,13 +65,13 @@ def evaluate_command(
     output: Output = None,
     plot: Plot = False,
     plot_file: PlotFile = None,
+    plot_theme: PlotTheme = Theme.light,
     quiet: Quiet = False,
 ) -> None:
     """Value and derivatives at given points, and how exact they are."""
     chunks = _points(context, x or [], range_, file, column, key)
     output_format = choose_format(output_format, output)
-    aside = sys.stderr if output_format in MACHINE else sys.stdout
-    check_plots(plot_file, aside if plot else None)
+    drawing = Drawing.asked(plot, plot_file, plot_theme, output_format)
     from actcompare.activations.spec import parse_all
     from actcompare.evaluation.evaluate import evaluate
 
@@ -96,19 +94,13 @@ def evaluate_command(
     first = next(stream)
     with open_output(output) as out:
         _write_evaluations(first, stream, seen, output_format, out)
-    if plot or plot_file:
-        curves = evaluate_chunk(seen.plotted_range(), order=max(order, 1)).columns()
-        marked = seen.few if len(seen.few) <= seen.MOST_MARKED else [math.nan]
-        points = evaluate_chunk(marked, order=max(order, 1)).columns()
-        if plot_file:
-            from actcompare.evaluation.plots import write_curves
+    if drawing:
+        from actcompare.evaluation.plots import curve_picture
 
-            write_curves(curves, points, plot_file)
-        if plot and aside is sys.stdout:
-            with open_output(None) as out:
-                _draw_in_terminal(curves, out)
-        elif plot:
-            _draw_in_terminal(curves, aside)
+        curves = evaluate_chunk(seen.plotted_range(), order=max(order, 1))
+        few = len(seen.few) <= seen.MOST_MARKED
+        marked = evaluate_chunk(seen.few, order=max(order, 1)) if few else None
+        drawing.show(curve_picture(curves, marked))
     if not quiet:
         for message in seen.messages():
             typer.echo(f"warning: {message}", err=True)
@@ -202,12 +194,3 @@ def _write_evaluations(
     else:
         kept, total = keep_ends(columns, len(labels))
         render.write_table(evaluation_grid(kept, labels, dtype, total), out)
-
-
-def _draw_in_terminal(curves: Columns, out: TextIO) -> None:
-    from actcompare.evaluation.plots import terminal_curves
-
-    colour = out.isatty() and not os.environ.get("NO_COLOR")
-    typer.echo(
-        "\n" + terminal_curves(curves, shutil.get_terminal_size().columns, colour=colour), file=out
-    )

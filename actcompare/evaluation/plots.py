@@ -1,74 +1,104 @@
 """The figures of `eval`: an activation and its derivatives."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from actcompare.output.plotting import COLOURS, DASHES, terminal_figure, terminal_line, write_figure
+from actcompare.evaluation.evaluate import Evaluation
+from actcompare.output.canvas import Canvas, Panel, Style, curves_size
+from actcompare.output.plotting import Picture, named, terminal_figure, terminal_line
+from actcompare.output.styles import terminal_styles
 from actcompare.table import Columns
 
 _TITLES = {"value": "f(x)", "grad": "f'(x)", "grad2": "f''(x)"}
 
+_ORDERS = ("value", "value and derivative", "value and two derivatives")
 
-def write_curves(curves: Columns, points: Columns, path: Path) -> None:
-    """Write f, f' (and f'') as panels of one figure, the given points marked.
+_BEYOND = 1e300
+"""Numbers from here on would overflow when an axis is given room."""
+
+
+def curve_picture(curves: Evaluation, marked: Evaluation | None = None) -> Picture:
+    """Draw f, f' (and f'') side by side.
 
     Args:
-        curves: tidy evaluation columns over a fine grid.
-        points: tidy evaluation columns of the given points; may be empty.
-        path: the file; its ending chooses SVG, PNG or PDF.
-
-    Raises:
-        ActcompareError: the file cannot be written; and what check_figure raises.
+        curves: activations on a fine grid.
+        marked: the same ones at points to mark.
     """
-    panels = [name for name in _TITLES if name in curves]
-    labels = list(dict.fromkeys(curves["activation"]))
-    aside = len(labels) > len(COLOURS)  # a legend too long to stand among the curves
+    config, columns = curves.config, curves.columns()
+    names = [name for name in _TITLES if name in columns]
 
-    def draw(figure: Any) -> None:
-        for i, name in enumerate(panels):
-            _draw(figure.add_subplot(1, len(panels), i + 1), name, curves, points)
-        if aside:
-            lines, names = figure.axes[0].get_legend_handles_labels()
-            figure.legend(lines, names, loc="outside right upper", frameon=False, fontsize=8)
-        else:
-            figure.axes[0].legend(frameon=False, fontsize=8)
+    def draw(canvas: Canvas) -> None:
+        panels = [_panel(canvas, name, curves, marked) for name in names]
+        panels[-1] = replace(panels[-1], named=config.activations)
+        (strip,) = canvas.strips([""], [1])
+        canvas.curves(strip, panels, config.activations)
 
-    size = (3.4 * len(panels) + 1.8 * aside, max(2.9, 0.17 * len(labels) * aside))
-    write_figure(path, size, draw)
-
-
-def _draw(axes: Any, name: str, curves: Columns, points: Columns) -> None:
-    for k, label in enumerate(dict.fromkeys(curves["activation"])):
-        x, y = _select(curves, label, name)
-        colour, dash = COLOURS[k % len(COLOURS)], DASHES[k % len(DASHES)]
-        axes.plot(x, y, color=colour, linestyle=dash, linewidth=1.4, label=label)
-        x, y = _select(points, label, name)
-        axes.plot(x, y, "o", color=colour, markersize=3.5, clip_on=False)
-    axes.axhline(0, color="0.8", linewidth=0.6, zorder=0)
-    axes.axvline(0, color="0.8", linewidth=0.6, zorder=0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel("x")
-    axes.set_title(_TITLES[name], fontsize=9)
+    return Picture(
+        f"{named(config.activations)}: {_ORDERS[len(names) - 1]}",
+        config.dtype + f", {curves.environment.device_name}" * (config.device != "cpu"),
+        config.activations,
+        curves_size(config.activations, len(names)),
+        draw,
+        lambda width, colour: _as_text(curves, width, colour),
+    )
 
 
-def terminal_curves(curves: Columns, width: int, *, colour: bool) -> str:
-    """F and f' as text: told apart by colour, or without colours by what they are drawn with."""
-    drawn = []
-    for name in (name for name in _TITLES if name in curves):
-        figure = terminal_figure(width, colour, "x", _TITLES[name])
-        for k, label in enumerate(dict.fromkeys(curves["activation"])):
-            terminal_line(figure, *_select(curves, label, name), label, k, colour)
-        drawn.append(figure.show(legend=True))
-    return "\n\n".join(drawn) + "\n"
+def _panel(canvas: Canvas, name: str, curves: Evaluation, marked: Evaluation | None) -> Panel:
+    columns, points = curves.columns(), marked.columns() if marked is not None else None
+
+    def behind(axes: Any) -> None:
+        axes.axhline(0, color=canvas.palette.faint, linewidth=0.5, zorder=0)
+        axes.axvline(0, color=canvas.palette.faint, linewidth=0.5, zorder=0)
+
+    def line(axes: Any, label: str, style: Style) -> None:
+        axes.plot(*_select(columns, label, name), **style)
+        if points is not None:
+            x, y = _select(points, label, name)
+            axes.plot(x, y, "o", color=style["color"], markersize=3.5, zorder=style["zorder"])
+
+    def finish(axes: Any) -> str:
+        low, high = _interesting(columns, name)
+        axes.set_ylim(low - 0.04 * (high - low), high + 0.04 * (high - low))
+        axes.locator_params(nbins=5)
+        return ""
+
+    return Panel(_TITLES[name], "x", line, finish, behind)
 
 
-def _select(columns: Columns, label: str, name: str) -> tuple[Sequence[float], Sequence[float]]:
-    """The finite points of one activation."""
+def _select(columns: Columns, label: str, name: str) -> tuple[Any, Any]:
+    """The points of one activation, NaN where there is nothing to be drawn."""
     mine = np.asarray(columns["activation"], dtype=object) == label
-    x = np.asarray(columns["x"], dtype=np.float64)[mine]
-    y = np.asarray(columns[name], dtype=np.float64)[mine]
-    finite = np.isfinite(x) & np.isfinite(y)
-    return x[finite].tolist(), y[finite].tolist()
+    x, y = (np.asarray(columns[each], dtype=np.float64)[mine] for each in ("x", name))
+    return _drawable(x), _drawable(y)
+
+
+def _drawable(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.where(np.abs(values) < _BEYOND, values, np.nan)
+
+
+def _interesting(columns: Columns, name: str) -> tuple[float, float]:
+    """The range of the numbers, without the few beside a pole that would hide all others."""
+    y = _drawable(np.asarray(columns[name], dtype=np.float64))
+    y = y[np.isfinite(y)]
+    if not len(y):
+        return 0.0, 1.0
+    low, high = float(y.min()), float(y.max())
+    most = [float(end) for end in np.percentile(y, (2, 98))]
+    if high - low > 20 * (most[1] - most[0]) > 0:
+        low, high = most
+    return (low, high) if low < high else (low - 1, high + 1)
+
+
+def _as_text(curves: Evaluation, width: int, colour: bool) -> str:
+    """The same as text: told apart by colour, or without colours by what they are drawn with."""
+    columns, drawn = curves.columns(), []
+    looks = terminal_styles(curves.config.activations, colour=colour)
+    for name in (name for name in _TITLES if name in columns):
+        figure = terminal_figure(width, colour, "x", _TITLES[name])
+        for label, look in looks.items():
+            terminal_line(figure, *_select(columns, label, name), label, look, colour)
+        drawn.append(figure.show(legend=True))
+    return "\n\n".join(drawn)

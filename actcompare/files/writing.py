@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from actcompare.errors import ActcompareError, ReaderGoneError
 
@@ -35,15 +35,26 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
                 raise ReaderGoneError from error
             raise ActcompareError(f"cannot write to standard output: {error.strerror}") from error
         return
+    with open_binary(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
+        yield text
+
+
+@contextlib.contextmanager
+def open_binary(path: Path) -> Iterator[BinaryIO]:
+    """A file that is written whole or not at all.
+
+    Raises:
+        ActcompareError: it cannot be written.
+    """
     try:
         if path.exists() and not path.is_file():  # a device or a pipe: nothing to replace
-            with path.open("w", encoding="utf-8", newline="") as out:
+            with path.open("wb") as out:
                 yield out
             return
         path = Path(os.path.realpath(path))
         partial = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            with partial.open("x", encoding="utf-8", newline="") as out:
+            with partial.open("xb") as out:
                 yield out
             partial.replace(path)
         finally:

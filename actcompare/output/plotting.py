@@ -1,35 +1,90 @@
 """Figures in a file or in the terminal: what all of them share. Imports no torch."""
 
 import io
-from collections.abc import Callable
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from actcompare.errors import ActcompareError, MissingExtraError, UsageError
-
-
-def check_plots(plot_file: Path | None, terminal: TextIO | None) -> None:
-    """Check, before anything is computed, that what is to be drawn can be."""
-    if plot_file or terminal:
-        if plot_file:
-            check_figure(plot_file)
-        if terminal:
-            check_terminal(terminal.encoding)
-
-
-# Okabe and Ito's colours, told apart by every kind of colour vision; black comes last.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
-
-_TERMINAL_COLOURS = ("bright_blue", "bright_red", "bright_green", "bright_magenta", "bright_yellow")
-
-_MARKS = "ox+*#@%&"
-
+from actcompare.files.writing import check_writable, open_binary, open_output
+from actcompare.output.canvas import Canvas
+from actcompare.output.formats import MACHINE, Format
+from actcompare.output.styles import PALETTES, Theme
 
 # Dates would make every file differ.
 _METADATA: dict[str, Any] = {".svg": {"Date": None}, ".png": {}, ".pdf": {"CreationDate": None}}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One result, as a figure and as text."""
+
+    title: str
+    note: str
+    """What was measured and on what, below the title."""
+    labels: Sequence[str]
+    """Of the activations, the baseline first."""
+    size: tuple[float, float]
+    """In inches, without title and note."""
+    draw: Callable[[Canvas], None]
+    text: Callable[[int, bool], str]
+    """For a terminal of some width, with or without colours."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Where results are to be drawn: the terminal, a file, both or none."""
+
+    terminal: TextIO | None
+    file: Path | None
+    theme: Theme
+
+    @classmethod
+    def asked(
+        cls, plot: bool, plot_file: Path | None, theme: Theme, output_format: Format
+    ) -> "Drawing":
+        """What the options ask for, checked before anything is computed.
+
+        Raises:
+            ActcompareError: it cannot be drawn; and what check_figure and check_terminal raise.
+        """
+        aside = sys.stderr if output_format in MACHINE else sys.stdout
+        drawing = cls(aside if plot else None, plot_file, theme)
+        if drawing.file:
+            check_figure(drawing.file)
+        if drawing.terminal:
+            check_terminal(drawing.terminal.encoding)
+        return drawing
+
+    def __bool__(self) -> bool:
+        """Whether anything is to be drawn."""
+        return bool(self.terminal or self.file)
+
+    def show(self, picture: Picture) -> None:
+        """Draw a picture.
+
+        Raises:
+            ActcompareError: it cannot be written.
+            ReaderGoneError: whoever read standard output has closed it.
+        """
+        if self.file:
+            write_figure(self.file, picture, self.theme)
+        if self.terminal:
+            colour = self.terminal.isatty() and not os.environ.get("NO_COLOR")
+            text = "\n" + picture.text(shutil.get_terminal_size().columns, colour) + "\n"
+            if self.terminal is sys.stdout:
+                with open_output(None) as out:
+                    out.write(text)
+            else:
+                self.terminal.write(text)
 
 
 def check_figure(path: Path) -> None:
@@ -37,12 +92,12 @@ def check_figure(path: Path) -> None:
 
     Raises:
         UsageError: the name does not end in .svg, .png or .pdf.
+        ActcompareError: the file cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
     if path.suffix.lower() not in _METADATA:
         raise UsageError(f"--plot-file {path}: the name must end in .svg, .png or .pdf")
-    if not path.parent.is_dir():
-        raise ActcompareError(f"cannot write {path}: there is no folder {path.parent}")
+    check_writable(path)
     if find_spec("matplotlib") is None:
         raise MissingExtraError("--plot-file draws with matplotlib", "plot")
 
@@ -60,30 +115,83 @@ def check_terminal(encoding: str | None) -> None:
         raise MissingExtraError("--plot draws with plotille", "plot")
 
 
-def write_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
-    """Write what is drawn on a figure of that size in inches; its name chooses the format."""
+def write_figure(path: Path, picture: Picture, theme: Theme = Theme.light) -> None:
+    """Write a picture to a file, whole or not at all; its name chooses the format.
+
+    Raises:
+        ActcompareError: the file cannot be written; and what check_figure raises.
+    """
     check_figure(path)
+    drawn = figure_bytes(picture, path.suffix.lower(), theme)
+    with open_binary(path) as out:
+        out.write(drawn)
+
+
+def figure_bytes(picture: Picture, suffix: str, theme: Theme = Theme.light) -> bytes:
+    """A picture as the content of a .svg, .png or .pdf file: the same bytes each time."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    style: Any = {"font.size": 9, "svg.hashsalt": "actcompare", "svg.fonttype": "none"}
-    with mpl.rc_context(style):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        drawn, suffix = io.BytesIO(), path.suffix.lower()
+    palette = PALETTES[theme]
+    style: Any = {
+        "font.size": 8.5,
+        "text.parse_math": False,
+        "figure.titlesize": 10.5,
+        "svg.hashsalt": "actcompare",
+        "svg.fonttype": "none",
+        "figure.constrained_layout.w_pad": 0.08,
+        "figure.constrained_layout.h_pad": 0.06,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.6,
+        "axes.xmargin": 0.02,
+        "xtick.labelsize": 7.5,
+        "ytick.labelsize": 7.5,
+        "text.color": palette.ink,
+        "axes.labelcolor": palette.ink,
+        "axes.edgecolor": palette.quiet,
+        "xtick.color": palette.quiet,
+        "ytick.color": palette.quiet,
+        "xtick.labelcolor": palette.ink,
+        "ytick.labelcolor": palette.ink,
+        "figure.facecolor": palette.paper,
+        "axes.facecolor": palette.paper,
+        "savefig.facecolor": palette.paper,
+    }
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(style)
+        width, height = picture.size
+        title = textwrap.fill(picture.title, int(10.5 * width))
+        note = textwrap.fill(picture.note, int(15.5 * width))
+        height += 0.15 + 0.17 * len(f"{title}\n{note}".splitlines())
+        figure = Figure(figsize=(width, height), layout="constrained")
+        canvas = Canvas(figure, palette, picture.labels, title, note)
+        picture.draw(canvas)
+        canvas.settle()
+        drawn = io.BytesIO()
         figure.savefig(drawn, format=suffix[1:], dpi=300, metadata=_METADATA[suffix])
-    try:
-        path.write_bytes(drawn.getvalue())
-    except OSError as error:
-        raise ActcompareError(f"cannot write {path}: {error.strerror or error}") from error
+    return drawn.getvalue()
 
 
-def terminal_figure(width: int, colour: bool, x: str, y: str, *, log: bool = False) -> Any:
+def named(labels: Sequence[str]) -> str:
+    """The activations of a title: their labels, or how many there are."""
+    if len(labels) > 4:
+        return f"{len(labels)} activations"
+    return " and ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))
+
+
+# --- in the terminal -----------------------------------------------------------------------------
+
+
+def terminal_figure(width: int, colour: bool, x: str, y: str) -> Any:
     """An empty figure for a terminal of that width."""
     import plotille
 
     def number(value: float, chars: int, delta: float, left: bool = False) -> str:  # noqa: ARG001
-        text = f"{10**value:.2g}" if log else f"{value + 0.0:.3g}"
+        text = f"{value + 0.0:.3g}"
         return text.ljust(chars) if left else text.rjust(chars)
 
     figure = plotille.Figure()
@@ -94,9 +202,13 @@ def terminal_figure(width: int, colour: bool, x: str, y: str, *, log: bool = Fal
     return figure
 
 
-def terminal_line(figure: Any, x: Any, y: Any, label: str, k: int, colour: bool) -> None:
-    """Draw the k-th line, told apart by colour, or by what it is drawn with."""
+def terminal_line(figure: Any, x: Any, y: Any, label: str, look: str, colour: bool) -> None:
+    """Draw the finite points of a line, as `terminal_styles` says: in a colour, or of a letter."""
+    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    finite = np.isfinite(x) & np.isfinite(y)
+    if not finite.any():
+        return
     if colour:
-        figure.plot(x, y, lc=_TERMINAL_COLOURS[k % len(_TERMINAL_COLOURS)], label=label)
+        figure.plot(x[finite].tolist(), y[finite].tolist(), lc=look, label=label)
     else:
-        figure.scatter(x, y, marker=_MARKS[k % len(_MARKS)], label=label)
+        figure.scatter(x[finite].tolist(), y[finite].tolist(), marker=look, label=label)

@@ -1,15 +1,12 @@
 """`actcompare study`."""
 
 import contextlib
-import os
-import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +23,7 @@ from actcompare.cli.options import (
     OutputFormat,
     Plot,
     PlotFile,
+    PlotTheme,
     Quiet,
     given_on_command_line,
     grouped,
@@ -34,9 +32,10 @@ from actcompare.cli.options import (
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.files.writing import check_output
-from actcompare.output.formats import MACHINE, Format, choose_format
-from actcompare.output.plotting import check_plots
+from actcompare.output.formats import Format, choose_format
+from actcompare.output.plotting import Drawing
 from actcompare.output.results import heading, write
+from actcompare.output.styles import Theme
 
 if TYPE_CHECKING:
     from actcompare.output.gates import Gate
@@ -138,12 +137,12 @@ def study_command(
     output: Output = None,
     plot: Plot = False,
     plot_file: PlotFile = None,
+    plot_theme: PlotTheme = Theme.light,
     quiet: Quiet = False,
 ) -> None:
     """Train many paired seeds of each activation; which does better, and how sure that is."""
     output_format = choose_format(output_format, output)
-    aside = sys.stderr if output_format in MACHINE else sys.stdout
-    check_plots(plot_file, aside if plot else None)
+    drawing = Drawing.asked(plot, plot_file, plot_theme, output_format)
     check_output(output)
     from actcompare.output.gates import parse_gate
 
@@ -165,8 +164,10 @@ def study_command(
                 return
             study, stopped = _carry_out(work, chosen, store, quiet)
     _show(study, output_format, output)
-    if (plot or plot_file) and study.results:
-        _draw(study, aside if plot else None, plot_file)
+    if drawing and study.results:
+        from actcompare.studies.plots import study_picture
+
+        drawing.show(study_picture(study))
     if stopped is not None:
         raise stopped
     if not study.results:
@@ -324,18 +325,6 @@ def _show(study: "Study", output_format: Format, output: Path | None) -> None:
             "cells": cells,
         },
     )
-
-
-def _draw(study: "Study", terminal: TextIO | None, plot_file: Path | None) -> None:
-    from actcompare.studies.plots import terminal_study, write_study
-
-    drawn = study.columns(), study.shared_rates(), study.curves(), study.metric
-    if plot_file:
-        write_study(*drawn, study.config.margin, plot_file)
-    if terminal:
-        colour = terminal.isatty() and not os.environ.get("NO_COLOR")
-        text = terminal_study(*drawn, shutil.get_terminal_size().columns, colour=colour)
-        typer.echo("\n" + text, file=terminal)
 
 
 def _trips(gates: "list[Gate]", study: "Study") -> bool:

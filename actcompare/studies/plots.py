@@ -2,71 +2,85 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from actcompare.output.plotting import (
-    COLOURS,
-    DASHES,
-    check_figure,
-    terminal_figure,
-    terminal_line,
-    write_figure,
+from actcompare.output.canvas import (
+    MOST_TOGETHER,
+    Canvas,
+    Interval,
+    Panel,
+    Style,
+    curves_size,
 )
+from actcompare.output.plotting import Picture, terminal_figure, terminal_line
+from actcompare.output.scales import mark_below, said_metric, scale_metric, whole_numbers, zoomed
+from actcompare.output.styles import terminal_styles
+from actcompare.studies.comparison import BASELINE
+from actcompare.studies.study import Study
 from actcompare.table import Columns
 
 
-def write_study(
-    answer: Columns, shared: Columns, curves: Columns, metric: str, margin: float, path: Path
-) -> None:
-    """Write a row of three panels per depth and width.
+def study_picture(study: Study) -> Picture:
+    """Draw paired differences, the metric by learning rate and over epochs: a strip per setting.
 
-    Args:
-        answer: tidy columns of a study, one record per activation.
-        shared: how all do at every learning rate.
-        curves: the validation metric over epochs.
-        metric: what the metric is called.
-        margin: of practical equivalence, shaded.
-        path: the file; its ending chooses SVG, PNG or PDF.
-
-    Raises:
-        ActcompareError: the file cannot be written; and what check_figure raises.
+    Of too many activations, the latter two have small axes for each.
     """
-    check_figure(path)
-    activations = list(dict.fromkeys(answer["activation"]))
-    colours = {act: COLOURS[k % len(COLOURS)] for k, act in enumerate(activations)}
-    dashes = {act: DASHES[k % len(DASHES)] for k, act in enumerate(activations)}
-    settings = list(_settings(answer))
+    config, training = study.config, study.config.training
+    labels = config.activations
+    titles = [title for title, _, _ in _settings(study.columns())]
+    width, height = curves_size(labels, 2)
+    height = max(height, 0.9 + 0.36 * len(labels))
 
-    def draw(figure: Any) -> None:
-        for row, (title, depth, hidden) in enumerate(settings):
-            panels = [figure.add_subplot(len(settings), 3, 3 * row + k + 1) for k in range(3)]
-            here = depth, hidden
-            _draw_differences(panels[0], _at(answer, *here), margin, colours)
-            _draw_bands(panels[1], "lr", _at(shared, *here), colours, dashes, bars=True)
-            _draw_bands(panels[2], "epoch", _at(curves, *here), colours, dashes, bars=False)
-            titles = (
-                "paired difference",
-                f"test {metric} by learning rate",
-                f"validation {metric}",
-            )
-            for axes, said in zip(panels, titles, strict=True):
-                axes.set_title(said + title, fontsize=9)
-                axes.spines[["top", "right"]].set_visible(False)
-            panels[1].set(xscale="log", xlabel="learning rate")
-            panels[2].set_xlabel("epoch")
-            panels[1].legend(frameon=False, fontsize=8)
+    def draw(canvas: Canvas) -> None:
+        strips = canvas.strips(titles, [height] * len(titles))
+        for strip, (_, depth, hidden) in zip(strips, _settings(study.columns()), strict=True):
+            answer = _at(study.columns(), depth, hidden)
+            panels = [
+                _rate_panel(study, _at(study.shared_rates(), depth, hidden), answer),
+                _epoch_panel(study, _at(study.curves(), depth, hidden)),
+            ]
+            if len(labels) <= MOST_TOGETHER:
+                first, *others = strip.subplots(1, 3)
+                canvas.row(others, panels, labels)
+            else:
+                left, right = strip.subfigures(1, 2, width_ratios=(1.2 * _ASIDE, width))
+                first = left.subplots()
+                canvas.grids(right, panels, labels)
+            _draw_differences(canvas, first, answer, study)
 
-    write_figure(path, (10.2, max(2.9, 0.3 * len(activations)) * len(settings)), draw)
+    seeds = max(study.columns()["seeds"])
+    note = (
+        f"{training.epochs} epochs of {training.optimizer}, batches of {training.batch_size},"
+        f" {training.dtype}; learning rates chosen on the validation part; bars and bands: 95 %"
+    )
+    if len(titles) == 1:
+        layers = "-".join(map(str, config.hiddens * config.depths[0]))
+        note = f"SimpleNet {training.input_size}-{layers}-{training.output_size}, {note}"
+    return Picture(
+        f"Test {_named(study.metric)} over {seeds} seed{'s' * (seeds != 1)} on {training.data}",
+        note,
+        labels,
+        (_ASIDE + width, height * len(titles)),
+        draw,
+        lambda width, colour: _as_text(study, width, colour),
+    )
+
+
+_ASIDE = 2.9
+"""Inches of width for the differences."""
+
+
+def _named(metric: str) -> str:
+    return metric.replace("^2", "²")
 
 
 def _settings(columns: Columns) -> Iterator[tuple[str, int, int]]:
     """Every depth and width, with what a title says of it."""
     found = list(dict.fromkeys(zip(columns["depth"], columns["hidden"], strict=True)))
     for depth, hidden in found:
-        yield (f" (depth {depth}, hidden {hidden})" if len(found) > 1 else ""), depth, hidden
+        yield (f"depth {depth}, hidden {hidden}" if len(found) > 1 else ""), depth, hidden
 
 
 def _at(columns: Columns, depth: int, hidden: int) -> dict[str, list[Any]]:
@@ -78,50 +92,90 @@ def _at(columns: Columns, depth: int, hidden: int) -> dict[str, list[Any]]:
     return {name: [values[i] for i in here] for name, values in columns.items()}
 
 
-def _draw_differences(axes: Any, answer: Columns, margin: float, colours: dict[str, str]) -> None:
-    compared = _compared(answer)
-    axes.axvspan(-margin, margin, color="0.93", zorder=0)
-    axes.axvline(0, color="0.6", linewidth=0.8, zorder=1)
-    for y, (activation, middle, low, high) in enumerate(compared):
-        bars = [[middle - low], [high - middle]] if math.isfinite(low) else None
-        axes.errorbar(
-            middle, -y, xerr=bars, fmt="o", color=colours[activation], capsize=3, markersize=4
+def _draw_differences(canvas: Canvas, axes: Any, answer: Columns, study: Study) -> None:
+    """Each activation's difference from the baseline, with its interval and verdict."""
+    in_points = study.metric == "accuracy"
+    scale = 100 if in_points else 1
+    margin = scale * study.config.margin
+    rows = []
+    for i, label in enumerate(answer["activation"]):
+        middle, low, high = (
+            math.nan if answer[name][i] is None else scale * answer[name][i]
+            for name in ("difference", "difference_low", "difference_high")
         )
-    axes.set_yticks([-y for y in range(len(compared))], [each[0] for each in compared])
-    axes.set_ylim(-len(compared) + 0.5, 0.5)
-    axes.set_xlabel(f"against {answer['activation'][0]} (95 %; shaded: the margin)")
+        rows.append(Interval(label, middle, low, high, answer["verdict"][i]))
+    axes.axvspan(-margin, margin, color=canvas.palette.faint, alpha=0.35, linewidth=0, zorder=0)
+    axes.axvline(0, color=canvas.palette.quiet, linewidth=0.6, zorder=1)
+    canvas.forest(axes, rows)
+    axes.set_title(f"difference from {answer['activation'][0]}")
+    of = f"{'points of ' * in_points}test {_named(study.metric)}"
+    axes.set_xlabel(f"{of}, paired by seed\nshaded: the margin of {margin:g}")
+    axes.locator_params(axis="x", nbins=5)
 
 
-def _compared(answer: Columns) -> list[tuple[str, float, float, float]]:
-    """Each activation but the baseline, with its difference and the ends of the interval."""
-    names = ("activation", "difference", "difference_low", "difference_high", "verdict")
-    rows = zip(*(answer[name] for name in names), strict=True)
-    return [
-        (activation, middle, low, high)
-        for activation, middle, low, high, verdict in rows
-        if verdict != "baseline" and middle is not None and math.isfinite(middle)
+def _rate_panel(study: Study, shared: Columns, answer: Columns) -> Panel:
+    labels = study.config.activations
+    lines = {label: _line(shared, label, "lr") for label in labels}
+    chosen = dict(zip(answer["activation"], answer["lr"], strict=True))
+    ends = [
+        float(end)
+        for label, (rate, *ends) in lines.items()
+        for end in np.concatenate([each[rate == chosen[label]] for each in ends])
     ]
+    values = [float(y) for _, middle, _, _ in lines.values() for y in middle]
+    shown = zoomed(values, ends, 2 * study.config.margin or 0.01)
+    rates = sorted(set(shared["lr"]))
+
+    def line(axes: Any, label: str, style: Style) -> None:
+        rate, middle, low, high = lines[label]
+        cut, best = middle < (shown or [-math.inf])[0], rate == chosen[label]
+        together = len(labels) <= MOST_TOGETHER
+        aside = (labels.index(label) - (len(labels) - 1) / 2) * together
+        step = (rates[-1] / rates[0] if len(rates) > 1 else 10) ** 0.012
+        x = rate * step**aside
+        axes.plot(x, np.where(cut, np.nan, middle), marker="o", markersize=2.5, **style)
+        axes.vlines(x, low, high, colors=style["color"], linewidth=1, zorder=2)
+        ring = {"markerfacecolor": axes.get_facecolor(), "markeredgewidth": 1.3, "zorder": 4}
+        axes.plot(x[best], middle[best], "o", markersize=5.5, color=style["color"], **ring)
+        mark_below(axes, rate[cut] * step ** (2 * aside), style["color"])
+
+    def finish(axes: Any) -> str:
+        axes.set_xscale("log")
+        axes.margins(x=0.06 if len(rates) > 1 else 0.5)
+        axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+        axes.set_xticks([], minor=True)
+        scale_metric(axes, study.metric, shown)
+        cut = [value for value in values if shown is not None and value < shown[0]]
+        ends = dict.fromkeys(
+            said_metric(study.metric, end) for end in sorted(cut)[:: len(cut) - 1 or 1]
+        )
+        return f"▼ below the axis: {' to '.join(ends)}" if cut else ""
+
+    title = f"test {_named(study.metric)} by learning rate"
+    return Panel(title, "learning rate (ring: chosen)", line, finish)
 
 
-def _draw_bands(
-    axes: Any,
-    x: str,
-    columns: Columns,
-    colours: dict[str, str],
-    dashes: dict[str, Any],
-    *,
-    bars: bool,
-) -> None:
-    for activation in dict.fromkeys(columns["activation"]):
-        at, middle, low, high = _line(columns, activation, x)
-        style: Any = {"color": colours[activation], "linewidth": 1.3}
-        if bars:
-            errors = (middle - low, high - middle)
-            axes.errorbar(at, middle, errors, label=activation, marker="o", markersize=3,
-                          capsize=2, linestyle=dashes[activation], **style)  # fmt: skip
-        else:
-            axes.plot(at, middle, label=activation, linestyle=dashes[activation], **style)
-            axes.fill_between(at, low, high, color=colours[activation], alpha=0.2, linewidth=0)
+def _epoch_panel(study: Study, curves: Columns) -> Panel:
+    labels = study.config.activations
+    lines = {label: _line(curves, label, "epoch") for label in labels}
+    values = [float(y) for _, middle, _, _ in lines.values() for y in middle]
+    ends = [float(end) for _, *ends in lines.values() for each in ends for end in each[-1:]]
+    shown = zoomed(values, ends, 2 * study.config.margin or 0.01)
+
+    def line(axes: Any, label: str, style: Style) -> None:
+        epoch, middle, low, high = lines[label]
+        points = {"marker": "o", "markersize": 2.5} if len(epoch) < 6 else {}
+        axes.plot(epoch, middle, **points, **style)
+        band = {"color": style["color"], "alpha": 0.18, "linewidth": 0, "zorder": 1}
+        axes.fill_between(epoch, low, high, **band)
+
+    def finish(axes: Any) -> str:
+        whole_numbers(axes.xaxis)
+        scale_metric(axes, study.metric, shown)
+        cut = shown is not None and any(value < shown[0] for value in values)
+        return "begins below the axis" * cut
+
+    return Panel(f"validation {_named(study.metric)}", "epoch", line, finish, named=labels)
 
 
 def _line(columns: Columns, activation: str, x: str) -> Sequence[Any]:
@@ -134,33 +188,52 @@ def _line(columns: Columns, activation: str, x: str) -> Sequence[Any]:
     return at, middle, *(np.where(np.isfinite(end), end, middle) for end in (low, high))
 
 
-def terminal_study(
-    answer: Columns, shared: Columns, curves: Columns, metric: str, width: int, *, colour: bool
-) -> str:
+# --- in the terminal -----------------------------------------------------------------------------
+
+
+def _as_text(study: Study, width: int, colour: bool) -> str:
     """The same three as text, per depth and width."""
     drawn = []
-    for title, depth, hidden in _settings(answer):
-        compared = _compared(_at(answer, depth, hidden))
+    looks = terminal_styles(study.config.activations, colour=colour)
+    for setting, depth, hidden in _settings(study.columns()):
+        title = f" ({setting})" if setting else ""
+        compared = _compared(_at(study.columns(), depth, hidden))
         if compared:
             figure = terminal_figure(width, colour, "difference", "activation")
             figure.height = max(4, 2 * len(compared))
             ends = [end for each in compared for end in each[1:] if math.isfinite(end)]
             figure.set_x_limits(min(0.0, *ends), max(0.0, *ends) or 1e-9)
             figure.set_y_limits(-len(compared), 1)
-            for k, (activation, middle, low, high) in enumerate(compared):
+            figure.y_ticks_fkt = lambda *_: ""
+            for k, (label, middle, low, high) in enumerate(compared):
                 low, high = (low, high) if math.isfinite(low) else (middle, middle)
                 line = np.linspace(low, high, 60)
-                terminal_line(figure, line, np.full(60, float(-k)), activation, k + 1, colour)
+                terminal_line(figure, line, np.full(60, float(-k)), label, looks[label], colour)
             drawn.append(f"paired difference{title}\n{figure.show(legend=True)}")
         for columns, x, said in (
-            (_at(shared, depth, hidden), "lr", f"test {metric} by learning rate"),
-            (_at(curves, depth, hidden), "epoch", f"validation {metric}"),
+            (_at(study.shared_rates(), depth, hidden), "lr", "test {} by learning rate"),
+            (_at(study.curves(), depth, hidden), "epoch", "validation {}"),
         ):
-            figure = terminal_figure(width, colour, "log10 lr" if x == "lr" else x, metric)
+            figure = terminal_figure(
+                width, colour, "learning rate" if x == "lr" else x, study.metric
+            )
             figure.origin = False
-            for k, activation in enumerate(dict.fromkeys(columns["activation"])):
-                at, middle, _, _ = _line(columns, activation, x)
-                at = np.log10(np.maximum(at, 1e-300)) if x == "lr" else at
-                terminal_line(figure, at, middle, activation, k, colour)
-            drawn.append(f"{said}{title}\n{figure.show(legend=True)}")
-    return "\n\n".join(drawn) + "\n"
+            if x == "lr":
+                figure.x_ticks_fkt = lambda low, _: f"{10**low:.2g}"
+            for label in dict.fromkeys(columns["activation"]):
+                at, middle, _, _ = _line(columns, label, x)
+                at = np.log10(at) if x == "lr" else at
+                terminal_line(figure, at, middle, label, looks[label], colour)
+            drawn.append(f"{said.format(study.metric)}{title}\n{figure.show(legend=True)}")
+    return "\n\n".join(drawn)
+
+
+def _compared(answer: Columns) -> list[tuple[str, float, float, float]]:
+    """Each activation but the baseline, with its difference and the ends of the interval."""
+    names = ("activation", "difference", "difference_low", "difference_high", "verdict")
+    rows = zip(*(answer[name] for name in names), strict=True)
+    return [
+        (activation, middle, low, high)
+        for activation, middle, low, high, verdict in rows
+        if verdict != BASELINE and middle is not None and math.isfinite(middle)
+    ]

@@ -1,14 +1,11 @@
 """`actcompare train`."""
 
 import contextlib
-import os
-import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +19,7 @@ from actcompare.cli.options import (
     OutputFormat,
     Plot,
     PlotFile,
+    PlotTheme,
     Quiet,
     Threads,
     complete_spec,
@@ -32,9 +30,10 @@ from actcompare.cli.options import (
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.files.writing import check_output
-from actcompare.output.formats import MACHINE, Format, choose_format
-from actcompare.output.plotting import check_plots
+from actcompare.output.formats import Format, choose_format
+from actcompare.output.plotting import Drawing
 from actcompare.output.results import heading, write
+from actcompare.output.styles import Theme
 
 if TYPE_CHECKING:
     from actcompare.output.gates import Gate
@@ -103,12 +102,12 @@ def train_command(
     output: Output = None,
     plot: Plot = False,
     plot_file: PlotFile = None,
+    plot_theme: PlotTheme = Theme.light,
     quiet: Quiet = False,
 ) -> None:
     """Train a SimpleNet with an activation; how it does, and which of its units are dead."""
     output_format = choose_format(output_format, output)
-    aside = sys.stderr if output_format in MACHINE else sys.stdout
-    check_plots(plot_file, aside if plot else None)
+    drawing = Drawing.asked(plot, plot_file, plot_theme, output_format)
     check_output(output)
     from actcompare.output.gates import parse_gate
     from actcompare.training.records import LAYER_NUMBERS, RUN_NUMBERS
@@ -128,8 +127,10 @@ def train_command(
             given = {name: value for name, value in settings.items() if name in named}
             training, stopped = _resume(kept, resume, given, log_dir, quiet)
     _show(training, output_format, output)
-    if plot or plot_file:
-        _draw(training, aside if plot else None, plot_file)
+    if drawing:
+        from actcompare.training.plots import course_picture
+
+        drawing.show(course_picture(training))
     if stopped is not None:
         where = resume or save
         if where is not None and not isinstance(stopped, ActcompareError):
@@ -274,19 +275,6 @@ def _show(training: "Training", output_format: Format, output: Path | None) -> N
             "parameters": parameters,
         },
     )
-
-
-def _draw(training: "Training", terminal: TextIO | None, plot_file: Path | None) -> None:
-    from actcompare.training import plots
-
-    course = training.course()
-    if plot_file:
-        plots.write_course(course, training.metric, plot_file)
-    if terminal:
-        colour = terminal.isatty() and not os.environ.get("NO_COLOR")
-        width = shutil.get_terminal_size().columns
-        drawn = plots.terminal_course(course, training.metric, width, colour=colour)
-        typer.echo("\n" + drawn, file=terminal)
 
 
 def _trips(gates: "list[Gate]", training: "Training") -> bool:

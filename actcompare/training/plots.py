@@ -1,72 +1,126 @@
 """The figures of `train`: loss, metric and units over epochs."""
 
-from pathlib import Path
 from typing import Any
 
-from actcompare.output.plotting import COLOURS, DASHES, terminal_figure, terminal_line, write_figure
-from actcompare.table import Columns
+from actcompare.output.canvas import Canvas, Style, mixed
+from actcompare.output.plotting import Picture, terminal_figure, terminal_line
+from actcompare.output.scales import said_metric, scale_metric, scaled, whole_numbers, zoomed
+from actcompare.output.styles import terminal_styles
+from actcompare.training.run import Training
 
-# --- train ---------------------------------------------------------------------------------------
+_PARTS = ("validation", "train")
 
-_COURSE: dict[str, tuple[str, ...]] = {
-    "loss": ("train_loss", "validation_loss"),
-    "metric": ("train_metric", "validation_metric"),
-    "units": ("zero_dead", "gradient_dead", "constant", "dormant", "saturated"),
-}
-
-
-def write_course(course: Columns, metric: str, path: Path) -> None:
-    """Write loss, metric and unit verdicts over epochs as panels of one figure.
-
-    Args:
-        course: tidy columns of a training, one record per epoch.
-        metric: what the metric is called.
-        path: the file; its ending chooses SVG, PNG or PDF.
-
-    Raises:
-        ActcompareError: the file cannot be written; and what check_figure raises.
-    """
-    panels = _course_panels(course, metric)
-
-    def draw(figure: Any) -> None:
-        for i, (title, names) in enumerate(panels.items()):
-            axes = figure.add_subplot(1, len(panels), i + 1)
-            for k, name in enumerate(names):
-                style: Any = {"color": COLOURS[k], "linestyle": DASHES[k % len(DASHES)]}
-                label = _line_label(name)
-                axes.plot(course["epoch"], course[name], label=label, linewidth=1.4, **style)
-            axes.set_xlabel("epoch")
-            axes.set_title(title, fontsize=9)
-            axes.spines[["top", "right"]].set_visible(False)
-            axes.legend(frameon=False, fontsize=8)
-
-    write_figure(path, (3.4 * len(panels), 2.9), draw)
+_UNITS = ("zero_dead", "gradient_dead", "constant", "dormant", "saturated")
 
 
-def terminal_course(course: Columns, metric: str, width: int, *, colour: bool) -> str:
-    """Loss, metric and unit verdicts over epochs as text."""
-    drawn = []
-    for title, names in _course_panels(course, metric).items():
+def course_picture(training: Training) -> Picture:
+    """Draw loss, metric and the verdicts on units over epochs, side by side."""
+    config, metric = training.config, _named(training.metric)
+    watched = bool(training.history[0].layers)
+
+    def draw(canvas: Canvas) -> None:
+        (strip,) = canvas.strips([""], [1])
+        panels = strip.subplots(1, 2 + watched)
+        _draw_loss(canvas, panels[0], training)
+        _draw_metric(canvas, panels[1], training)
+        if watched:
+            _draw_units(canvas, panels[2], training)
+        for axes in panels:
+            axes.set_xlabel("\n".join(filter(None, ("epoch", axes.get_xlabel()))))
+            whole_numbers(axes.xaxis)
+
+    what = f"loss, {metric} and units" if watched else f"loss and {metric}"
+    layers = "-".join(map(str, (config.input_size, *[config.hidden] * config.depth)))
+    note = (
+        f"layers of {layers}-{config.output_size} units, {config.optimizer} with learning rate"
+        f" {config.lr:g}, batches of {config.batch_size}, {config.dtype}, seed {config.seed}"
+    )
+    if training.diverged:
+        note += f"; diverged in epoch {training.diverged.epoch}"
+    return Picture(
+        f"Training of SimpleNet with {config.activation} on {config.data}: {what}",
+        note,
+        [config.activation],
+        (3.1 * (2 + watched), 2.6),
+        draw,
+        lambda width, colour: _as_text(training, width, colour),
+    )
+
+
+def _draw_parts(canvas: Canvas, axes: Any, training: Training, of: str) -> None:
+    """Both parts over epochs, the validation part as the activation is drawn everywhere."""
+    course, style = training.course(), canvas.styles[training.config.activation]
+    faded: Style = {"color": mixed(style["color"], canvas.palette.paper, 0.5), "linestyle": "-"}
+    for part, look in zip(_PARTS, (Style(), faded), strict=True):
+        _draw_line(axes, course["epoch"], course[f"{part}_{of}"], part, style | look)
+    canvas.name_ends(axes, _PARTS)
+
+
+def _draw_line(axes: Any, x: Any, y: Any, label: str, style: Style) -> None:
+    points = {"marker": "o", "markersize": 3} if len(x) < 12 else {}
+    axes.plot(x, y, label=label, **points, **style)
+
+
+def _draw_loss(canvas: Canvas, axes: Any, training: Training) -> None:
+    which = "cross-entropy" if training.data.classes else "mean squared error"
+    axes.set_title(f"loss ({which})")
+    _draw_parts(canvas, axes, training, "loss")
+    scaled(axes.yaxis, "{:.3g}".format)
+
+
+def _draw_metric(canvas: Canvas, axes: Any, training: Training) -> None:
+    axes.set_title(_named(training.metric))
+    _draw_parts(canvas, axes, training, "metric")
+    curves = [training.course()[f"{part}_metric"] for part in _PARTS]
+    shown = zoomed([y for curve in curves for y in curve], [curve[-1] for curve in curves], 0.02)
+    scale_metric(axes, training.metric, shown)
+    if shown is not None and curves[0][0] < shown[0]:
+        first = said_metric(training.metric, curves[0][0])
+        axes.set_xlabel(f"begins below the axis, at {first}")
+
+
+def _draw_units(canvas: Canvas, axes: Any, training: Training) -> None:
+    course, dead = training.course(), canvas.styles[training.config.activation]
+    axes.set_title(f"hidden units, of {course['units'][0]}")
+    quiet = {"color": canvas.palette.quiet, "linewidth": 1.2}
+    looks = (dead, dead, quiet, quiet | {"linestyle": "--"}, quiet | {"linestyle": ":"})
+    together: dict[tuple[int, ...], list[str]] = {}
+    for name in _UNITS:
+        together.setdefault(tuple(course[name]), []).append(name)
+    for counts, names in together.items():
+        label = "\n".join(map(_said, names))
+        _draw_line(axes, course["epoch"], counts, label, looks[_UNITS.index(names[0])])
+    most = max(map(max, together))
+    axes.set_ylim(-0.02 * most, 1.06 * max(most, course["units"][0] / 8))
+    whole_numbers(axes.yaxis)
+    canvas.name_ends(axes, ["\n".join(map(_said, names)) for names in together.values()])
+
+
+def _named(metric: str) -> str:
+    return metric.replace("^2", "²")
+
+
+def _said(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _as_text(training: Training, width: int, colour: bool) -> str:
+    """The same as text."""
+    course, drawn = training.course(), []
+    panels = {
+        "loss": {part: course[f"{part}_loss"] for part in _PARTS},
+        training.metric: {part: course[f"{part}_metric"] for part in _PARTS},
+    }
+    if "units" in course:
+        panels[f"units, of {course['units'][0]}"] = {_said(name): course[name] for name in _UNITS}
+    for title, lines in panels.items():
+        looks = terminal_styles(list(lines), colour=colour)
         figure = terminal_figure(width, colour, "epoch", title)
         figure.origin = False
         figure.set_x_limits(0, 1.05 * max(1, course["epoch"][-1]))
         if title.startswith("units"):
-            figure.set_y_limits(0, 1.1 * max(1, *(max(course[name]) for name in names)))
-        for k, name in enumerate(names):
-            terminal_line(figure, course["epoch"], course[name], _line_label(name), k, colour)
+            figure.set_y_limits(0, 1.1 * max(1, *map(max, lines.values())))
+        for label, y in lines.items():
+            terminal_line(figure, course["epoch"], y, label, looks[label], colour)
         drawn.append(f"{title}\n{figure.show(legend=True)}")
-    return "\n\n".join(drawn) + "\n"
-
-
-def _course_panels(course: Columns, metric: str) -> dict[str, list[str]]:
-    """For each panel's title the columns it shows."""
-    titles = {"metric": metric, "units": f"units, of {course.get('units', [0])[0]}"}
-    panels = {
-        titles.get(of, of): [name for name in names if name in course]
-        for of, names in _COURSE.items()
-    }
-    return {title: names for title, names in panels.items() if names}
-
-
-def _line_label(name: str) -> str:
-    return name.removesuffix("_loss").removesuffix("_metric").replace("_", "-")
+    return "\n\n".join(drawn)

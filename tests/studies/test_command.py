@@ -132,7 +132,7 @@ def test_plots(run: Run) -> None:
     for words in ("paired difference (depth 1, hidden 8)", "test accuracy by learning rate"):
         assert words in done.stdout
     drawn = Path("s.svg").read_text(encoding="utf-8")
-    for words in ("softplus", "against relu", "validation accuracy (depth 2, hidden 8)"):
+    for words in ("softplus", "difference from relu", "depth 2, hidden 8"):
         assert words in drawn
 
 
