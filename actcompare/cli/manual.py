@@ -70,7 +70,7 @@ def _contents() -> str:
 def _did_you_mean(topic: str, topics: list[str]) -> str:
     import difflib
 
-    close = difflib.get_close_matches(topic.lower(), topics, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(topic.lower(), topics, n=3)
     return f": did you mean {', '.join(close)}?" if close else ": actcompare help lists them"
 
 
