@@ -17,6 +17,9 @@ PAGES = (
 PLAIN_WIDTH, WIDEST = 80, 100
 """Columns of prose where there is no terminal, and at most."""
 
+_ASCII = str.maketrans("─━│╭╮╰╯├┤┬┴┼•", "--|+++++++++*")
+"""For a terminal without UTF-8: the characters of drawn tables."""
+
 
 def read_page(name: str) -> str:
     """A page of the manual, as Markdown."""
@@ -90,5 +93,6 @@ def _show(page: str) -> None:
     console = Console(width=PLAIN_WIDTH, no_color=True)
     with console.capture() as drawn:  # rich would exit on a closed pipe
         console.print(Page(page), crop=False)
+    text = "".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines())
     with open_output(None) as out:
-        out.writelines(f"{line.rstrip()}\n" for line in drawn.get().splitlines())
+        out.write(text if "utf" in (out.encoding or "").lower() else text.translate(_ASCII))

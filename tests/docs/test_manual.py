@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from actcompare.cli.app import app
-from actcompare.cli.manual import PAGES, page_of_topic
+from actcompare.cli.manual import PAGES, complete_topic, page_of_topic
 from tests.conftest import Run
 from tests.docs.blocks import (
     BLOCK,
@@ -122,10 +122,34 @@ def test_every_option_is_documented(page: str) -> None:
                 assert re.search(rf"`{option}\b", prose_of(page)), option
 
 
+RECORDS = [
+    ("eval", "eval 1 --order 2 --error"),
+    ("table", "table --act relu"),
+    ("table", "list"),
+    ("bench", "bench --size 8 --pass forward --time-limit 0.01"),
+    ("train", "train --epochs 0"),
+    ("study", "study --act relu --seeds 1 --epochs 1 --lr 0.1 --workers 1"),
+    ("inspect", "inspect net.py:net --random 4 --swap relu=gelu"),
+]
+
+
+@pytest.mark.parametrize(("page", "line"), RECORDS)
+def test_every_column_of_the_records_is_documented(
+    run: Run, in_tmp: Path, page: str, line: str
+) -> None:
+    (in_tmp / "net.py").write_text(
+        "from torch import nn\nnet = nn.Sequential(nn.Linear(4, 8), nn.ReLU())\n", "utf-8"
+    )
+    header, *_ = run(*line.split(), "--format", "csv").stdout.split()
+    for name in header.split(","):
+        assert f"`{name}`" in text_of(page), name
+
+
 # --- the pages -----------------------------------------------------------------------------------
 
 
 def test_the_list_names_every_page(run: Run) -> None:
+    assert complete_topic("st") == ["study", "statistics"]
     files = {path.stem for path in FILES["bench"].parent.glob("*.md")}
     assert files == set(PAGES)
     listed = run("help").stdout
