@@ -8,6 +8,7 @@ import typer
 from actcompare import __version__
 from actcompare.benchmark.command import bench_command
 from actcompare.cli.failures import ErrorLines, NegativeNumbers
+from actcompare.cli.manual import help_command
 from actcompare.errors import UsageError
 from actcompare.evaluation.command import evaluate_command
 from actcompare.inspection.command import inspect_command
@@ -48,18 +49,21 @@ def _root(
         raise UsageError("no command: try actcompare --help")
 
 
-app.command("eval", cls=NegativeNumbers, context_settings={"ignore_unknown_options": True})(
-    evaluate_command
-)
+app.command(
+    "eval",
+    cls=NegativeNumbers,
+    context_settings={"ignore_unknown_options": True},
+    epilog="Manual: actcompare help eval",
+)(evaluate_command)
 
-app.command("table")(table_command)
+for _name, _command in {
+    "table": table_command,
+    "bench": bench_command,
+    "train": train_command,
+    "study": study_command,
+    "inspect": inspect_command,
+    "list": list_command,
+}.items():
+    app.command(_name, epilog=f"Manual: actcompare help {_name}")(_command)
 
-app.command("bench")(bench_command)
-
-app.command("train")(train_command)
-
-app.command("study")(study_command)
-
-app.command("inspect")(inspect_command)
-
-app.command("list")(list_command)
+app.command("help")(help_command)
