@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from actcompare.activations.spec import parse as parse
     from actcompare.benchmark.bench import Benchmark as Benchmark
     from actcompare.benchmark.bench import bench as bench
-    from actcompare.benchmark.timing import Timings as Timings
-    from actcompare.benchmark.timing import time_paired as time_paired
     from actcompare.errors import ActcompareError as ActcompareError
     from actcompare.errors import UsageError as UsageError
     from actcompare.evaluation.evaluate import Evaluation as Evaluation
     from actcompare.evaluation.evaluate import evaluate as evaluate
     from actcompare.inspection.inspect import Inspection as Inspection
     from actcompare.inspection.inspect import inspect_model as inspect_model
+    from actcompare.machine.timing import Timings as Timings
+    from actcompare.machine.timing import time_paired as time_paired
     from actcompare.models.simple_net import SimpleNet as SimpleNet
     from actcompare.models.swap import swap_activations as swap_activations
     from actcompare.models.watch import Watch as Watch
@@ -50,8 +50,8 @@ _HOME = {
     "Inspection": "inspection.inspect",
     "inspect_model": "inspection.inspect",
     "SimpleNet": "models.simple_net",
-    "Timings": "benchmark.timing",
-    "time_paired": "benchmark.timing",
+    "Timings": "machine.timing",
+    "time_paired": "machine.timing",
     "Training": "training.run",
     "UnitAccumulator": "units.statistics",
     "resume": "training.train",

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,28 +11,22 @@ import typer
 
 from actcompare.cli.options import (
     BOTH,
+    DTYPES,
     GATE_TRIPPED,
     MACHINE_PANEL,
     Acts,
-    FailOn,
+    Drawn,
     NumberFormat,
-    Output,
-    OutputFormat,
-    Plot,
-    PlotFile,
-    PlotTheme,
-    Quiet,
     Threads,
+    gate_option,
     grouped,
     settings_of,
 )
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
-from actcompare.files.writing import check_output, check_writable, open_output
-from actcompare.output.formats import Format, choose_format
-from actcompare.output.plotting import Drawing
+from actcompare.files.writing import check_writable, open_output
+from actcompare.output.formats import Destination
 from actcompare.output.results import heading, write
-from actcompare.output.styles import Theme
 from actcompare.table import Columns
 
 if TYPE_CHECKING:
@@ -43,10 +37,7 @@ if TYPE_CHECKING:
     from actcompare.output.gates import Gate
     from actcompare.stats import Estimate
 
-_SHOWING = (
-    *("load", "compare", "fail_on", "output_format", "output", "quiet"),
-    *("plot", "plot_file", "plot_theme"),
-)
+_SHOWING = {"load", "compare", "fail_on"} | {field.name for field in fields(Drawn)}
 """Parameters that do not need a measurement and may accompany --load."""
 
 
@@ -73,7 +64,7 @@ class BenchOptions:
     ] = field(default_factory=lambda: ["cpu"])
     dtype: Annotated[
         list[NumberFormat],
-        typer.Option(help="Number format. Repeatable.", rich_help_panel=MACHINE_PANEL),
+        typer.Option(metavar="DTYPE", help=f"{DTYPES} Repeatable.", rich_help_panel=MACHINE_PANEL),
     ] = field(default_factory=lambda: [NumberFormat.float32])
     size: Annotated[
         list[str] | None,
@@ -136,6 +127,7 @@ class BenchOptions:
 @grouped
 def bench_command(
     context: typer.Context,
+    *,
     options: BenchOptions,
     save: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Save every round to FILE, case by case.")
@@ -147,23 +139,20 @@ def bench_command(
     compare: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Compare with the run saved in FILE.")
     ] = None,
-    fail_on: FailOn = None,
-    output_format: OutputFormat = None,
-    output: Output = None,
-    plot: Plot = False,
-    plot_file: PlotFile = None,
-    plot_theme: PlotTheme = Theme.light,
-    quiet: Quiet = False,
+    fail_on: Annotated[list[str] | None, gate_option("slower>3%")] = None,
+    drawn: Drawn,
 ) -> None:
-    """What activations cost on this machine: paired timings, each against the first."""
-    output_format = choose_format(output_format, output)
-    drawing = Drawing.asked(plot, plot_file, plot_theme, output_format)
-    check_output(output)
+    """What activations cost on this machine: paired timings, each against the first.
+
+    Example: actcompare bench --device cuda
+    """
+    destination = drawn.destination()
+    drawing = drawn.drawing(destination)
     from actcompare.benchmark.records import NUMBERS
     from actcompare.benchmark.saved import load as load_saved
-    from actcompare.output.gates import parse_gate
+    from actcompare.output.gates import parse_gates
 
-    gates = [parse_gate(text, NUMBERS) for text in fail_on or []]
+    gates = parse_gates(fail_on, NUMBERS)
     old = load_saved(compare) if compare else None
     stopped: BaseException | None = None
     if load is not None:
@@ -174,8 +163,8 @@ def bench_command(
         settings["size"] = [_read_size(text) for text in options.size or []]
         settings["shape"] = [_read_shape(text) for text in options.shape or []]
         settings["hidden"] = options.hidden or ()
-        benchmark, stopped = _measure(save, old, quiet, **settings)
-    columns = _show(benchmark, old, output_format, output)
+        benchmark, stopped = _measure(save, old, drawn.quiet, **settings)
+    columns = _show(benchmark, old, destination)
     if columns and drawing:
         from actcompare.benchmark.plots import cost_picture
 
@@ -285,9 +274,7 @@ def _bar(
         yield tell, show
 
 
-def _show(
-    benchmark: "Benchmark", old: "Benchmark | None", output_format: Format, output: Path | None
-) -> Columns:
+def _show(benchmark: "Benchmark", old: "Benchmark | None", destination: Destination) -> Columns:
     """Write the result and return its columns."""
     from actcompare.benchmark.changes import compare_runs
     from actcompare.benchmark.tables import cost_grid
@@ -297,12 +284,11 @@ def _show(
     if not columns:
         return columns
     write(
+        destination,
         heading("bench", asdict(benchmark.config), environment),
         columns,
         [cost_grid(columns, environment)],
         result.reading(),
-        output_format,
-        output,
     )
     return columns
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from actcompare.activations.spec import Activation
 from actcompare.activations.user_code import describe
 from actcompare.benchmark.records import COPY, BenchConfig, Case, Cost, Measurement
-from actcompare.benchmark.timing import Timings, time_paired
 from actcompare.benchmark.workloads import (
     SAFE_SHARE,
     Buffers,
@@ -31,7 +30,8 @@ from actcompare.machine.allocator import allocator
 from actcompare.machine.cuda import captured, own_stream
 from actcompare.machine.memory import free_memory, is_shortage, page_faults, peak_allocation
 from actcompare.machine.processors import torch_threads
-from actcompare.machine.timers import Work, stopwatch_for, timer_for
+from actcompare.machine.stopwatch import Work, stopwatch_for, timer_for
+from actcompare.machine.timing import Timings, time_paired
 from actcompare.stats import Estimate
 from actcompare.text import in_bytes
 

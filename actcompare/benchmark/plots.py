@@ -16,9 +16,10 @@ from actcompare.output.canvas import (
     Style,
     curves_size,
 )
-from actcompare.output.plotting import Picture, terminal_figure, terminal_line
+from actcompare.output.plotting import Picture
 from actcompare.output.scales import scaled
 from actcompare.output.styles import terminal_styles
+from actcompare.output.terminal import terminal_figure, terminal_line
 from actcompare.table import Columns
 from actcompare.text import seconds
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from actcompare.benchmark.timing import Timings
 from actcompare.machine.devices import DTYPES
 from actcompare.machine.memory import last_level_cache
+from actcompare.machine.timing import Timings
 from actcompare.stats import Estimate
 from actcompare.table import Columns
 

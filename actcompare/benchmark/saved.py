@@ -10,9 +10,9 @@ import numpy as np
 
 from actcompare.benchmark.bench import Benchmark
 from actcompare.benchmark.records import BenchConfig, Case, Cost, Measurement
-from actcompare.benchmark.timing import Timings
 from actcompare.errors import ActcompareError
 from actcompare.machine.environment import Environment
+from actcompare.machine.timing import Timings
 
 FORMAT = "actcompare bench"
 

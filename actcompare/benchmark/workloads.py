@@ -14,7 +14,7 @@ from actcompare.activations.spec import Activation
 from actcompare.benchmark.records import Case
 from actcompare.errors import ActcompareError
 from actcompare.machine.memory import last_level_cache, peak_allocation
-from actcompare.machine.timers import Work
+from actcompare.machine.stopwatch import Work
 from actcompare.models.simple_net import SimpleNet
 from actcompare.text import in_bytes
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from actcompare.output.formats import Format
+from actcompare.output.formats import Destination, Format
+from actcompare.output.plotting import Drawing
 from actcompare.output.styles import Theme
 
 RESULT, DATA, TRAINING, MACHINE_PANEL = "Result", "Data", "Training", "Machine"
@@ -38,12 +39,18 @@ Acts = Annotated[
         "-a",
         metavar="SPEC",
         autocompletion=complete_spec,
-        help="Activation: relu, softplus:beta=2, your own as module:Name or file.py:Name"
-        " (importing it runs its code), or all. Repeatable; the first is the baseline.",
+        help="Activation: a SPEC such as relu or softplus:beta=2, your own as module:Name or"
+        " file.py:Name (importing it runs its code), or all. Repeatable; the first is the"
+        " baseline.",
     ),
 ]
 
-Dtype = Annotated[NumberFormat, typer.Option(help="Number format.", rich_help_panel=MACHINE_PANEL)]
+DTYPES = f"Number format: {', '.join(NumberFormat)}."
+
+Dtype = Annotated[
+    NumberFormat,
+    typer.Option(metavar="DTYPE", help=DTYPES, rich_help_panel=MACHINE_PANEL),
+]
 
 Device = Annotated[
     str,
@@ -52,56 +59,82 @@ Device = Annotated[
     ),
 ]
 
-OutputFormat = Annotated[
-    Format | None,
-    typer.Option(
-        "--format",
-        "-f",
-        help="Format of the result.",
-        show_default="table, or by FILE's ending",
-        rich_help_panel=RESULT,
-    ),
-]
 
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Write to FILE, whole or not at all, instead of stdout.",
-        rich_help_panel=RESULT,
-    ),
-]
+@dataclass(frozen=True)
+class Written:
+    """Options for where the result goes, and in which format."""
 
-Quiet = Annotated[
-    bool,
-    typer.Option(
-        "--quiet", "-q", help="No progress and no warnings on stderr.", rich_help_panel=RESULT
-    ),
-]
+    output_format: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help=f"Format of the result: {', '.join(Format)}.",
+            show_default="table, or by FILE's ending",
+            rich_help_panel=RESULT,
+        ),
+    ] = None
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write to FILE, whole or not at all, instead of stdout.",
+            rich_help_panel=RESULT,
+        ),
+    ] = None
 
-Plot = Annotated[
-    bool, typer.Option("--plot", help="Draw the result in the terminal.", rich_help_panel=RESULT)
-]
+    def destination(self) -> Destination:
+        """Return what is asked for; raises as `Destination.asked`."""
+        return Destination.asked(self.output_format, self.output)
 
-PlotFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Draw the result to a .svg, .png or .pdf file.", rich_help_panel=RESULT
-    ),
-]
 
-PlotTheme = Annotated[Theme, typer.Option(help="Colours of --plot-file.", rich_help_panel=RESULT)]
+@dataclass(frozen=True)
+class Reported(Written):
+    """Options of a result that takes a while."""
 
-FailOn = Annotated[
-    list[str] | None,
-    typer.Option(
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="No progress and no warnings on stderr.", rich_help_panel=RESULT
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class Drawn(Reported):
+    """Options of a result that can be drawn."""
+
+    plot: Annotated[
+        bool,
+        typer.Option("--plot", help="Draw the result in the terminal.", rich_help_panel=RESULT),
+    ] = False
+    plot_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw the result to a .svg, .png or .pdf file.",
+            rich_help_panel=RESULT,
+        ),
+    ] = None
+    plot_theme: Annotated[
+        Theme, typer.Option(help="Colours of --plot-file.", rich_help_panel=RESULT)
+    ] = Theme.light
+
+    def drawing(self, destination: Destination) -> Drawing:
+        """Return what is asked for; raises as `Drawing.asked`."""
+        return Drawing.asked(self.plot, self.plot_file, self.plot_theme, destination)
+
+
+def gate_option(example: str) -> Any:
+    """Return the declaration of --fail-on, with an example of the command's own."""
+    return typer.Option(
         metavar="CONDITION",
-        help="Exit with code 3 if a row meets COLUMN OP NUMBER, such as 'slower>3%'. Repeatable.",
+        help=f"Exit with code 3 if a row meets COLUMN OP NUMBER, such as '{example}'. Repeatable.",
         rich_help_panel=RESULT,
-    ),
-]
+    )
 
 
 @dataclass(frozen=True)

@@ -4,33 +4,19 @@ import difflib
 import itertools
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actcompare.cli.options import (
-    BOTH,
-    Acts,
-    Device,
-    Dtype,
-    NumberFormat,
-    Output,
-    OutputFormat,
-    Plot,
-    PlotFile,
-    PlotTheme,
-    Quiet,
-)
+from actcompare.cli.options import BOTH, Acts, Device, Drawn, Dtype, NumberFormat, grouped
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import UsageError
 from actcompare.files.writing import open_output
 from actcompare.output import render
-from actcompare.output.formats import MACHINE, Format, choose_format
-from actcompare.output.plotting import Drawing
-from actcompare.output.results import heading
-from actcompare.output.styles import Theme
+from actcompare.output.formats import Destination, Format
+from actcompare.output.results import heading, write_records
 
 if TYPE_CHECKING:
     from actcompare.evaluation.evaluate import Evaluation
@@ -38,42 +24,50 @@ if TYPE_CHECKING:
     from actcompare.evaluation.stream import Seen
 
 
-def evaluate_command(
-    context: typer.Context,
+@dataclass(frozen=True)
+class PointOptions:
+    """Where the points come from: one of x, a range and a file."""
+
     x: Annotated[
         list[str] | None,
         typer.Argument(metavar="[X]...", help="Points, such as -2 0 5 inf; - reads them on stdin."),
-    ] = None,
+    ] = None
+    range_: Annotated[
+        tuple[float, float, int] | None,
+        typer.Option("--range", metavar="START STOP COUNT", help="Evenly spaced points."),
+    ] = None
+    file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Points from a .csv, .tsv, .npy, .npz or .parquet."),
+    ] = None
+    column: Annotated[str | None, typer.Option(help="Column of a table in --file.")] = None
+    key: Annotated[str | None, typer.Option(help="Array of an .npz in --file.")] = None
+
+
+@grouped
+def evaluate_command(
+    context: typer.Context,
+    *,
     act: Acts = BOTH,
     order: Annotated[int, typer.Option(min=0, max=2, help="Number of derivatives.")] = 1,
     error: Annotated[
         bool, typer.Option("--error", help="Add the exact result and the error in ULP.")
     ] = False,
-    range_: Annotated[
-        tuple[float, float, int] | None,
-        typer.Option("--range", metavar="START STOP COUNT", help="Evenly spaced points."),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Points from a .csv, .tsv, .npy, .npz or .parquet."),
-    ] = None,
-    column: Annotated[str | None, typer.Option(help="Column of a table in --file.")] = None,
-    key: Annotated[str | None, typer.Option(help="Array of an .npz in --file.")] = None,
+    points: PointOptions,
     dtype: Dtype = NumberFormat.float32,
     device: Device = "cpu",
-    output_format: OutputFormat = None,
-    output: Output = None,
-    plot: Plot = False,
-    plot_file: PlotFile = None,
-    plot_theme: PlotTheme = Theme.light,
-    quiet: Quiet = False,
+    drawn: Drawn,
 ) -> None:
-    """Value and derivatives at given points, and how exact they are."""
-    chunks = _points(context, x or [], range_, file, column, key)
-    output_format = choose_format(output_format, output)
-    drawing = Drawing.asked(plot, plot_file, plot_theme, output_format)
+    """Value and derivatives at given points, and how exact they are.
+
+    Example: actcompare eval -- -2 0 5
+    """
+    chunks = _chunks(context, points)
+    destination = drawn.destination()
+    drawing = drawn.drawing(destination)
     from actcompare.activations.spec import parse_all
     from actcompare.evaluation.evaluate import evaluate
+    from actcompare.evaluation.stream import Seen
 
     with prints_aside():
         activations = [activation.loaded() for activation in parse_all(act)]
@@ -83,17 +77,13 @@ def evaluate_command(
             return evaluate(points, activations, dtype=dtype.value, device=device, **options)
 
     evaluate_chunk([0.0], order=0)  # a wrong request fails here, before anything is read
-    from actcompare.evaluation.stream import Seen
-
     seen = Seen()
-    shown = not (quiet or (output is None and output_format in MACHINE and sys.stdout.isatty()))
+    to_terminal = destination.file is None and destination.for_machines and sys.stdout.isatty()
     stream = (
         seen.add(evaluate_chunk(chunk, order=order, error=error))
-        for chunk in _with_progress(chunks, shown)
+        for chunk in _with_progress(chunks, not (drawn.quiet or to_terminal))
     )
-    first = next(stream)
-    with open_output(output) as out:
-        _write_evaluations(first, stream, seen, output_format, out)
+    _write(next(stream), stream, seen, destination)
     if drawing:
         from actcompare.evaluation.plots import curve_picture
 
@@ -101,7 +91,7 @@ def evaluate_command(
         few = len(seen.few) <= seen.MOST_MARKED
         marked = evaluate_chunk(seen.few, order=max(order, 1)) if few else None
         drawing.show(curve_picture(curves, marked))
-    if not quiet:
+    if not drawn.quiet:
         for message in seen.messages():
             typer.echo(f"warning: {message}", err=True)
 
@@ -109,14 +99,8 @@ def evaluate_command(
 # --- points in -----------------------------------------------------------------------------------
 
 
-def _points(
-    context: typer.Context,
-    x: list[str],
-    range_: tuple[float, float, int] | None,
-    file: Path | None,
-    column: str | None,
-    key: str | None,
-) -> "Iterator[Chunk]":
+def _chunks(context: typer.Context, points: PointOptions) -> "Iterator[Chunk]":
+    x, range_, file = points.x or [], points.range_, points.file
     for text in x:
         if text.startswith("-") and text[1:2].isalpha() | text.startswith("--"):
             _refuse_unknown_option(context, text)
@@ -126,14 +110,14 @@ def _points(
             f"{given}: write them (actcompare eval -- -2 0 5), or --range START STOP COUNT,"
             " or --file FILE, or - for standard input"
         )
-    if file is None and (column or key):
+    if file is None and (points.column or points.key):
         raise UsageError("--column and --key go with --file")
     from actcompare.evaluation import points as inputs
 
     if range_ is not None:
         return inputs.from_range(*range_)
     if file is not None:
-        return inputs.from_file(file, column, key)
+        return inputs.from_file(file, points.column, points.key)
     if "-" in x:
         if len(x) > 1:
             raise UsageError("- reads standard input: give it alone")
@@ -170,27 +154,21 @@ def _with_progress(chunks: "Iterator[Chunk]", shown: bool) -> "Iterator[Chunk]":
                 update(description=f"{done:,} points")
 
 
-def _write_evaluations(
-    first: "Evaluation",
-    rest: "Iterator[Evaluation]",
-    seen: "Seen",
-    output_format: Format,
-    out: TextIO,
+def _write(
+    first: "Evaluation", rest: "Iterator[Evaluation]", seen: "Seen", destination: Destination
 ) -> None:
     columns = (evaluation.columns() for evaluation in itertools.chain([first], rest))
-    if output_format is Format.csv:
-        render.write_csv(columns, out)
-        return
-    if output_format is Format.json:
+    if destination.for_machines:
         head = heading("eval", asdict(first.config), first.environment.as_dict())
-        render.write_json(head, columns, out, lambda: {"warnings": seen.messages()})
+        write_records(destination, head, columns, lambda: {"warnings": seen.messages()})
         return
     from actcompare.evaluation.tables import evaluation_grid, keep_ends
 
     labels, dtype = first.config.activations, first.config.dtype
-    if output_format is Format.markdown:
-        for i, chunk in enumerate(columns):
-            render.write_markdown(evaluation_grid(chunk, labels, dtype), out, header=i == 0)
-    else:
-        kept, total = keep_ends(columns, len(labels))
-        render.write_table(evaluation_grid(kept, labels, dtype, total), out)
+    with open_output(destination.file) as out:
+        if destination.format is Format.markdown:
+            for i, chunk in enumerate(columns):
+                render.write_markdown(evaluation_grid(chunk, labels, dtype), out, header=i == 0)
+        else:
+            kept, total = keep_ends(columns, len(labels))
+            render.write_table(evaluation_grid(kept, labels, dtype, total), out)

@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from actcompare.evaluation.evaluate import Evaluation
 from actcompare.output.canvas import Canvas, Panel, Style, curves_size
-from actcompare.output.plotting import Picture, named, terminal_figure, terminal_line
+from actcompare.output.plotting import Picture, named
 from actcompare.output.styles import terminal_styles
+from actcompare.output.terminal import terminal_figure, terminal_line
 from actcompare.table import Columns
 
 _TITLES = {"value": "f(x)", "grad": "f'(x)", "grad2": "f''(x)"}

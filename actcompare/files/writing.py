@@ -15,37 +15,32 @@ from actcompare.errors import ActcompareError, ReaderGoneError
 
 @contextlib.contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that is written whole or not at all.
+    """Open standard output, or a file that is written whole or not at all, for text.
 
     Raises:
-        ReaderGoneError: whoever read standard output has closed it.
-        ActcompareError: the file or standard output cannot be written.
+        ReaderGoneError: The reader of standard output has closed it.
+        ActcompareError: The file or standard output cannot be written.
     """
-    if path is None or str(path) == "-":
-        if sys.stdout is None:
-            raise ActcompareError("standard output is closed: --output FILE writes to a file")
-        try:
-            if isinstance(sys.stdout, io.TextIOWrapper):
-                sys.stdout.reconfigure(errors="backslashreplace")
-            yield sys.stdout
-            sys.stdout.flush()
-        except OSError as error:
-            _abandon_stdout()
-            if isinstance(error, BrokenPipeError):
-                raise ReaderGoneError from error
-            raise ActcompareError(f"cannot write to standard output: {error.strerror}") from error
+    if path is None:
+        with _stdout() as out:
+            yield out
         return
     with open_binary(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
         yield text
 
 
 @contextlib.contextmanager
-def open_binary(path: Path) -> Iterator[BinaryIO]:
-    """A file that is written whole or not at all.
+def open_binary(path: Path | None) -> Iterator[BinaryIO]:
+    """Open standard output, or a file that is written whole or not at all, for bytes.
 
     Raises:
-        ActcompareError: it cannot be written.
+        ReaderGoneError: The reader of standard output has closed it.
+        ActcompareError: The file or standard output cannot be written.
     """
+    if path is None:
+        with _stdout() as standard:
+            yield standard.buffer
+        return
     try:
         if path.exists() and not path.is_file():  # a device or a pipe: nothing to replace
             with path.open("wb") as out:
@@ -63,29 +58,36 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
         raise ActcompareError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+@contextlib.contextmanager
+def _stdout() -> Iterator[TextIO]:
+    if sys.stdout is None:
+        raise ActcompareError("standard output is closed: --output FILE writes to a file")
+    try:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        yield sys.stdout
+        sys.stdout.flush()
+    except OSError as error:
+        _abandon_stdout()
+        if isinstance(error, BrokenPipeError):
+            raise ReaderGoneError from error
+        raise ActcompareError(f"cannot write to standard output: {error.strerror}") from error
+
+
 def _abandon_stdout() -> None:
     """Send what is still buffered nowhere, so that the interpreter's last flush cannot fail."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def check_output(output: Path | None) -> None:
-    """Check, before anything is computed, that --output can be written.
-
-    Raises:
-        ActcompareError: it cannot.
-    """
-    special = output is not None and output.exists() and not (output.is_file() or output.is_dir())
-    if output is not None and str(output) != "-" and not special:
-        check_writable(output)
-
-
 def check_writable(path: Path) -> None:
     """Check, before anything is computed, that a file can be written there.
 
     Raises:
-        ActcompareError: it cannot.
+        ActcompareError: It cannot.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a device or a pipe
+        return
     if path.is_dir():
         raise ActcompareError(f"cannot write {path}: it is a folder")
     if not path.parent.is_dir():

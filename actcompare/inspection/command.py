@@ -10,21 +10,21 @@ import typer
 
 from actcompare.cli.options import (
     DATA,
+    DTYPES,
     GATE_TRIPPED,
     MACHINE_PANEL,
     RESULT,
     NumberFormat,
-    Output,
-    OutputFormat,
-    Quiet,
+    Reported,
     Threads,
+    gate_option,
     grouped,
     settings_of,
 )
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import UsageError
-from actcompare.files.writing import check_output, check_writable
-from actcompare.output.formats import Format, choose_format
+from actcompare.files.writing import check_writable
+from actcompare.output.formats import Destination
 from actcompare.output.results import heading, write
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class InspectOptions:
         NumberFormat | None,
         typer.Option(
             rich_help_panel=MACHINE_PANEL,
-            help="Number format.",
+            metavar="DTYPE",
+            help=DTYPES,
             show_default="that of its weights",
         ),
     ] = None
@@ -124,14 +125,15 @@ def inspect_command(
             " Importing it runs its code.",
         ),
     ],
+    *,
     options: InspectOptions,
     data: Annotated[
         str | None,
         typer.Option(
             metavar="FILE|module:attr",
             rich_help_panel=DATA,
-            help="Input: .npz, .npy, .csv, .tsv or .pt, or batches as your code gives them"
-            " (importing it runs its code).",
+            help="Input: a .npz, .npy, .csv, .tsv, .parquet, .pt or .safetensors file, or batches"
+            " from your code (importing it runs its code).",
         ),
     ] = None,
     random: Annotated[
@@ -145,7 +147,7 @@ def inspect_command(
     seed: Annotated[int, typer.Option(rich_help_panel=DATA, help="Seed for --random.")] = 0,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Weights, as torch.save wrote a state dict."),
+        typer.Option(metavar="FILE", help="Weights: a state dict (.pt, .pth or .safetensors)."),
     ] = None,
     threads: Threads = None,
     per_unit: Annotated[
@@ -154,29 +156,21 @@ def inspect_command(
             metavar="FILE", rich_help_panel=RESULT, help="Write what was seen of each unit as CSV."
         ),
     ] = None,
-    fail_on: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CONDITION",
-            rich_help_panel=RESULT,
-            help="Exit with code 3 if COLUMN OP NUMBER holds in a layer, such as"
-            " 'zero_dead_share>10%'. Repeatable.",
-        ),
-    ] = None,
-    output_format: OutputFormat = None,
-    output: Output = None,
-    quiet: Quiet = False,
+    fail_on: Annotated[list[str] | None, gate_option("zero_dead_share>10%")] = None,
+    reported: Reported,
 ) -> None:
-    """Find dead units in a model of your own, by any activation that it calls."""
-    output_format = choose_format(output_format, output)
-    check_output(output)
-    _check_files(data, random, per_unit, output)
+    """Find dead units in a model of your own, by any activation that it calls.
+
+    Example: actcompare inspect mymodel.py:build --data x.npz
+    """
+    destination = reported.destination()
+    _check_files(data, random, per_unit, destination.file)
     from actcompare.inspection.inspect import NUMBERS
     from actcompare.inspection.records import Settings
     from actcompare.machine.processors import check_threads, torch_threads
-    from actcompare.output.gates import parse_gate
+    from actcompare.output.gates import parse_gates
 
-    gates = [parse_gate(text, NUMBERS) for text in fail_on or []]
+    gates = parse_gates(fail_on, NUMBERS)
     asked = {name: value for name, value in settings_of(options).items() if value is not None}
     asked["swap"] = _swaps(options.swap or [])
     check_threads(threads)
@@ -184,15 +178,15 @@ def inspect_command(
         asked = {"samples": _RANDOM_SAMPLES} | asked
     settings = Settings(**asked)
     with prints_aside(), torch_threads(threads):
-        model = _load(target, checkpoint, quiet)
-        inspection = _inspect(model, target, data, random, seed, settings, quiet)
-    if random is not None and not quiet:
+        model = _load(target, checkpoint, reported.quiet)
+        inspection = _inspect(model, target, data, random, seed, settings, reported.quiet)
+    if random is not None and not reported.quiet:
         typer.echo(
             "warning: random input says little: units that are dead on it may act on real samples,"
             " and the other way round; --data FILE gives an answer",
             err=True,
         )
-    _show(inspection, output_format, output, per_unit)
+    _show(inspection, destination, per_unit)
     if _trips(gates, inspection):
         raise typer.Exit(GATE_TRIPPED)
 
@@ -275,9 +269,7 @@ def _bar(samples: int | None, quiet: bool) -> "Iterator[Callable[[int], None] | 
         yield lambda done: update(completed=done, description=f"{done:,} samples")
 
 
-def _show(
-    inspection: "Inspection", output_format: Format, output: Path | None, per_unit: Path | None
-) -> None:
+def _show(inspection: "Inspection", destination: Destination, per_unit: Path | None) -> None:
     from actcompare.files.writing import open_output
     from actcompare.inspection.tables import inspection_grid
     from actcompare.output import render
@@ -288,12 +280,11 @@ def _show(
     columns, total = inspection.columns(), inspection.total()
     what_if = inspection.what_if
     write(
+        destination,
         heading("inspect", asdict(inspection.config), inspection.environment.as_dict()),
         columns,
         [inspection_grid(columns, total)],
         inspection.reading(),
-        output_format,
-        output,
         more={
             "total": total,
             "samples": inspection.samples,

@@ -1,1 +1,1 @@
-"""The machine: environment, devices, threads, memory, CUDA and timers."""
+"""The machine: environment, devices, threads, memory, CUDA, stopwatches and paired timing."""

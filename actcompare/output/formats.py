@@ -1,7 +1,13 @@
-"""The formats of a result."""
+"""The formats of a result, and where it goes."""
 
+import sys
+from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
+
+from actcompare.errors import MissingExtraError, UsageError
+from actcompare.files.writing import check_writable
 
 
 class Format(StrEnum):
@@ -11,16 +17,62 @@ class Format(StrEnum):
     csv = "csv"
     json = "json"
     markdown = "markdown"
+    parquet = "parquet"
 
 
-MACHINE = (Format.csv, Format.json)
+MACHINE = (Format.csv, Format.json, Format.parquet)
+
+_BY_ENDING = {
+    "": Format.table,
+    ".txt": Format.table,
+    ".csv": Format.csv,
+    ".json": Format.json,
+    ".md": Format.markdown,
+    ".parquet": Format.parquet,
+}
 
 
-_BY_SUFFIX = {".csv": Format.csv, ".json": Format.json, ".md": Format.markdown}
+@dataclass(frozen=True)
+class Destination:
+    """Where a result goes, and in which format."""
+
+    format: Format = Format.table
+    file: Path | None = None
+    """The file; None for standard output."""
+
+    @classmethod
+    def asked(cls, given: Format | None, output: Path | None) -> "Destination":
+        """Return what --format and --output ask for, checked before anything is computed.
+
+        Raises:
+            UsageError: The ending of the file is unknown, or Parquet would go to a terminal.
+            MissingExtraError: Parquet is requested and pyarrow is not installed.
+            ActcompareError: The file cannot be written.
+        """
+        file = None if output is None or str(output) == "-" else output
+        chosen = given or _format_of(file)
+        if chosen is Format.parquet:
+            if find_spec("pyarrow") is None:
+                raise MissingExtraError("Parquet is written with pyarrow", "data")
+            if file is None and sys.stdout is not None and sys.stdout.isatty():
+                raise UsageError("Parquet is binary: write it to a file with --output FILE")
+        if file is not None:
+            check_writable(file)
+        return cls(chosen, file)
+
+    @property
+    def for_machines(self) -> bool:
+        """Whether records are written, and no tables."""
+        return self.format in MACHINE
 
 
-def choose_format(given: Format | None, output: Path | None) -> Format:
-    """The format asked for, or what the ending of the file says."""
-    if given is not None:
-        return given
-    return _BY_SUFFIX.get(output.suffix.lower(), Format.table) if output else Format.table
+def _format_of(file: Path | None) -> Format:
+    special = file is None or (file.exists() and not file.is_file())  # a device or a pipe
+    ending = "" if file is None or special else file.suffix.lower()
+    if ending not in _BY_ENDING:
+        known = ", ".join(filter(None, _BY_ENDING))
+        raise UsageError(
+            f"--output {file}: no format has the ending {ending}; use one of {known}, or say which"
+            " with --format"
+        )
+    return _BY_ENDING[ending]

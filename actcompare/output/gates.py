@@ -72,6 +72,11 @@ def parse_gate(text: str, columns: Sequence[str]) -> Gate:
     return Gate(text, column, sign, bound)
 
 
+def parse_gates(texts: Sequence[str] | None, columns: Sequence[str]) -> list[Gate]:
+    """Read the conditions of --fail-on; raises as `parse_gate`."""
+    return [parse_gate(text, columns) for text in texts or ()]
+
+
 def tripped(gates: Sequence[Gate], columns: Mapping[str, Sequence[Any]]) -> list[tuple[Gate, int]]:
     """Each gate that trips, with the index of each row that trips it."""
     rows = len(next(iter(columns.values()), ()))

@@ -1,4 +1,4 @@
-"""Figures in a file or in the terminal: what all of them share. Imports no torch."""
+"""Figures in a file or in the terminal: what all of them share."""
 
 import io
 import os
@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TextIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TextIO
 
 from actcompare.errors import ActcompareError, MissingExtraError, UsageError
 from actcompare.files.writing import check_writable, open_binary, open_output
-from actcompare.output.canvas import Canvas
-from actcompare.output.formats import MACHINE, Format
+from actcompare.output.formats import Destination
 from actcompare.output.styles import PALETTES, Theme
+
+if TYPE_CHECKING:
+    from actcompare.output.canvas import Canvas
 
 # Dates would make every file differ.
 _METADATA: dict[str, Any] = {".svg": {"Date": None}, ".png": {}, ".pdf": {"CreationDate": None}}
@@ -34,7 +34,7 @@ class Picture:
     """Of the activations, the baseline first."""
     size: tuple[float, float]
     """In inches, without title and note."""
-    draw: Callable[[Canvas], None]
+    draw: "Callable[[Canvas], None]"
     text: Callable[[int, bool], str]
     """For a terminal of some width, with or without colours."""
 
@@ -49,14 +49,14 @@ class Drawing:
 
     @classmethod
     def asked(
-        cls, plot: bool, plot_file: Path | None, theme: Theme, output_format: Format
+        cls, plot: bool, plot_file: Path | None, theme: Theme, destination: Destination
     ) -> "Drawing":
         """What the options ask for, checked before anything is computed.
 
         Raises:
             ActcompareError: it cannot be drawn; and what check_figure and check_terminal raise.
         """
-        aside = sys.stderr if output_format in MACHINE else sys.stdout
+        aside = sys.stderr if destination.for_machines else sys.stdout
         drawing = cls(aside if plot else None, plot_file, theme)
         if drawing.file:
             check_figure(drawing.file)
@@ -132,6 +132,8 @@ def figure_bytes(picture: Picture, suffix: str, theme: Theme = Theme.light) -> b
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    from actcompare.output.canvas import Canvas
+
     palette = PALETTES[theme]
     style: Any = {
         "font.size": 8.5,
@@ -181,34 +183,3 @@ def named(labels: Sequence[str]) -> str:
     if len(labels) > 4:
         return f"{len(labels)} activations"
     return " and ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))
-
-
-# --- in the terminal -----------------------------------------------------------------------------
-
-
-def terminal_figure(width: int, colour: bool, x: str, y: str) -> Any:
-    """An empty figure for a terminal of that width."""
-    import plotille
-
-    def number(value: float, chars: int, delta: float, left: bool = False) -> str:  # noqa: ARG001
-        text = f"{value + 0.0:.3g}"
-        return text.ljust(chars) if left else text.rjust(chars)
-
-    figure = plotille.Figure()
-    figure.width, figure.height = max(20, min(width - 24, 72)), 14
-    figure.color_mode, figure.with_colors = "names", colour
-    figure.x_label, figure.y_label = x, y
-    figure.register_label_formatter(float, number)
-    return figure
-
-
-def terminal_line(figure: Any, x: Any, y: Any, label: str, look: str, colour: bool) -> None:
-    """Draw the finite points of a line, as `terminal_styles` says: in a colour, or of a letter."""
-    x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    finite = np.isfinite(x) & np.isfinite(y)
-    if not finite.any():
-        return
-    if colour:
-        figure.plot(x[finite].tolist(), y[finite].tolist(), lc=look, label=label)
-    else:
-        figure.scatter(x[finite].tolist(), y[finite].tolist(), marker=look, label=label)

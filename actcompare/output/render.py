@@ -127,11 +127,11 @@ def write_csv(chunks: Iterable[Columns], out: TextIO) -> None:
     """Records as CSV with a header, written as they come."""
     for i, columns in enumerate(chunks):
         if i == 0:
-            out.write(",".join(map(_csv_field, columns)) + "\n")
-        if len(next(iter(columns.values()))) >= LONG and find_spec("pyarrow"):
+            out.write(",".join(map(csv_field, columns)) + "\n")
+        if len(next(iter(columns.values()), ())) >= LONG and find_spec("pyarrow"):
             from actcompare.output.arrow import csv_lines
 
-            out.writelines(csv_lines(columns, _csv_field))
+            out.writelines(csv_lines(columns, csv_field))
         else:
             records = zip(*map(_csv_fields, columns.values()), strict=True)
             out.writelines(map("{}\n".format, map(",".join, records)))
@@ -144,10 +144,11 @@ def _csv_fields(column: Any) -> list[str]:
         return list(map(repr, values))
     if kinds == {str}:
         return list(map(_quoted, values))
-    return list(map(_csv_field, values))
+    return list(map(csv_field, values))
 
 
-def _csv_field(value: object) -> str:
+def csv_field(value: object) -> str:
+    """Return a value as it stands in a line of CSV."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,18 +1,18 @@
-"""Results out: any command's table in the format that was asked for."""
+"""Write the result of any command in the requested format."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from actcompare import __version__
-from actcompare.files.writing import open_output
+from actcompare.files.writing import open_binary, open_output
 from actcompare.output import render
-from actcompare.output.formats import Format
+from actcompare.output.formats import Destination, Format
 from actcompare.output.render import Grid
 from actcompare.table import Columns
 
 
 def heading(command: str, config: object, environment: object) -> dict[str, object]:
-    """What a JSON result begins with."""
+    """Return the entries with which a JSON result begins."""
     return {
         "command": command,
         "version": __version__,
@@ -22,12 +22,11 @@ def heading(command: str, config: object, environment: object) -> dict[str, obje
 
 
 def write(
-    head: dict[str, object],
+    destination: Destination,
+    head: Mapping[str, object],
     columns: Columns,
-    grids: "list[Grid]",
+    grids: list[Grid],
     reading: str,
-    output_format: Format,
-    output: Path | None,
     *,
     intro: str = "",
     more: Mapping[str, object] | None = None,
@@ -35,35 +34,57 @@ def write(
     """Write records for machines, or grids and a reading for people.
 
     Args:
-        head: what JSON begins with.
-        columns: the tidy records.
-        grids: the tables for people.
-        reading: the result in words.
-        output_format: which of them.
-        output: the file; None for stdout.
-        intro: for people, before the tables, as it is.
-        more: for JSON, behind the rows.
+        destination: Where to, and in which format.
+        head: The entries with which JSON begins.
+        columns: The tidy records.
+        grids: The tables for people.
+        reading: The result in words.
+        intro: Text for people before the tables.
+        more: Entries of JSON after the rows.
     """
-    with open_output(output) as out:
-        if output_format is Format.csv:
-            render.write_csv([columns], out)
-        elif output_format is Format.json:
-            tail = dict(more or {}) | ({"reading": reading} if reading else {})
-            render.write_json(head, [columns], out, lambda: tail)
+    if destination.for_machines:
+        tail = dict(more or {}) | ({"reading": reading} if reading else {})
+        write_records(destination, head, [columns], lambda: tail)
+        return
+    markdown = destination.format is Format.markdown
+    with open_output(destination.file) as out:
+        if intro and markdown:
+            out.write(f"```\n{intro}```\n\n")
+        elif intro:
+            render.write_prose(intro, out)
+            out.write("\n")
+        for i, grid in enumerate(grids):
+            out.write("\n" if i else "")
+            (render.write_markdown if markdown else render.write_table)(grid, out)
+        if reading and markdown:
+            out.write("\n" + reading.replace("\n", "\n\n") + "\n")
+        elif reading:
+            out.write("\n")
+            render.write_prose(reading, out)
+
+
+def write_records(
+    destination: Destination,
+    head: Mapping[str, object],
+    chunks: Iterable[Columns],
+    tail: Callable[[], Mapping[str, Any]],
+) -> None:
+    """Write records as they come, as CSV, JSON or Parquet.
+
+    Args:
+        destination: Where to, and in which of these formats.
+        head: The entries with which JSON begins.
+        chunks: The tidy records, all with the same columns.
+        tail: Returns, once all records are written, the entries of JSON after the rows.
+    """
+    if destination.format is Format.parquet:
+        from actcompare.output.arrow import write_parquet
+
+        with open_binary(destination.file) as raw:
+            write_parquet(chunks, raw, render.csv_field)
+        return
+    with open_output(destination.file) as out:
+        if destination.format is Format.csv:
+            render.write_csv(chunks, out)
         else:
-            if intro and output_format is Format.markdown:
-                out.write(f"```\n{intro}```\n\n")
-            elif intro:
-                render.write_prose(intro, out)
-                out.write("\n")
-            for i, grid in enumerate(grids):
-                out.write("\n" if i else "")
-                if output_format is Format.markdown:
-                    render.write_markdown(grid, out)
-                else:
-                    render.write_table(grid, out)
-            if reading and output_format is Format.markdown:
-                out.write("\n" + reading.replace("\n", "\n\n") + "\n")
-            elif reading:
-                out.write("\n")
-                render.write_prose(reading, out)
+            render.write_json(head, chunks, out, tail)

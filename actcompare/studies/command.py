@@ -16,26 +16,19 @@ from actcompare.cli.options import (
     MACHINE_PANEL,
     Acts,
     Device,
+    Drawn,
     Dtype,
     Learning,
     NumberFormat,
-    Output,
-    OutputFormat,
-    Plot,
-    PlotFile,
-    PlotTheme,
-    Quiet,
+    gate_option,
     given_on_command_line,
     grouped,
     settings_of,
 )
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
-from actcompare.files.writing import check_output
-from actcompare.output.formats import Format, choose_format
-from actcompare.output.plotting import Drawing
+from actcompare.output.formats import Destination
 from actcompare.output.results import heading, write
-from actcompare.output.styles import Theme
 
 if TYPE_CHECKING:
     from actcompare.output.gates import Gate
@@ -93,6 +86,7 @@ class StudyOptions(Learning):
 @grouped
 def study_command(
     context: typer.Context,
+    *,
     options: StudyOptions,
     store: Annotated[
         Path | None,
@@ -125,28 +119,18 @@ def study_command(
         bool,
         typer.Option("--dry-run", help="Print the number of runs and the time they would take."),
     ] = False,
-    fail_on: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CONDITION",
-            help="Exit with code 3 if a row meets COLUMN OP NUMBER, such as 'difference_high<0'."
-            " Repeatable.",
-        ),
-    ] = None,
-    output_format: OutputFormat = None,
-    output: Output = None,
-    plot: Plot = False,
-    plot_file: PlotFile = None,
-    plot_theme: PlotTheme = Theme.light,
-    quiet: Quiet = False,
+    fail_on: Annotated[list[str] | None, gate_option("difference_high<0")] = None,
+    drawn: Drawn,
 ) -> None:
-    """Train many paired seeds of each activation; which does better, and how sure that is."""
-    output_format = choose_format(output_format, output)
-    drawing = Drawing.asked(plot, plot_file, plot_theme, output_format)
-    check_output(output)
-    from actcompare.output.gates import parse_gate
+    """Train many paired seeds of each activation; which does better, and how sure that is.
 
-    gates = [parse_gate(text, _NUMBERS) for text in fail_on or []]
+    Example: actcompare study --act relu --act softplus
+    """
+    destination = drawn.destination()
+    drawing = drawn.drawing(destination)
+    from actcompare.output.gates import parse_gates
+
+    gates = parse_gates(fail_on, _NUMBERS)
     settings = settings_of(options)
     asked = given_on_command_line(context) & set(settings)
     settings["lr"] = settings["lr"] or None
@@ -158,12 +142,12 @@ def study_command(
 
             chosen = choose_engine(engine.value, workers, address, gpus_per_task)
             made = None if dry_run and store is not None and not store.exists() else store
-            work = _prepare(kept, settings, made, address is not None, quiet)
+            work = _prepare(kept, settings, made, address is not None, drawn.quiet)
             if dry_run:
-                _say_what_it_takes(work, workers, output_format, output)
+                _say_what_it_takes(work, workers, destination)
                 return
-            study, stopped = _carry_out(work, chosen, store, quiet)
-    _show(study, output_format, output)
+            study, stopped = _carry_out(work, chosen, store, drawn.quiet)
+    _show(study, destination)
     if drawing and study.results:
         from actcompare.studies.plots import study_picture
 
@@ -260,9 +244,7 @@ def _bar(work: "Work", quiet: bool) -> "Iterator[Callable[[Work], None]]":
         yield tell
 
 
-def _say_what_it_takes(
-    work: "Work", workers: int | None, output_format: Format, output: Path | None
-) -> None:
+def _say_what_it_takes(work: "Work", workers: int | None, destination: Destination) -> None:
     from actcompare.machine.processors import usable_cores
     from actcompare.studies.forecast import forecast, sensible_workers
     from actcompare.studies.tables import forecast_grid
@@ -280,14 +262,13 @@ def _say_what_it_takes(
     by_workers = {count: found.seconds_on(count) for count in counts}
     held = f"each worker holds about {in_bytes(found.peak_bytes)}"
     write(
+        destination,
         heading("study", work.plan.config.as_dict(), work.environment.as_dict()),
         found.columns(),
         [forecast_grid(found.columns(), by_workers, held)],
         f"{found.cells:,} of {work.total:,} runs are to be done, in {len(groups):,} groups: about"
         f" {duration(by_workers[min(counts)])} for one worker, estimated from one group of each"
         " kind on this machine.",
-        output_format,
-        output,
         more={
             "cells": found.cells,
             "groups": len(groups),
@@ -297,7 +278,7 @@ def _say_what_it_takes(
     )
 
 
-def _show(study: "Study", output_format: Format, output: Path | None) -> None:
+def _show(study: "Study", destination: Destination) -> None:
     from actcompare.studies.tables import answer_grid, rate_grid, runs_grid
 
     columns, shared = study.columns(), study.shared_rates()
@@ -312,12 +293,11 @@ def _show(study: "Study", output_format: Format, output: Path | None) -> None:
         for row, curve in zip(study.cell_rows(), curves, strict=True)
     ]
     write(
+        destination,
         heading("study", study.config.as_dict(), study.environment.as_dict()),
         columns,
         grids,
         study.reading(),
-        output_format,
-        output,
         more={
             "metric": study.metric,
             "complete": not study.missing and not study.failures,

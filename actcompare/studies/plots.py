@@ -14,9 +14,10 @@ from actcompare.output.canvas import (
     Style,
     curves_size,
 )
-from actcompare.output.plotting import Picture, terminal_figure, terminal_line
+from actcompare.output.plotting import Picture
 from actcompare.output.scales import mark_below, said_metric, scale_metric, whole_numbers, zoomed
 from actcompare.output.styles import terminal_styles
+from actcompare.output.terminal import terminal_figure, terminal_line
 from actcompare.studies.comparison import BASELINE
 from actcompare.studies.study import Study
 from actcompare.table import Columns

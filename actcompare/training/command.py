@@ -12,28 +12,21 @@ import typer
 from actcompare.cli.options import (
     GATE_TRIPPED,
     Device,
+    Drawn,
     Dtype,
     Learning,
     NumberFormat,
-    Output,
-    OutputFormat,
-    Plot,
-    PlotFile,
-    PlotTheme,
-    Quiet,
     Threads,
     complete_spec,
+    gate_option,
     given_on_command_line,
     grouped,
     settings_of,
 )
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
-from actcompare.files.writing import check_output
-from actcompare.output.formats import Format, choose_format
-from actcompare.output.plotting import Drawing
+from actcompare.output.formats import Destination
 from actcompare.output.results import heading, write
-from actcompare.output.styles import Theme
 
 if TYPE_CHECKING:
     from actcompare.output.gates import Gate
@@ -76,6 +69,7 @@ class TrainOptions(Learning):
 @grouped
 def train_command(
     context: typer.Context,
+    *,
     options: TrainOptions,
     no_track: Annotated[bool, typer.Option("--no-track", help="Do not watch units.")] = False,
     save: Annotated[
@@ -89,31 +83,20 @@ def train_command(
     log_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write TensorBoard events to DIR.")
     ] = None,
-    fail_on: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CONDITION",
-            help="Exit with code 3 if COLUMN OP NUMBER holds, such as"
-            " 'zero_dead_share>10%' in a layer,"
-            " or 'test_metric<0.9'. Repeatable.",
-        ),
-    ] = None,
-    output_format: OutputFormat = None,
-    output: Output = None,
-    plot: Plot = False,
-    plot_file: PlotFile = None,
-    plot_theme: PlotTheme = Theme.light,
-    quiet: Quiet = False,
+    fail_on: Annotated[list[str] | None, gate_option("zero_dead_share>10%")] = None,
+    drawn: Drawn,
 ) -> None:
-    """Train a SimpleNet with an activation; how it does, and which of its units are dead."""
-    output_format = choose_format(output_format, output)
-    drawing = Drawing.asked(plot, plot_file, plot_theme, output_format)
-    check_output(output)
-    from actcompare.output.gates import parse_gate
+    """Train a SimpleNet with an activation; how it does, and which of its units are dead.
+
+    Example: actcompare train --act softplus
+    """
+    destination = drawn.destination()
+    drawing = drawn.drawing(destination)
+    from actcompare.output.gates import parse_gates
     from actcompare.training.records import LAYER_NUMBERS, RUN_NUMBERS
 
     known = [*RUN_NUMBERS, *([] if no_track else LAYER_NUMBERS)]
-    gates = [parse_gate(text, known) for text in fail_on or []]
+    gates = parse_gates(fail_on, known)
     settings = settings_of(options)
     if no_track:
         settings["track_on"] = None
@@ -121,12 +104,12 @@ def train_command(
         raise UsageError("--resume DIR continues saving to DIR: omit --save")
     with contextlib.ExitStack() as kept:
         if resume is None:
-            training, stopped = _start(kept, settings, save, log_dir, quiet)
+            training, stopped = _start(kept, settings, save, log_dir, drawn.quiet)
         else:
             named = given_on_command_line(context) | ({"track_on"} if no_track else set())
             given = {name: value for name, value in settings.items() if name in named}
-            training, stopped = _resume(kept, resume, given, log_dir, quiet)
-    _show(training, output_format, output)
+            training, stopped = _resume(kept, resume, given, log_dir, drawn.quiet)
+    _show(training, destination)
     if drawing:
         from actcompare.training.plots import course_picture
 
@@ -248,7 +231,7 @@ def _bar(run: "Run", quiet: bool) -> "Iterator[Callable[[Run], None]]":
         yield tell
 
 
-def _show(training: "Training", output_format: Format, output: Path | None) -> None:
+def _show(training: "Training", destination: Destination) -> None:
     from actcompare.table import Table
     from actcompare.training.tables import course_grid, score_grid, unit_grid
 
@@ -261,12 +244,11 @@ def _show(training: "Training", output_format: Format, output: Path | None) -> N
     parameters = training.net.parameter_count()
     model = f"{training.net}\nParameters: {parameters:,}\nData: {training.data_in_words()}\n"
     write(
+        destination,
         heading("train", asdict(training.config), training.environment.as_dict()),
         columns,
         grids,
         training.reading(),
-        output_format,
-        output,
         intro=model,
         more={
             "metrics": metrics,

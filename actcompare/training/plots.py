@@ -3,9 +3,10 @@
 from typing import Any
 
 from actcompare.output.canvas import Canvas, Style, mixed
-from actcompare.output.plotting import Picture, terminal_figure, terminal_line
+from actcompare.output.plotting import Picture
 from actcompare.output.scales import said_metric, scale_metric, scaled, whole_numbers, zoomed
 from actcompare.output.styles import terminal_styles
+from actcompare.output.terminal import terminal_figure, terminal_line
 from actcompare.training.run import Training
 
 _PARTS = ("validation", "train")

@@ -7,8 +7,8 @@ import numpy as np
 
 from actcompare.benchmark.bench import Benchmark
 from actcompare.benchmark.records import COPY, BenchConfig, Case, Cost, Measurement
-from actcompare.benchmark.timing import Timings
 from actcompare.machine.environment import Environment
+from actcompare.machine.timing import Timings
 
 CASE = Case("cpu", "float32", (1000,), "forward", "eager", "hot", "warm", "contiguous", "normal")
 HERE = Environment("0", "2.0", "3.11", "Linux", "a CPU", 2, 2, "cpu", "a CPU")

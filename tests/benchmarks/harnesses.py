@@ -40,7 +40,7 @@ from torch.utils.benchmark.utils.compare import BEST
 
 from actcompare import Timings, time_paired
 from actcompare.machine.allocator import allocator
-from actcompare.machine.timers import cpu_timer
+from actcompare.machine.stopwatch import cpu_timer
 from actcompare.stats import Estimate, ratio_interval
 
 Work = Callable[[], object]

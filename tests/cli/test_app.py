@@ -227,6 +227,7 @@ def test_version(run: Run) -> None:
         (["eval", "--range", "0", "1", "x"], 2, "--range"),
         (["eval", "--file", "missing.csv"], 1, "cannot read missing.csv: No such file"),
         (["eval", "1", "--output", "missing/x.csv"], 1, "cannot write"),
+        (["eval", "1", "--output", "x.xlsx"], 2, "no format has the ending .xlsx"),
         (["eval", "1", "--plot-file", "x.gif"], 2, "must end in"),
         (["eval", "1", "--act", "no_such_module:f"], 1, "no module named"),
         (["table", "--act", "nope"], 2, "unknown activation"),

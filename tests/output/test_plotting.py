@@ -14,7 +14,7 @@ from actcompare.activations.catalogue import CATALOGUE
 from actcompare.benchmark.plots import cost_picture
 from actcompare.errors import ActcompareError, MissingExtraError, UsageError
 from actcompare.evaluation.plots import curve_picture
-from actcompare.output.formats import Format
+from actcompare.output.formats import Destination, Format
 from actcompare.output.plotting import Drawing, Picture, check_figure, check_terminal, write_figure
 from actcompare.output.styles import PALETTES, Theme
 from actcompare.studies.plots import study_picture
@@ -120,15 +120,15 @@ def test_a_drawing_goes_where_it_was_asked(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sys, "stdout", streams[0])
     monkeypatch.setattr(sys, "stderr", streams[1])
     path = tmp_path / "c.svg"
-    assert not Drawing.asked(False, None, Theme.dark, Format.table)
-    Drawing.asked(True, path, Theme.dark, Format.table).show(PICTURE)
-    Drawing.asked(True, None, Theme.dark, Format.json).show(PICTURE)
+    assert not Drawing.asked(False, None, Theme.dark, Destination())
+    Drawing.asked(True, path, Theme.dark, Destination()).show(PICTURE)
+    Drawing.asked(True, None, Theme.dark, Destination(Format.json)).show(PICTURE)
     for stream in streams:
         stream.seek(0)
         assert "f''(x)" in stream.read()
     assert PALETTES[Theme.dark].paper.lower() in path.read_text("utf-8")
     with pytest.raises(UsageError, match="must end in"):
-        Drawing.asked(False, tmp_path / "c.txt", Theme.light, Format.table)
+        Drawing.asked(False, tmp_path / "c.txt", Theme.light, Destination())
 
 
 @pytest.mark.parametrize("command", PICTURES)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.machine.timers import Stopwatch, Work
+from actcompare.machine.stopwatch import Stopwatch, Work
 from actcompare.stats import (
     FEWEST_IN_PART,
     PARTS,

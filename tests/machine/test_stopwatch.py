@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from actcompare.machine import cuda as clocks
-from actcompare.machine import timers
+from actcompare.machine import stopwatch
 from actcompare.machine.cuda import throttle_check
-from actcompare.machine.timers import _CYCLES_PER_S, timer_for
+from actcompare.machine.stopwatch import _CYCLES_PER_S, timer_for
 
 CUDA = torch.device("cuda", 0)
 
@@ -56,7 +56,7 @@ class Gpu:
         patch.setattr(torch.cuda, "Event", Event)
         patch.setattr(torch.cuda, "_sleep", sleep)
         patch.setattr(torch.cuda, "synchronize", synchronize)
-        patch.setattr(timers, "time", SimpleNamespace(perf_counter=lambda: gpu.now))
+        patch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: gpu.now))
 
 
 @pytest.mark.parametrize("host_s", [1e-6, 20e-6, 300e-6])

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actcompare.benchmark.timing import FEWEST_ROUNDS, Timings, time_paired
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.machine.timers import Stopwatch
+from actcompare.machine.stopwatch import Stopwatch
+from actcompare.machine.timing import FEWEST_ROUNDS, Timings, time_paired
 
 
 class World:
