@@ -247,9 +247,7 @@ def _measure(
 
 
 @contextlib.contextmanager
-def _bar(
-    quiet: bool,
-) -> "Iterator[tuple[Progress | None, Callable[[Benchmark], None]]]":
+def _bar(quiet: bool) -> "Iterator[tuple[Progress | None, Callable[[Benchmark], None]]]":
     """Show a progress line: the cases done, and the interval of the current ratio."""
     from actcompare.benchmark.explain import name_case
     from actcompare.cli.progress import progress_line

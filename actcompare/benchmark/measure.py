@@ -43,9 +43,7 @@ Progress = Callable[[Case, Estimate], None]
 
 
 def measure(
-    config: BenchConfig,
-    activations: list[Activation],
-    progress: Progress | None = None,
+    config: BenchConfig, activations: list[Activation], progress: Progress | None = None
 ) -> Iterator[Measurement]:
     """Measure the cases of a benchmark, and yield each as it is done."""
     for case in config.cases:
@@ -82,10 +80,7 @@ def _compiler(mode: str) -> Iterator[None]:
 
 
 def _measure(
-    case: Case,
-    activations: list[Activation],
-    config: BenchConfig,
-    progress: Progress | None,
+    case: Case, activations: list[Activation], config: BenchConfig, progress: Progress | None
 ) -> Measurement:
     costs: list[Cost] = []
     works: list[Work] = []
@@ -115,11 +110,7 @@ def _measure(
 
 
 def _time(
-    case: Case,
-    works: list[Work],
-    buffers: Buffers,
-    config: BenchConfig,
-    progress: Progress | None,
+    case: Case, works: list[Work], buffers: Buffers, config: BenchConfig, progress: Progress | None
 ) -> Timings:
     candidates = {str(i): work for i, work in enumerate(works)}
     candidates[COPY] = make_copy(case, buffers)

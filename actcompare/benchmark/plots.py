@@ -8,14 +8,7 @@ import numpy as np
 
 from actcompare.benchmark.records import AXES, COPY, varied_axes
 from actcompare.errors import ActcompareError
-from actcompare.output.canvas import (
-    MOST_TOGETHER,
-    Canvas,
-    Interval,
-    Panel,
-    Style,
-    curves_size,
-)
+from actcompare.output.canvas import MOST_TOGETHER, Canvas, Interval, Panel, Style, curves_size
 from actcompare.output.plotting import Picture
 from actcompare.output.scales import scaled
 from actcompare.output.styles import terminal_styles

@@ -48,8 +48,7 @@ Acts = Annotated[
 DTYPES = f"Number format: {', '.join(NumberFormat)}."
 
 Dtype = Annotated[
-    NumberFormat,
-    typer.Option(metavar="DTYPE", help=DTYPES, rich_help_panel=MACHINE_PANEL),
+    NumberFormat, typer.Option(metavar="DTYPE", help=DTYPES, rich_help_panel=MACHINE_PANEL)
 ]
 
 Device = Annotated[

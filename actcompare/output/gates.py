@@ -85,9 +85,7 @@ def tripped(gates: Sequence[Gate], columns: Mapping[str, Sequence[Any]]) -> list
 
 
 def report_tripped(
-    gates: Sequence[Gate],
-    columns: Mapping[str, Sequence[Any]],
-    describe: Callable[[str, int], str],
+    gates: Sequence[Gate], columns: Mapping[str, Sequence[Any]], describe: Callable[[str, int], str]
 ) -> bool:
     """Whether a gate trips; each that does is named on stderr with the row that trips it.
 

@@ -79,10 +79,7 @@ def find_jumps(
 
 
 def _jumps(
-    at: Callable[[Tensor], tuple[Tensor, Tensor | None]],
-    x: Tensor,
-    dtype: torch.dtype,
-    order: int,
+    at: Callable[[Tensor], tuple[Tensor, Tensor | None]], x: Tensor, dtype: torch.dtype, order: int
 ) -> list[Jump]:
     """Every place where a function jumps, by bisecting what its slope cannot explain.
 

@@ -40,10 +40,7 @@ def run_group(plan: Plan, cells: Sequence[Cell], clock: Clock = time.perf_counte
         short = is_shortage(error)
         if short and len(cells) > 1:
             half = len(cells) // 2
-            return [
-                *run_group(plan, cells[:half], clock),
-                *run_group(plan, cells[half:], clock),
-            ]
+            return [*run_group(plan, cells[:half], clock), *run_group(plan, cells[half:], clock)]
         what = "not enough memory: choose a smaller --hidden or --depth"
         return [Failure(cell, what if short else describe(error)) for cell in cells]
 

@@ -112,8 +112,7 @@ def study_command(
         ),
     ] = None,
     gpus_per_task: Annotated[
-        float | None,
-        typer.Option(help="GPUs per Ray task.", show_default="1 with --device cuda"),
+        float | None, typer.Option(help="GPUs per Ray task.", show_default="1 with --device cuda")
     ] = None,
     dry_run: Annotated[
         bool,

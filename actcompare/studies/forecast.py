@@ -60,10 +60,7 @@ class Forecast:
 
 
 def forecast(
-    plan: Plan,
-    groups: Sequence[Group],
-    environment: Environment,
-    clock: Clock = time.perf_counter,
+    plan: Plan, groups: Sequence[Group], environment: Environment, clock: Clock = time.perf_counter
 ) -> Forecast:
     """Train a group of each activation, depth and width for one epoch and for two, and reckon.
 

@@ -6,14 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from actcompare.output.canvas import (
-    MOST_TOGETHER,
-    Canvas,
-    Interval,
-    Panel,
-    Style,
-    curves_size,
-)
+from actcompare.output.canvas import MOST_TOGETHER, Canvas, Interval, Panel, Style, curves_size
 from actcompare.output.plotting import Picture
 from actcompare.output.scales import mark_below, said_metric, scale_metric, whole_numbers, zoomed
 from actcompare.output.styles import terminal_styles

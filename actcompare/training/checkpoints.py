@@ -14,7 +14,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -99,12 +98,7 @@ class Folder:
             shutil.rmtree(left, ignore_errors=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         if self._lock is not None:
             self._lock.release()
 
@@ -165,13 +159,7 @@ class Folder:
             )
         except OSError as error:
             raise ActcompareError(f"cannot read {newest}: {error.strerror or error}") from error
-        except (
-            AttributeError,
-            KeyError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise ActcompareError(
                 f"{newest} is damaged ({type(error).__name__}: {error}): train again with --save"
                 " and another folder"

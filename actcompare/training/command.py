@@ -73,8 +73,7 @@ def train_command(
     options: TrainOptions,
     no_track: Annotated[bool, typer.Option("--no-track", help="Do not watch units.")] = False,
     save: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Save the run to DIR, epoch by epoch."),
+        Path | None, typer.Option(metavar="DIR", help="Save the run to DIR, epoch by epoch.")
     ] = None,
     resume: Annotated[
         Path | None,

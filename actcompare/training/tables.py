@@ -18,12 +18,7 @@ def score_grid(metrics: Mapping[str, Any], samples: Sequence[int]) -> Grid:
     """Return the table of loss and metric on each split."""
     parts = ("train", "validation", "test")
     rows = [
-        [
-            part,
-            f"{count:,}",
-            cell(metrics[f"{part}_loss"], 4),
-            cell(metrics[f"{part}_metric"], 4),
-        ]
+        [part, f"{count:,}", cell(metrics[f"{part}_loss"], 4), cell(metrics[f"{part}_metric"], 4)]
         for part, count in zip(parts, samples, strict=True)
     ]
     speed = metrics["samples_per_s"]
@@ -53,11 +48,7 @@ def course_grid(course: Columns, metric: str) -> Grid:
     shown = [round(i * (total - 1) / steps) for i in range(steps + 1)] if steps else [0]
     titles = ["epoch", "train loss", "validation loss", f"validation {metric}"]
     rows = [
-        [
-            str(course["epoch"][i]),
-            *(cell(course[name][i], 4) for name in _SCORES),
-        ]
-        for i in shown
+        [str(course["epoch"][i]), *(cell(course[name][i], 4) for name in _SCORES)] for i in shown
     ]
     if "died" in course:
         titles += ["zero-dead", "gradient-dead", "died", "revived"]

@@ -1,7 +1,6 @@
 """Write a training run as TensorBoard events: scalars and histograms."""
 
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from actcompare.errors import ActcompareError, MissingExtraError
@@ -33,12 +32,7 @@ class EventLog:
     def __enter__(self) -> "EventLog":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._writer.close()
 
     def add(self, run: "Run") -> None:

@@ -240,9 +240,7 @@ def test_bad_requests(wrong: dict[str, Any], message: str) -> None:
         bench(**wrong)
 
 
-def test_nothing_is_allocated_for_a_size_that_does_not_fit(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_nothing_is_allocated_for_a_size_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     monkeypatch.setattr(measuring, "make_buffers", lambda *a: made.append(a))
     with pytest.raises(ActcompareError, match=r"size 1e\+18 needs about .* would fit"):

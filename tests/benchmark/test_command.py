@@ -71,8 +71,7 @@ def test_sizes_as_people_write_them(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "code"),
-    [("slower>3%", 3), ("slower>200%", 0), ("median_s>1", 0), ("rounds>=100", 3)],
+    ("gate", "code"), [("slower>3%", 3), ("slower>200%", 0), ("median_s>1", 0), ("rounds>=100", 3)]
 )
 @pytest.mark.usefixtures("before")
 def test_gates(run: Run, gate: str, code: int) -> None:

@@ -36,10 +36,7 @@ from tests.benchmark.runs import CASE, benchmark
         (
             "",
             "call overhead explains 40 % of relu's time, memory traffic 30 %",
-            {
-                "cost": {"over_one_element": 2.5},
-                "copy": 0.3e-3,
-            },
+            {"cost": {"over_one_element": 2.5}, "copy": 0.3e-3},
         ),
         (
             "pages",

@@ -55,11 +55,7 @@ def test_no_cut_of_the_file_is_taken_for_a_run(saved: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (
-            '"format_version": 1',
-            '"format_version": 2',
-            "format version 2, but",
-        ),
+        ('"format_version": 1', '"format_version": 2', "format version 2, but"),
         ('"format": "actcompare bench"', '"format": "other"', "was not written by"),
         ('"seconds": [[', '"seconds": [[1.0], [', "damaged"),
         ('"costs"', '"cost"', "damaged"),

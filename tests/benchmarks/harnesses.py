@@ -428,13 +428,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.threads is not None:
         torch.set_num_threads(given.threads)
-    run = {
-        "aa": aa,
-        "detect": detect,
-        "spread": spread,
-        "coverage": coverage,
-        "default": default,
-    }
+    run = {"aa": aa, "detect": detect, "spread": spread, "coverage": coverage, "default": default}
     for section in given.sections:
         own_trials, own_budget = SECTIONS[section]
         trials, budget = given.trials or own_trials, given.budget or own_budget

@@ -165,10 +165,7 @@ def test_too_few_rounds_prove_nothing() -> None:
 def test_throttled_rounds_are_dropped_and_counted() -> None:
     world, asked = World(), iter(range(10**6))
     timings = measure(
-        world,
-        {"a": 1e-3, "b": 2e-3},
-        precision=1e-9,
-        throttled=lambda: next(asked) % 3 == 0,
+        world, {"a": 1e-3, "b": 2e-3}, precision=1e-9, throttled=lambda: next(asked) % 3 == 0
     )
     assert timings.dropped == pytest.approx(len(timings.seconds) / 2, abs=1)
     assert len(timings.seconds) == len(timings.order)

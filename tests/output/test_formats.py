@@ -23,7 +23,7 @@ from tests.conftest import Run
                 ("csv", "json", "markdown", "parquet", "table", "table", "csv"),
                 strict=True,
             )
-        ),
+        )
     ],
 )
 def test_the_ending_chooses(in_tmp: Path, name: str, chosen: str) -> None:

@@ -155,10 +155,7 @@ def test_golden() -> None:
     assert out.getvalue() == (GOLDEN / "tables.txt").read_text(encoding="utf-8")
 
 
-@given(
-    st.lists(st.integers(1, 60), min_size=1, max_size=6),
-    st.integers(1, 3),
-)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=6), st.integers(1, 3))
 def test_ends_are_kept(lengths: list[int], k: int) -> None:
     n = sum(lengths)
     x = np.repeat(np.arange(n, dtype=np.float64), k)

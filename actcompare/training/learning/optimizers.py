@@ -70,12 +70,7 @@ class PerMember:
     """
 
     def __init__(
-        self,
-        lrs: Sequence[float],
-        name: str,
-        momentum: float,
-        weight_decay: float,
-        weights: Tensor,
+        self, lrs: Sequence[float], name: str, momentum: float, weight_decay: float, weights: Tensor
     ) -> None:
         """Start with the first step.
 
