@@ -230,8 +230,8 @@ def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64], seed: in
     2010, Permutation p-values should never be zero.
 
     Args:
-        differences: shape (pair,); of none the value is 1.
-        seed: of the drawn assignments.
+        differences: Shape (pair,); of none the value is 1.
+        seed: Of the drawn assignments.
     """
     x = np.abs(np.asarray(differences, dtype=np.float64))
     observed = abs(float(np.sum(differences)))

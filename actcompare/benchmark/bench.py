@@ -51,15 +51,15 @@ def bench(
     Args:
         activations: SPECs such as "softplus:beta=2", and functions or modules as themselves; the
             first is the baseline.
-        progress: called now and then with a case and the ratio of its second activation to the
+        progress: Called now and then with a case and the ratio of its second activation to the
             first.
-        keep: called with the benchmark as it stands, once before the first case and after each.
-        settings: device, dtype, size, passes, threads ...: the fields of
+        keep: Called with the benchmark as it stands, once before the first case and after each.
+        settings: Device, dtype, size, passes, threads ...: the fields of
             `actcompare.benchmark.plan.Settings`.
 
     Raises:
-        UsageError: a bad SPEC or setting.
-        ActcompareError: a device is not there, a user's function cannot be loaded, or a size does
+        UsageError: A bad SPEC or setting.
+        ActcompareError: A device is not there, a user's function cannot be loaded, or a size does
             not fit into memory. What fails later is in `failures()`, and the rest is measured.
     """
     chosen = Settings(**settings)

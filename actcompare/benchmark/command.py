@@ -20,6 +20,7 @@ from actcompare.cli.options import (
     Threads,
     gate_option,
     grouped,
+    option,
     settings_of,
 )
 from actcompare.cli.streams import prints_aside
@@ -56,72 +57,66 @@ class BenchOptions:
     activations: Acts = field(default_factory=lambda: [*BOTH])
     device: Annotated[
         list[str],
-        typer.Option(
-            metavar="cpu|cuda|cuda:N|mps",
-            help="Device to compute on. Repeatable.",
-            rich_help_panel=MACHINE_PANEL,
-        ),
+        option("Device to compute on. Repeatable.", "cpu|cuda|cuda:N|mps", panel=MACHINE_PANEL),
     ] = field(default_factory=lambda: ["cpu"])
     dtype: Annotated[
-        list[NumberFormat],
-        typer.Option(metavar="DTYPE", help=f"{DTYPES} Repeatable.", rich_help_panel=MACHINE_PANEL),
+        list[NumberFormat], option(f"{DTYPES} Repeatable.", "DTYPE", panel=MACHINE_PANEL)
     ] = field(default_factory=lambda: [NumberFormat.float32])
     size: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="N", help="Elements: 4096, 1e6, 2^20. Repeatable.", show_default="three"
-        ),
+        list[str] | None, option("Elements: 4096, 1e6, 2^20. Repeatable.", "N", default="three")
     ] = None
     shape: Annotated[
-        list[str] | None, typer.Option(metavar="128x4096", help="A shape. Repeatable.")
+        list[str] | None, option("Shape of the input: 128x4096. Repeatable.", "SHAPE")
     ] = None
     passes: Annotated[
         list[Pass],
-        typer.Option(
-            "--pass", help="Pass to time; step is a training step of SimpleNet. Repeatable."
+        option(
+            "Pass to time: forward, backward, both, or step (a training step of SimpleNet)."
+            " Repeatable.",
+            "PASS",
+            names=("--pass",),
         ),
     ] = field(default_factory=lambda: [Pass.forward, Pass.both])
     hidden: Annotated[
         list[int] | None,
-        typer.Option(
-            metavar="N",
-            help="Width of SimpleNet for --pass step. Repeatable.",
-            show_default="64, 1024",
-        ),
+        option("Width of SimpleNet for --pass step. Repeatable.", "N", default="64, 1024"),
     ] = None
     mode: Annotated[
-        list[Mode], typer.Option(help="Eager, or compiled by torch.compile. Repeatable.")
+        list[Mode], option("Mode: eager, or compiled (torch.compile). Repeatable.", "MODE")
     ] = field(default_factory=lambda: [Mode.eager])
     cache: Annotated[
         list[Cache],
-        typer.Option(
-            help="Reuse the same buffers, or cycle through more than the cache holds. Repeatable."
+        option(
+            "Cache: hot (one buffer), or cold (a cycle of buffers larger than it). Repeatable.",
+            "CACHE",
         ),
     ] = field(default_factory=lambda: [Cache.hot])
     memory: Annotated[
         list[Memory],
-        typer.Option(help="Reuse freed memory, or allocate as glibc does. Repeatable."),
+        option(
+            "Memory: warm (freed memory is reused), or fresh (as glibc allocates). Repeatable.",
+            "MEMORY",
+        ),
     ] = field(default_factory=lambda: [Memory.warm])
     layout: Annotated[
-        list[Layout], typer.Option(help="Strided: every second element. Repeatable.")
+        list[Layout],
+        option("Layout: contiguous, or strided (every second element). Repeatable.", "LAYOUT"),
     ] = field(default_factory=lambda: [Layout.contiguous])
     input: Annotated[
         list[Input],
-        typer.Option(
-            help="N(0,1), U(-1,1), or where results of softplus are subnormal. Repeatable."
+        option(
+            "Input: normal (N(0,1)), uniform (U(-1,1)), or tail (softplus is subnormal)."
+            " Repeatable.",
+            "INPUT",
         ),
     ] = field(default_factory=lambda: [Input.normal])
     threads: Threads = None
-    seed: Annotated[
-        int, typer.Option(help="Seed of the inputs and of the order within rounds.")
-    ] = 0
-    time_limit: Annotated[float, typer.Option(help="Seconds per case.")] = 1.5
+    seed: Annotated[int, option("Seed of the inputs and of the order within rounds.")] = 0
+    time_limit: Annotated[float, option("Seconds per case.")] = 1.5
     precision: Annotated[
-        float, typer.Option(help="Stop a case once its ratios are known to within this share.")
+        float, option("Stop a case once its ratios are known to within this share.")
     ] = 0.005
-    margin: Annotated[
-        float, typer.Option(help="Ratios within this share of 1 count as the same.")
-    ] = 0.01
+    margin: Annotated[float, option("Ratios within this share of 1 count as the same.")] = 0.01
 
 
 @grouped
@@ -129,16 +124,11 @@ def bench_command(
     context: typer.Context,
     *,
     options: BenchOptions,
-    save: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Save every round to FILE, case by case.")
-    ] = None,
+    save: Annotated[Path | None, option("Save every round to FILE, case by case.", "FILE")] = None,
     load: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Show the run saved in FILE without measuring."),
+        Path | None, option("Show the run saved in FILE without measuring.", "FILE")
     ] = None,
-    compare: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Compare with the run saved in FILE.")
-    ] = None,
+    compare: Annotated[Path | None, option("Compare with the run saved in FILE.", "FILE")] = None,
     fail_on: Annotated[list[str] | None, gate_option("slower>3%")] = None,
     drawn: Drawn,
 ) -> None:

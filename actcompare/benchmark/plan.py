@@ -1,4 +1,4 @@
-"""The plan of a benchmark: every combination of conditions, checked before any is measured."""
+"""Plan a benchmark: every combination of conditions, checked before any is measured."""
 
 import itertools
 import math
@@ -26,15 +26,15 @@ CHOICES = {
     "layout": ("contiguous", "strided"),
     "input": ("normal", "uniform", "tail"),
 }
-"""What each axis of conditions may be; the first is the ordinary one."""
+"""The values of each axis of conditions; the first is the default."""
 
 SIZES = {"cpu": (2**10, 2**16, 2**23), "gpu": (2**10, 2**20, 2**26)}
-"""Bound by the call itself, within the cache, and beyond it."""
+"""Sizes bound by call overhead, within the cache, and beyond it."""
 
 HIDDEN = (64, 1024)
 
-OF_ITSELF = ("cache", "layout", "input")
-"""Axes that a training step has no choice in: it makes its own inputs and results."""
+NOT_FOR_STEP = ("cache", "layout", "input")
+"""Axes that do not apply to a training step, which makes its own tensors."""
 
 Names = str | Sequence[str]
 
@@ -77,12 +77,12 @@ class Settings:
     precision: float = 0.005
     """A case is done when every ratio is known to within this share."""
     margin: float = 0.01
-    """Ratios within this share of 1 are called the same."""
+    """Ratios within this share of 1 count as the same."""
 
     def __post_init__(self) -> None:
         for name, value in {"time limit": self.time_limit, "precision": self.precision}.items():
             if not 0 < value < math.inf:
-                raise UsageError(f"the {name} must be above 0, not {value}")
+                raise UsageError(f"the {name} must be positive, not {value}")
         if not 0 <= self.margin < math.inf:
             raise UsageError(f"the margin must be 0 or more, not {self.margin}")
         if not 0 <= self.seed < 2**63:
@@ -91,11 +91,11 @@ class Settings:
 
 
 def make_plan(activations: Sequence[Activation], settings: Settings) -> BenchConfig:
-    """All combinations of conditions, each known to be possible and to fit into memory.
+    """Return all combinations of conditions, each checked to be possible and to fit into memory.
 
     Raises:
-        UsageError: a setting is wrong.
-        ActcompareError: a device is not there, or a size does not fit into memory.
+        UsageError: A setting is wrong.
+        ActcompareError: A device is not there, or a size does not fit into memory.
     """
     cases = list(dict.fromkeys(_cases(settings)))
     peaks: dict[tuple[str, ...], list[float]] = {}
@@ -128,7 +128,7 @@ def _cases(settings: Settings) -> Iterator[Case]:
         resolve_device(device)
         if kind == "step":
             shapes: list[tuple[int, ...]] = [(STEP_BATCH, width) for width in widths or HIDDEN]
-            varied = conditions | {axis: CHOICES[axis][:1] for axis in OF_ITSELF}
+            varied = conditions | {axis: CHOICES[axis][:1] for axis in NOT_FOR_STEP}
         else:
             shapes = forms or [(size,) for size in SIZES["cpu" if device == "cpu" else "gpu"]]
             varied = conditions
@@ -155,7 +155,7 @@ def _lengths(name: str, given: int | Sequence[int]) -> list[int]:
     lengths = list(_several(given, int))
     for length in lengths:
         if length < 1:
-            raise UsageError(f"{name} {length:,}: it must be 1 or more")
+            raise UsageError(f"{name} {length:,} must be 1 or more")
     return lengths
 
 
@@ -175,14 +175,14 @@ def _refuse_what_a_step_has_not(
     conditions: dict[str, tuple[str, ...]],
 ) -> None:
     if widths and "step" not in kinds:
-        raise UsageError("a hidden size is the pass step's: add --pass step, or leave out --hidden")
+        raise UsageError("--hidden applies only to --pass step: add it, or omit --hidden")
     if set(kinds) != {"step"}:
         return
     if forms:
-        raise UsageError("the pass step takes hidden sizes (--hidden), not sizes and shapes")
-    for axis in OF_ITSELF:
+        raise UsageError("the pass step takes --hidden, not --size or --shape")
+    for axis in NOT_FOR_STEP:
         if set(conditions[axis]) != {CHOICES[axis][0]}:
-            raise UsageError(f"the pass step has no {axis} to choose: it makes its own tensors")
+            raise UsageError(f"the pass step makes its own tensors: omit --{axis}")
 
 
 def _refuse_what_a_device_has_not(case: Case) -> None:
@@ -191,6 +191,6 @@ def _refuse_what_a_device_has_not(case: Case) -> None:
         where = (
             f"on {case.device}" if device != "cpu" else f"with the C library of {platform.system()}"
         )
-        raise UsageError(f"memory fresh is glibc's way on a CPU; there is no such choice {where}")
+        raise UsageError(f"--memory fresh needs a CPU and glibc; it is not available {where}")
     if case.cache == "cold" and device == "mps":
-        raise UsageError("cache cold: an Apple GPU does not say how large its cache is; use hot")
+        raise UsageError("--cache cold: the cache size of an Apple GPU is unknown; use --cache hot")

@@ -67,11 +67,11 @@ def cost_picture(columns: Columns, environment: Mapping[str, Any]) -> Picture:
     Bars are quartiles of the time, and 95 % intervals of the ratio.
 
     Args:
-        columns: tidy columns of a benchmark, or of its changes.
-        environment: where they were measured.
+        columns: Tidy columns of a benchmark, or of its changes.
+        environment: Where they were measured.
 
     Raises:
-        ActcompareError: nothing was measured.
+        ActcompareError: Nothing was measured.
     """
     strips = _curves_by_condition(columns)
     if not strips:

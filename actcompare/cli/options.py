@@ -18,6 +18,35 @@ RESULT, DATA, TRAINING, MACHINE_PANEL = "Result", "Data", "Training", "Machine"
 """The panels that options stand in under --help."""
 
 
+def option(
+    help: str,  # noqa: A002
+    metavar: str | None = None,
+    *,
+    names: tuple[str, ...] = (),
+    panel: str | None = None,
+    default: str | None = None,
+    complete: Callable[[str], list[str]] | None = None,
+) -> Any:
+    """Declare an option.
+
+    Args:
+        help: Its help text.
+        metavar: The name of its value in the help; by default its type.
+        names: Its names, if not that of the parameter.
+        panel: The panel of the help that it stands in.
+        default: The default in words, where the value itself says nothing.
+        complete: Completes a value for the shell.
+    """
+    return typer.Option(
+        *names,
+        metavar=metavar,
+        help=help,
+        rich_help_panel=panel,
+        show_default=default or True,
+        autocompletion=complete,
+    )
+
+
 NumberFormat = StrEnum("NumberFormat", ["float32", "float64", "bfloat16", "float16"])
 Task = StrEnum("Task", ["classification", "regression"])
 Scale = StrEnum("Scale", ["standard", "unit", "none"])
@@ -34,29 +63,21 @@ def complete_spec(incomplete: str) -> list[str]:
 
 Acts = Annotated[
     list[str],
-    typer.Option(
-        "--act",
-        "-a",
-        metavar="SPEC",
-        autocompletion=complete_spec,
-        help="Activation: a SPEC such as relu or softplus:beta=2, your own as module:Name or"
-        " file.py:Name (importing it runs its code), or all. Repeatable; the first is the"
-        " baseline.",
+    option(
+        "Activation: a SPEC such as relu or softplus:beta=2, your own as"
+        " module:Name or file.py:Name (importing it runs its code), or all."
+        " Repeatable; the first is the baseline.",
+        "SPEC",
+        names=("--act", "-a"),
+        complete=complete_spec,
     ),
 ]
 
 DTYPES = f"Number format: {', '.join(NumberFormat)}."
 
-Dtype = Annotated[
-    NumberFormat, typer.Option(metavar="DTYPE", help=DTYPES, rich_help_panel=MACHINE_PANEL)
-]
+Dtype = Annotated[NumberFormat, option(DTYPES, "DTYPE", panel=MACHINE_PANEL)]
 
-Device = Annotated[
-    str,
-    typer.Option(
-        metavar="cpu|cuda|cuda:N|mps", help="Device to compute on.", rich_help_panel=MACHINE_PANEL
-    ),
-]
+Device = Annotated[str, option("Device to compute on.", "cpu|cuda|cuda:N|mps", panel=MACHINE_PANEL)]
 
 
 @dataclass(frozen=True)
@@ -65,23 +86,21 @@ class Written:
 
     output_format: Annotated[
         Format | None,
-        typer.Option(
-            "--format",
-            "-f",
-            metavar="FORMAT",
-            help=f"Format of the result: {', '.join(Format)}.",
-            show_default="table, or by FILE's ending",
-            rich_help_panel=RESULT,
+        option(
+            f"Format of the result: {', '.join(Format)}.",
+            "FORMAT",
+            names=("--format", "-f"),
+            default="table, or by FILE's ending",
+            panel=RESULT,
         ),
     ] = None
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Write to FILE, whole or not at all, instead of stdout.",
-            rich_help_panel=RESULT,
+        option(
+            "Write to FILE, whole or not at all, instead of stdout.",
+            "FILE",
+            names=("--output", "-o"),
+            panel=RESULT,
         ),
     ] = None
 
@@ -96,9 +115,7 @@ class Reported(Written):
 
     quiet: Annotated[
         bool,
-        typer.Option(
-            "--quiet", "-q", help="No progress and no warnings on stderr.", rich_help_panel=RESULT
-        ),
+        option("No progress and no warnings on stderr.", names=("--quiet", "-q"), panel=RESULT),
     ] = False
 
 
@@ -107,20 +124,12 @@ class Drawn(Reported):
     """Options of a result that can be drawn."""
 
     plot: Annotated[
-        bool,
-        typer.Option("--plot", help="Draw the result in the terminal.", rich_help_panel=RESULT),
+        bool, option("Draw the result in the terminal.", names=("--plot",), panel=RESULT)
     ] = False
     plot_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Draw the result to a .svg, .png or .pdf file.",
-            rich_help_panel=RESULT,
-        ),
+        Path | None, option("Draw the result to a .svg, .png or .pdf file.", "FILE", panel=RESULT)
     ] = None
-    plot_theme: Annotated[
-        Theme, typer.Option(help="Colours of --plot-file.", rich_help_panel=RESULT)
-    ] = Theme.light
+    plot_theme: Annotated[Theme, option("Colours of --plot-file.", panel=RESULT)] = Theme.light
 
     def drawing(self, destination: Destination) -> Drawing:
         """Return what is asked for; raises as `Drawing.asked`."""
@@ -129,10 +138,10 @@ class Drawn(Reported):
 
 def gate_option(example: str) -> Any:
     """Return the declaration of --fail-on, with an example of the command's own."""
-    return typer.Option(
-        metavar="CONDITION",
-        help=f"Exit with code 3 if a row meets COLUMN OP NUMBER, such as '{example}'. Repeatable.",
-        rich_help_panel=RESULT,
+    return option(
+        f"Exit with code 3 if a row meets COLUMN OP NUMBER, such as '{example}'. Repeatable.",
+        "CONDITION",
+        panel=RESULT,
     )
 
 
@@ -142,85 +151,60 @@ class Learning:
 
     data: Annotated[
         str,
-        typer.Option(
-            metavar="SOURCE",
-            rich_help_panel=DATA,
-            help="Data set: digits, random, sklearn:NAME, a .csv, .tsv or .parquet file with"
-            " --target, or an .npz file with X and y.",
+        option(
+            "Data set: digits, random, sklearn:NAME, a .csv, .tsv or .parquet file"
+            " with --target, or an .npz file with X and y.",
+            "SOURCE",
+            panel=DATA,
         ),
     ] = "digits"
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", rich_help_panel=DATA, help="Column of a table to predict."),
-    ] = None
+    target: Annotated[str | None, option("Column of a table to predict.", "COLUMN", panel=DATA)] = (
+        None
+    )
     task: Annotated[
         Task | None,
-        typer.Option(
-            rich_help_panel=DATA, help="Kind of target.", show_default="inferred from the target"
+        option(
+            "Task: classification or regression.",
+            "TASK",
+            panel=DATA,
+            default="inferred from the target",
         ),
     ] = None
     scale: Annotated[
         Scale | None,
-        typer.Option(
-            rich_help_panel=DATA,
-            help="Scaling of the inputs: each to mean 0 and deviation 1, all by the largest, or"
-            " none.",
-            show_default="standard; unit for pixels",
+        option(
+            "Scaling of the inputs: each to mean 0 and deviation 1, all by the largest, or none.",
+            panel=DATA,
+            default="standard; unit for pixels",
         ),
     ] = None
     input_size: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=DATA,
-            help="Number of inputs of --data random.",
-            show_default="4",
-        ),
+        int | None, option("Number of inputs of --data random.", "N", panel=DATA, default="4")
     ] = None
     output_size: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=DATA,
-            help="Number of outputs of --data random.",
-            show_default="1",
-        ),
+        int | None, option("Number of outputs of --data random.", "N", panel=DATA, default="1")
     ] = None
     output_activation: Annotated[
         str | None,
-        typer.Option(
-            "--output-act",
-            metavar="SPEC",
-            autocompletion=complete_spec,
-            rich_help_panel=TRAINING,
-            help="Activation of the outputs, such as softplus for a positive target.",
+        option(
+            "Activation of the outputs, such as softplus for a positive target.",
+            "SPEC",
+            names=("--output-act",),
+            complete=complete_spec,
+            panel=TRAINING,
         ),
     ] = None
-    epochs: Annotated[
-        int,
-        typer.Option(metavar="N", rich_help_panel=TRAINING, help="Passes over the training part."),
-    ] = 30
-    batch_size: Annotated[
-        int, typer.Option(metavar="N", rich_help_panel=TRAINING, help="Samples per step.")
-    ] = 32
-    optimizer: Annotated[Optimizer, typer.Option(rich_help_panel=TRAINING, help="Optimizer.")] = (
-        Optimizer.sgd
-    )
+    epochs: Annotated[int, option("Passes over the training part.", "N", panel=TRAINING)] = 30
+    batch_size: Annotated[int, option("Samples per step.", "N", panel=TRAINING)] = 32
+    optimizer: Annotated[Optimizer, option("Optimizer.", panel=TRAINING)] = Optimizer.sgd
     momentum: Annotated[
-        float | None,
-        typer.Option(rich_help_panel=TRAINING, help="Momentum (sgd only).", show_default="0.9"),
+        float | None, option("Momentum (sgd only).", panel=TRAINING, default="0.9")
     ] = None
     weight_decay: Annotated[
         float | None,
-        typer.Option(
-            rich_help_panel=TRAINING,
-            help="Weight decay, as in torch.optim.",
-            show_default="0; 0.01 with adamw",
-        ),
+        option("Weight decay, as in torch.optim.", panel=TRAINING, default="0; 0.01 with adamw"),
     ] = None
-    init: Annotated[
-        Init, typer.Option(rich_help_panel=TRAINING, help="Initialisation of the weights.")
-    ] = Init.default
+    init: Annotated[Init, option("Initialisation of the weights.", panel=TRAINING)] = Init.default
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -273,12 +257,7 @@ BOTH = ["relu", "softplus"]
 
 Threads = Annotated[
     int | None,
-    typer.Option(
-        metavar="N",
-        help="Threads torch computes with.",
-        show_default="torch's own",
-        rich_help_panel=MACHINE_PANEL,
-    ),
+    option("Threads torch computes with.", "N", default="torch's own", panel=MACHINE_PANEL),
 ]
 GATE_TRIPPED = 3
 """The exit code where a --fail-on condition was met."""

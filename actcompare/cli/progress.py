@@ -22,12 +22,12 @@ def progress_line(
     """A bar and a description while the context lasts.
 
     Args:
-        quiet: whether there is to be none.
-        total: steps in all; None where that is open.
-        completed: steps done before.
-        description: what is shown beside the bar.
-        time_left: whether to estimate the time left.
-        own_refresh: draw only when updated: a thread that draws takes time from measurements.
+        quiet: Whether there is to be none.
+        total: Steps in all; None where that is open.
+        completed: Steps done before.
+        description: What is shown beside the bar.
+        time_left: Whether to estimate the time left.
+        own_refresh: Draw only when updated: a thread that draws takes time from measurements.
 
     Yields:
         What updates the line; None where there is none.

@@ -80,7 +80,7 @@ def from_arrays(
         name: Name of the data set.
         X: Inputs, shape (sample, ...); more than two dimensions are flattened.
         y: Targets, shape (sample,), or (sample, output) for a regression.
-        task: classification or regression; None infers it from the target.
+        task: Classification or regression; None infers it from the target.
         inputs: Names of the inputs; by default their indices.
         notes: What was changed when the data were read.
         same_unit: Whether all inputs have the same unit.

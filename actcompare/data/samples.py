@@ -21,7 +21,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """A table with a header line.
 
     Raises:
-        ActcompareError: it cannot be read, is no table, or would not fit into memory.
+        ActcompareError: It cannot be read, is no table, or would not fit into memory.
     """
     if path.is_file():
         rows, some = first_rows(path)
@@ -43,8 +43,8 @@ def from_frame(
     """A data set of a table: numbers as they are, truth values as 0 and 1, texts one-hot.
 
     Raises:
-        UsageError: no such target.
-        ActcompareError: there is nothing to learn from.
+        UsageError: No such target.
+        ActcompareError: There is nothing to learn from.
     """
     columns = list(map(str, frame.columns))
     frame = frame.set_axis(columns, axis=1)
@@ -128,7 +128,7 @@ def read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """The arrays X and y of an .npz file; y may be texts.
 
     Raises:
-        ActcompareError: it cannot be read, lacks one of them, or would not fit into memory.
+        ActcompareError: It cannot be read, lacks one of them, or would not fit into memory.
     """
     with open_arrays(path, REAL + "US") as arrays:
         if not {"X", "y"} <= arrays.keys():

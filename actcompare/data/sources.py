@@ -38,7 +38,7 @@ def load_data(
     Args:
         source: Name of a data set, path of a file, arrays, or a `Dataset`.
         target: Name of the table column to learn.
-        task: classification or regression; None infers it from the target.
+        task: Classification or regression; None infers it from the target.
         input_size: Number of inputs of `random`.
         output_size: Number of outputs of `random`.
         seed: Seed of `random`.

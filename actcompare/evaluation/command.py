@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actcompare.cli.options import BOTH, Acts, Device, Drawn, Dtype, NumberFormat, grouped
+from actcompare.cli.options import BOTH, Acts, Device, Drawn, Dtype, NumberFormat, grouped, option
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import UsageError
 from actcompare.files.writing import open_output
@@ -34,14 +34,13 @@ class PointOptions:
     ] = None
     range_: Annotated[
         tuple[float, float, int] | None,
-        typer.Option("--range", metavar="START STOP COUNT", help="Evenly spaced points."),
+        option("Evenly spaced points.", "START STOP COUNT", names=("--range",)),
     ] = None
     file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Points from a .csv, .tsv, .npy, .npz or .parquet."),
+        Path | None, option("Points from a .csv, .tsv, .npy, .npz or .parquet.", "FILE")
     ] = None
-    column: Annotated[str | None, typer.Option(help="Column of a table in --file.")] = None
-    key: Annotated[str | None, typer.Option(help="Array of an .npz in --file.")] = None
+    column: Annotated[str | None, option("Column of a table in --file.")] = None
+    key: Annotated[str | None, option("Array of an .npz in --file.")] = None
 
 
 @grouped
@@ -51,7 +50,7 @@ def evaluate_command(
     act: Acts = BOTH,
     order: Annotated[int, typer.Option(min=0, max=2, help="Number of derivatives.")] = 1,
     error: Annotated[
-        bool, typer.Option("--error", help="Add the exact result and the error in ULP.")
+        bool, option("Add the exact result and the error in ULP.", names=("--error",))
     ] = False,
     points: PointOptions,
     dtype: Dtype = NumberFormat.float32,

@@ -89,16 +89,16 @@ def evaluate(
     """Evaluate activations and their derivatives at points.
 
     Args:
-        x: the points, any shape; taken in C order.
+        x: The points, any shape; taken in C order.
         activations: SPECs such as "softplus:beta=2", and functions or modules as themselves.
-        order: how many derivatives, 0, 1 or 2.
-        error: compare values and first derivatives with exact ones.
+        order: How many derivatives, 0, 1 or 2.
+        error: Compare values and first derivatives with exact ones.
         dtype: float32, float64, bfloat16 or float16.
-        device: cpu, cuda, cuda:N or mps.
+        device: Cpu, cuda, cuda:N or mps.
 
     Raises:
-        UsageError: a bad SPEC, dtype, order or no points.
-        ActcompareError: the device is not there, or a function fails on it.
+        UsageError: A bad SPEC, dtype, order or no points.
+        ActcompareError: The device is not there, or a function fails on it.
     """
     if order not in (0, 1, 2):
         raise UsageError(f"order must be 0, 1 or 2, not {order}")

@@ -25,8 +25,8 @@ def curve_picture(curves: Evaluation, marked: Evaluation | None = None) -> Pictu
     """Draw f, f' (and f'') side by side.
 
     Args:
-        curves: activations on a fine grid.
-        marked: the same ones at points to mark.
+        curves: Activations on a fine grid.
+        marked: The same ones at points to mark.
     """
     config, columns = curves.config, curves.columns()
     names = [name for name in _TITLES if name in columns]

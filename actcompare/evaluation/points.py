@@ -25,7 +25,7 @@ def from_arguments(texts: Sequence[str]) -> Iterator[Chunk]:
     """Numbers given one by one.
 
     Raises:
-        UsageError: one of them is not a number.
+        UsageError: One of them is not a number.
     """
     try:
         yield np.array([read_number(text) for text in texts])
@@ -37,7 +37,7 @@ def from_range(start: float, stop: float, count: int) -> Iterator[Chunk]:
     """`count` evenly spaced numbers from `start` to `stop`, both included.
 
     Raises:
-        UsageError: an end is not finite, or fewer than 2 numbers are asked for.
+        UsageError: An end is not finite, or fewer than 2 numbers are asked for.
     """
     if not (math.isfinite(start) and math.isfinite(stop)):
         raise UsageError("--range needs a finite START and STOP")
@@ -55,7 +55,7 @@ def from_text(lines: Iterable[str], name: str) -> Iterator[Chunk]:
     """Numbers separated by white space or commas.
 
     Raises:
-        ActcompareError: something is not a number, or there are none; the line is named.
+        ActcompareError: Something is not a number, or there are none; the line is named.
     """
     values: list[float] = []
     found = False
@@ -81,13 +81,13 @@ def from_file(path: Path, column: str | None = None, key: str | None = None) -> 
     """The numbers of a .csv, .tsv, .npy, .npz or .parquet file.
 
     Args:
-        path: the file.
-        column: which column of a table; needed where there are several and none is named x.
-        key: which array of an .npz; needed where there are several.
+        path: The file.
+        column: Which column of a table; needed where there are several and none is named x.
+        key: Which array of an .npz; needed where there are several.
 
     Raises:
-        UsageError: a kind of file that is not read, or an option that does not fit it.
-        ActcompareError: the file cannot be read, or holds something else than numbers.
+        UsageError: A kind of file that is not read, or an option that does not fit it.
+        ActcompareError: The file cannot be read, or holds something else than numbers.
     """
     kind = path.suffix.lower()
     if kind not in FILES:

@@ -31,12 +31,12 @@ class Array:
         """Read the header.
 
         Args:
-            stream: at the beginning of an .npy file.
-            name: of the array, for messages.
-            kinds: which kinds of dtypes are taken.
+            stream: At the beginning of an .npy file.
+            name: Of the array, for messages.
+            kinds: Which kinds of dtypes are taken.
 
         Raises:
-            ActcompareError: it is damaged, empty, or of another kind.
+            ActcompareError: It is damaged, empty, or of another kind.
         """
         try:
             npy = np.lib.format
@@ -64,7 +64,7 @@ class Array:
         """The next so many numbers, in C order.
 
         Raises:
-            ActcompareError: the file ends before.
+            ActcompareError: The file ends before.
         """
         if self._in_columns:
             self._turn()
@@ -98,7 +98,7 @@ def open_arrays(path: Path, kinds: str = REAL) -> Iterator[Mapping[str, Callable
     """The arrays of a file by name, each opened where it is called; an .npy has one, named "".
 
     Raises:
-        ActcompareError: the file cannot be read, or is damaged.
+        ActcompareError: The file cannot be read, or is damaged.
     """
     with ExitStack() as kept:
         kept.enter_context(reading(path))

@@ -14,13 +14,13 @@ def locked(path: Path, shown: Path, who: str, what: str) -> BaseFileLock:
     is not removed on release, since another process may be about to lock it.
 
     Args:
-        path: of the lock's own file.
-        shown: what is named where it fails.
-        who: writes to it elsewhere, such as a run.
-        what: to choose another one of, such as a folder.
+        path: Of the lock's own file.
+        shown: What is named where it fails.
+        who: Writes to it elsewhere, such as a run.
+        what: To choose another one of, such as a folder.
 
     Raises:
-        ActcompareError: another process holds it, or its file cannot be written.
+        ActcompareError: Another process holds it, or its file cannot be written.
     """
     lock = FileLock(path, thread_local=False)
     try:

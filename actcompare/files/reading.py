@@ -12,7 +12,7 @@ def reading(path: Path) -> Iterator[None]:
     """While a file is opened and read.
 
     Raises:
-        ActcompareError: it is empty, or the system refuses to open or read it.
+        ActcompareError: It is empty, or the system refuses to open or read it.
     """
     try:
         if path.is_file() and path.stat().st_size == 0:

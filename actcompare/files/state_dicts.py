@@ -16,8 +16,8 @@ def read_tensors(path: Path) -> Any:
     """The tensors of a .safetensors file by name, or what torch.save wrote of plain containers.
 
     Raises:
-        MissingExtraError: safetensors is not installed.
-        ActcompareError: it cannot be read, is damaged, or holds more than tensors.
+        MissingExtraError: Safetensors is not installed.
+        ActcompareError: It cannot be read, is damaged, or holds more than tensors.
     """
     with reading(path):
         return (_read_safetensors if path.suffix.lower() == ".safetensors" else _read_saved)(path)

@@ -36,7 +36,7 @@ def read_number(text: str) -> float:
     """A number as people write it: -2, 1e-3, inf, nan.
 
     Raises:
-        ValueError: it is not one, or it is beyond float64.
+        ValueError: It is not one, or it is beyond float64.
     """
     try:
         value = float(text.replace("_", "?"))  # 1_000 is Python's, not a number in a file
@@ -68,13 +68,13 @@ def read_numbers(path: Path, choose: Choose, rows: int) -> Iterator[Numbers]:
     columns are named 1, 2 and so on. Every row has a field for every column.
 
     Args:
-        path: the file.
-        choose: which columns to read.
-        rows: how many are read at a time.
+        path: The file.
+        choose: Which columns to read.
+        rows: How many are read at a time.
 
     Raises:
-        UsageError: there is no such column.
-        ActcompareError: it cannot be read, or holds something else than numbers; the line is named.
+        UsageError: There is no such column.
+        ActcompareError: It cannot be read, or holds something else than numbers; the line is named.
     """
     with reading(path):
         if path.suffix.lower() == ".parquet":
@@ -186,7 +186,7 @@ def first_rows(path: Path) -> tuple[float, "pd.DataFrame"]:
     """About how many rows a table has, and the first of them.
 
     Raises:
-        ActcompareError: it cannot be read, or is no table.
+        ActcompareError: It cannot be read, or is no table.
     """
     with reading(path):
         if path.suffix.lower() == ".parquet":
@@ -204,7 +204,7 @@ def read_frame(path: Path) -> "pd.DataFrame":
     """A table with a header line, held whole, as pandas reads it.
 
     Raises:
-        ActcompareError: it cannot be read, or is no table.
+        ActcompareError: It cannot be read, or is no table.
     """
     with reading(path):
         if path.suffix.lower() == ".parquet":

@@ -19,6 +19,7 @@ from actcompare.cli.options import (
     Threads,
     gate_option,
     grouped,
+    option,
     settings_of,
 )
 from actcompare.cli.streams import prints_aside
@@ -43,75 +44,54 @@ class InspectOptions:
 
     samples: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=DATA,
-            help="Largest number of samples.",
-            show_default="all; 512 of --random",
-        ),
+        option("Largest number of samples.", "N", panel=DATA, default="all; 512 of --random"),
     ] = None
-    batch_size: Annotated[
-        int, typer.Option(metavar="N", rich_help_panel=DATA, help="Samples per batch.")
-    ] = 64
+    batch_size: Annotated[int, option("Samples per batch.", "N", panel=DATA)] = 64
     input_index: Annotated[
         list[int] | None,
-        typer.Option(
-            metavar="N",
-            rich_help_panel=DATA,
-            help="Part of a tuple that goes in, from 0. Repeatable.",
-        ),
+        option("Part of a tuple that goes in, from 0. Repeatable.", "N", panel=DATA),
     ] = None
     input_key: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            rich_help_panel=DATA,
-            help="Array of a file, column of a table, or part of a dict that goes in. Repeatable.",
+        option(
+            "Array of a file, column of a table, or part of a dict that goes in. Repeatable.",
+            "NAME",
+            panel=DATA,
         ),
     ] = None
     own: Annotated[
         list[str] | None,
-        typer.Option(
-            "--watch",
-            metavar="SPEC",
-            help="An elementwise function or module of your own to watch too: module:Name or"
-            " file.py:Name. Repeatable.",
+        option(
+            "An elementwise function or module of your own to watch too: module:Name"
+            " or file.py:Name. Repeatable.",
+            "SPEC",
+            names=("--watch",),
         ),
     ] = None
     unit_dim: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
-            help="Axis of the units.",
-            show_default="channels of convolutions, else the last",
-        ),
+        option("Axis of the units.", "N", default="channels of convolutions, else the last"),
     ] = None
-    eps: Annotated[float, typer.Option(help="Largest |f'| that counts as flat.")] = 1e-3
+    eps: Annotated[float, option("Largest |f'| that counts as flat.")] = 1e-3
     swap: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="OLD=NEW",
-            help="What if: run the model with other activations too, such as relu=softplus."
-            " Repeatable.",
+        option(
+            "What if: run the model with other activations too, such as relu=softplus. Repeatable.",
+            "OLD=NEW",
         ),
     ] = None
     device: Annotated[
         str | None,
-        typer.Option(
-            metavar="cpu|cuda|cuda:N|mps",
-            rich_help_panel=MACHINE_PANEL,
-            help="Device to compute on.",
-            show_default="where it is",
+        option(
+            "Device to compute on.",
+            "cpu|cuda|cuda:N|mps",
+            panel=MACHINE_PANEL,
+            default="where it is",
         ),
     ] = None
     dtype: Annotated[
         NumberFormat | None,
-        typer.Option(
-            rich_help_panel=MACHINE_PANEL,
-            metavar="DTYPE",
-            help=DTYPES,
-            show_default="that of its weights",
-        ),
+        option(DTYPES, "DTYPE", panel=MACHINE_PANEL, default="that of its weights"),
     ] = None
 
 
@@ -129,32 +109,26 @@ def inspect_command(
     options: InspectOptions,
     data: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE|module:attr",
-            rich_help_panel=DATA,
-            help="Input: a .npz, .npy, .csv, .tsv, .parquet, .pt or .safetensors file, or batches"
-            " from your code (importing it runs its code).",
+        option(
+            "Input: a .npz, .npy, .csv, .tsv, .parquet, .pt or .safetensors file, or"
+            " batches from your code (importing it runs its code).",
+            "FILE|module:attr",
+            panel=DATA,
         ),
     ] = None,
     random: Annotated[
         str | None,
-        typer.Option(
-            metavar="SHAPE",
-            rich_help_panel=DATA,
-            help="Random numbers instead, as samples of a shape such as 3x224x224.",
+        option(
+            "Random numbers instead, as samples of a shape such as 3x224x224.", "SHAPE", panel=DATA
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(rich_help_panel=DATA, help="Seed for --random.")] = 0,
+    seed: Annotated[int, option("Seed for --random.", panel=DATA)] = 0,
     checkpoint: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Weights: a state dict (.pt, .pth or .safetensors)."),
+        Path | None, option("Weights: a state dict (.pt, .pth or .safetensors).", "FILE")
     ] = None,
     threads: Threads = None,
     per_unit: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", rich_help_panel=RESULT, help="Write what was seen of each unit as CSV."
-        ),
+        Path | None, option("Write what was seen of each unit as CSV.", "FILE", panel=RESULT)
     ] = None,
     fail_on: Annotated[list[str] | None, gate_option("zero_dead_share>10%")] = None,
     reported: Reported,

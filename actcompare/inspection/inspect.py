@@ -94,17 +94,17 @@ def inspect_model(
     state of random number generators, also where the model raises.
 
     Args:
-        model: any module, on any device.
-        batches: a tensor or array of shape (sample, ...), or an iterable of batches. A batch is a
+        model: Any module, on any device.
+        batches: A tensor or array of shape (sample, ...), or an iterable of batches. A batch is a
             tensor; a tuple, of which as many parts go in as `forward` must have; or a mapping,
             which goes in by names.
-        progress: called with the number of samples after each batch.
-        settings: samples, device, eps, swap ...: the fields of
+        progress: Called with the number of samples after each batch.
+        settings: Samples, device, eps, swap ...: the fields of
             `actcompare.inspection.records.Settings`.
 
     Raises:
-        UsageError: it is open what of a batch goes in, or a setting is wrong.
-        ActcompareError: the model or the data fail, hold no number, or nothing can be watched.
+        UsageError: It is open what of a batch goes in, or a setting is wrong.
+        ActcompareError: The model or the data fail, hold no number, or nothing can be watched.
     """
     return inspect_named(model, "model", batches, "data", Settings(**settings), progress)
 

@@ -14,7 +14,7 @@ class Settings:
     """How a model is inspected.
 
     Raises:
-        UsageError: a setting is wrong.
+        UsageError: A setting is wrong.
     """
 
     samples: int | None = None

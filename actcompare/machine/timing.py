@@ -103,17 +103,17 @@ def time_paired(
     """Time callables against the first of them.
 
     Args:
-        candidates: name to a callable without arguments that finishes its work before it returns
+        candidates: Name to a callable without arguments that finishes its work before it returns
             (or whose work the stopwatch waits for).
-        time_limit: seconds in all, warming up included.
-        precision: stop when every ratio's interval is within this share of the ratio.
-        seed: seed of the random order.
-        stopwatch: what times blocks of calls.
-        progress: called now and then with the first ratio's interval.
+        time_limit: Seconds in all, warming up included.
+        precision: Stop when every ratio's interval is within this share of the ratio.
+        seed: Seed of the random order.
+        stopwatch: What times blocks of calls.
+        progress: Called now and then with the first ratio's interval.
 
     Raises:
-        UsageError: no candidates, or a time limit or precision that is not above 0.
-        ActcompareError: every round was throttled.
+        UsageError: No candidates, or a time limit or precision that is not above 0.
+        ActcompareError: Every round was throttled.
     """
     if not candidates:
         raise UsageError("nothing to time")

@@ -38,13 +38,13 @@ def open_batches(source: str, batch_size: int, keys: Sequence[str] = ()) -> Iter
     """Batches of a file, read one after the other, or of a user's own `module:attr`.
 
     Args:
-        source: the path of a file, or `module:attr`, an iterable or a callable that gives one.
-        batch_size: samples in a batch of a file.
-        keys: which arrays of an .npz or .pt file, or columns of a table, to read.
+        source: The path of a file, or `module:attr`, an iterable or a callable that gives one.
+        batch_size: Samples in a batch of a file.
+        keys: Which arrays of an .npz or .pt file, or columns of a table, to read.
 
     Raises:
-        UsageError: a file of another kind, or no such array.
-        ActcompareError: it cannot be read, or fails.
+        UsageError: A file of another kind, or no such array.
+        ActcompareError: It cannot be read, or fails.
     """
     path = Path(source)
     kind = path.suffix.lower()
@@ -167,7 +167,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
     """The shape of a sample, such as 3x224x224.
 
     Raises:
-        UsageError: it is not one.
+        UsageError: It is not one.
     """
     parts = text.lower().split("x")
     if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
@@ -187,13 +187,13 @@ def select(
     must have.
 
     Args:
-        batch: what the data gave.
-        model: whose `forward` says how many arguments it takes.
-        indices: which parts of a tuple go in.
-        keys: which parts of a mapping go in: one as the only argument, more by their names.
+        batch: What the data gave.
+        model: Whose `forward` says how many arguments it takes.
+        indices: Which parts of a tuple go in.
+        keys: Which parts of a mapping go in: one as the only argument, more by their names.
 
     Raises:
-        UsageError: the batch does not have them, or it is open what goes in.
+        UsageError: The batch does not have them, or it is open what goes in.
     """
     if isinstance(batch, Mapping):
         if indices:
@@ -254,15 +254,15 @@ def prepare(
     """Arguments on a model's device and in its dtype, copied, since a model may overwrite them.
 
     Args:
-        args: by position.
-        kwargs: by name.
-        device: of the model.
-        dtype: what floating point numbers become.
-        name: of the data.
-        before: samples before this batch.
+        args: By position.
+        kwargs: By name.
+        device: Of the model.
+        dtype: What floating point numbers become.
+        name: Of the data.
+        before: Samples before this batch.
 
     Raises:
-        ActcompareError: a sample is not a number, or has no values.
+        ActcompareError: A sample is not a number, or has no values.
     """
 
     def moved(value: Any) -> Any:

@@ -23,8 +23,8 @@ def load_model(target: str) -> nn.Module:
     """Import `module:attr` or `file.py:attr`: a module, or a callable that gives one.
 
     Raises:
-        UsageError: the target is not written so.
-        ActcompareError: there is no such thing, it fails, or it is not a module.
+        UsageError: The target is not written so.
+        ActcompareError: There is no such thing, it fails, or it is not a module.
     """
     try:
         found = find_users_own(target)
@@ -51,7 +51,7 @@ def check_made(model: nn.Module) -> None:
     """Check that every weight of a model is there.
 
     Raises:
-        ActcompareError: a lazy module of it was never called, or it is on the meta device.
+        ActcompareError: A lazy module of it was never called, or it is on the meta device.
     """
     if any(p.is_meta for p in model.parameters()):
         raise ActcompareError(
@@ -72,7 +72,7 @@ def load_weights(model: nn.Module, path: Path) -> str:
         What was loaded, in words.
 
     Raises:
-        ActcompareError: it cannot be read, holds more than tensors, or does not fit.
+        ActcompareError: It cannot be read, holds more than tensors, or does not fit.
     """
     content = read_tensors(path)
     within = ""

@@ -40,7 +40,7 @@ def parse_swap(text: str) -> tuple[str, str]:
     """Read OLD=NEW, each a SPEC: `relu=softplus`, `gelu=softplus:beta=2`.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: It cannot be read.
     """
     for i, sign in enumerate(text):
         # Of a SPEC with parameters the first `=` is its own: OLD ends where both sides are SPECs.
@@ -70,7 +70,7 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
     a call that overwrites x as before.
 
     Args:
-        model: left as it is. Of one that torch.compile made the copy is uncompiled.
+        model: Left as it is. Of one that torch.compile made the copy is uncompiled.
         swaps: SPECs of old and new activations. An old one without parameters stands for all.
             `clamp` stands for clamp(min=0).
 
@@ -79,8 +79,8 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
         where one could not be swapped. What forward methods call is found only by running them.
 
     Raises:
-        UsageError: a bad SPEC.
-        ActcompareError: the model cannot be copied, or a new activation cannot be made.
+        UsageError: A bad SPEC.
+        ActcompareError: The model cannot be copied, or a new activation cannot be made.
     """
     news = {old: _one(new).loaded() for old, new in swaps.items()}
     try:
@@ -206,10 +206,10 @@ def swaps_of_calls(
     """What running a copy showed beside the swaps in modules.
 
     Args:
-        swaps: what was to be swapped by what.
-        done: the swaps in modules.
-        before: the uses of activations in the model, as `module / use`, in their order.
-        after: those in the copy.
+        swaps: What was to be swapped by what.
+        done: The swaps in modules.
+        before: The uses of activations in the model, as `module / use`, in their order.
+        after: Those in the copy.
     """
     if len(before) != len(after):
         return []

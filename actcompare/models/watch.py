@@ -395,15 +395,15 @@ def watch(
     what is computed outside of the forward pass of a module.
 
     Args:
-        model: compiled by torch.compile too, which then runs uncompiled.
+        model: Compiled by torch.compile too, which then runs uncompiled.
         own: a user's own elementwise functions or modules to be watched, as `module:Name` or
             `file.py:Name`.
-        unit_dim: the axis of activations on which units lie; by default columns of linear layers,
+        unit_dim: The axis of activations on which units lie; by default columns of linear layers,
             channels of convolutions, the last axis of sequences.
-        eps: the |f'| up to which a slope counts as flat.
+        eps: The |f'| up to which a slope counts as flat.
 
     Raises:
-        ActcompareError: there is no such function of the user's own.
+        ActcompareError: There is no such function of the user's own.
     """
     return Watch(model, own=own, unit_dim=unit_dim, eps=eps)
 

@@ -49,7 +49,7 @@ def parse_gate(text: str, columns: Sequence[str]) -> Gate:
     """Read COLUMN OP NUMBER, where % divides by 100; `slower` stands for ratio_low - 1.
 
     Raises:
-        UsageError: it cannot be read, or there is no such column of numbers.
+        UsageError: It cannot be read, or there is no such column of numbers.
     """
     known = [*columns, SLOWER] if "ratio_low" in columns else list(columns)
     found = _GRAMMAR.fullmatch(text)
@@ -90,9 +90,9 @@ def report_tripped(
     """Whether a gate trips; each that does is named on stderr with the row that trips it.
 
     Args:
-        gates: the conditions.
-        columns: the rows they judge.
-        describe: what to say of a gate's column in the row of that index.
+        gates: The conditions.
+        columns: The rows they judge.
+        describe: What to say of a gate's column in the row of that index.
     """
     found = tripped(gates, columns)
     for gate, i in found:

@@ -54,7 +54,7 @@ class Drawing:
         """What the options ask for, checked before anything is computed.
 
         Raises:
-            ActcompareError: it cannot be drawn; and what check_figure and check_terminal raise.
+            ActcompareError: It cannot be drawn; and what check_figure and check_terminal raise.
         """
         aside = sys.stderr if destination.for_machines else sys.stdout
         drawing = cls(aside if plot else None, plot_file, theme)
@@ -72,8 +72,8 @@ class Drawing:
         """Draw a picture.
 
         Raises:
-            ActcompareError: it cannot be written.
-            ReaderGoneError: whoever read standard output has closed it.
+            ActcompareError: It cannot be written.
+            ReaderGoneError: Whoever read standard output has closed it.
         """
         if self.file:
             write_figure(self.file, picture, self.theme)
@@ -91,9 +91,9 @@ def check_figure(path: Path) -> None:
     """Check, before anything is computed, that a figure of this name can be drawn.
 
     Raises:
-        UsageError: the name does not end in .svg, .png or .pdf.
-        ActcompareError: the file cannot be written.
-        MissingExtraError: matplotlib is not installed.
+        UsageError: The name does not end in .svg, .png or .pdf.
+        ActcompareError: The file cannot be written.
+        MissingExtraError: Matplotlib is not installed.
     """
     if path.suffix.lower() not in _METADATA:
         raise UsageError(f"--plot-file {path}: the name must end in .svg, .png or .pdf")
@@ -106,8 +106,8 @@ def check_terminal(encoding: str | None) -> None:
     """Check, before anything is computed, that curves can be drawn in the terminal.
 
     Raises:
-        ActcompareError: the terminal cannot show Braille.
-        MissingExtraError: plotille is not installed.
+        ActcompareError: The terminal cannot show Braille.
+        MissingExtraError: Plotille is not installed.
     """
     if "utf" not in (encoding or "").lower():
         raise ActcompareError("--plot needs a UTF-8 terminal; --plot-file draws to a file")
@@ -119,7 +119,7 @@ def write_figure(path: Path, picture: Picture, theme: Theme = Theme.light) -> No
     """Write a picture to a file, whole or not at all; its name chooses the format.
 
     Raises:
-        ActcompareError: the file cannot be written; and what check_figure raises.
+        ActcompareError: The file cannot be written; and what check_figure raises.
     """
     check_figure(path)
     drawn = figure_bytes(picture, path.suffix.lower(), theme)

@@ -29,9 +29,9 @@ def zoomed(
     """The range of an axis in which the best differ, without what lies far below; None for all.
 
     Args:
-        values: all that could be shown.
-        ends: what must be seen: the best of each line, and the ends of their intervals.
-        least: a difference that is to be seen as small.
+        values: All that could be shown.
+        ends: What must be seen: the best of each line, and the ends of their intervals.
+        least: A difference that is to be seen as small.
     """
     values, ends = (list(filter(math.isfinite, some)) for some in (values, ends))
     if not values or not ends:

@@ -61,8 +61,8 @@ def compare(
     """Compare activations property by property, by probing each in `dtype` on `device`.
 
     Raises:
-        UsageError: a bad SPEC or dtype.
-        ActcompareError: the device is not there, or a function fails on it.
+        UsageError: A bad SPEC or dtype.
+        ActcompareError: The device is not there, or a function fails on it.
     """
     where, (dtype, kind) = resolve_device(device), resolve_dtype(dtype)
     found = tuple(_probe(a, kind, where) for a in parse_all(activations))

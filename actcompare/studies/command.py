@@ -23,6 +23,7 @@ from actcompare.cli.options import (
     gate_option,
     given_on_command_line,
     grouped,
+    option,
     settings_of,
 )
 from actcompare.cli.streams import prints_aside
@@ -52,34 +53,28 @@ class StudyOptions(Learning):
     """The settings of `actcompare.study` that the command line offers."""
 
     activations: Acts = field(default_factory=lambda: [*BOTH])
-    seeds: Annotated[int, typer.Option(metavar="N", help="Paired seeds per activation.")] = 20
+    seeds: Annotated[int, option("Paired seeds per activation.", "N")] = 20
     lr: Annotated[
         list[float] | None,
-        typer.Option(
-            help="Learning rates to choose from on the validation part. Repeatable.",
-            show_default="0.1, 0.3, 1, 3 and 10 times train's",
+        option(
+            "Learning rates to choose from on the validation part. Repeatable.",
+            default="0.1, 0.3, 1, 3 and 10 times train's",
         ),
     ] = None
-    depth: Annotated[list[int], typer.Option(metavar="N", help="Hidden layers. Repeatable.")] = (
-        field(default_factory=lambda: [1])
+    depth: Annotated[list[int], option("Hidden layers. Repeatable.", "N")] = field(
+        default_factory=lambda: [1]
     )
-    hidden: Annotated[
-        list[int], typer.Option(metavar="N", help="Units in a hidden layer. Repeatable.")
-    ] = field(default_factory=lambda: [64])
+    hidden: Annotated[list[int], option("Units in a hidden layer. Repeatable.", "N")] = field(
+        default_factory=lambda: [64]
+    )
     margin: Annotated[
-        float,
-        typer.Option(
-            help="Differences of the test metric within this margin are of no consequence."
-        ),
+        float, option("Differences of the test metric within this margin are of no consequence.")
     ] = 0.01
-    seed: Annotated[int, typer.Option(help="First seed.")] = 0
+    seed: Annotated[int, option("First seed.")] = 0
     device: Device = "cpu"
     dtype: Dtype = NumberFormat.float32
     threads: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Threads of torch in each worker.", rich_help_panel=MACHINE_PANEL
-        ),
+        int, option("Threads of torch in each worker.", "N", panel=MACHINE_PANEL)
     ] = 1
 
 
@@ -90,33 +85,31 @@ def study_command(
     options: StudyOptions,
     store: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Keep the study in FILE (SQLite), go on with what is missing there, or, alone,"
-            " show it.",
+        option(
+            "Keep the study in FILE (SQLite), go on with what is missing there, or,"
+            " alone, show it.",
+            "FILE",
         ),
     ] = None,
     engine: Annotated[
-        EngineName, typer.Option(help="Worker processes here, or a Ray cluster.")
+        EngineName, option("Worker processes here, or a Ray cluster.")
     ] = EngineName.local,
     workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Processes.", show_default="one per core; on a GPU one"),
+        int | None, option("Processes.", "N", default="one per core; on a GPU one")
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(
-            metavar="HOST:PORT|auto",
-            help="Address of a running Ray cluster.",
-            show_default="Ray is started on this machine",
+        option(
+            "Address of a running Ray cluster.",
+            "HOST:PORT|auto",
+            default="Ray is started on this machine",
         ),
     ] = None,
     gpus_per_task: Annotated[
-        float | None, typer.Option(help="GPUs per Ray task.", show_default="1 with --device cuda")
+        float | None, option("GPUs per Ray task.", default="1 with --device cuda")
     ] = None,
     dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Print the number of runs and the time they would take."),
+        bool, option("Print the number of runs and the time they would take.", names=("--dry-run",))
     ] = False,
     fail_on: Annotated[list[str] | None, gate_option("difference_high<0")] = None,
     drawn: Drawn,

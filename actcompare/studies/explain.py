@@ -24,10 +24,10 @@ def describe_study(
     """One sentence after the other, each from a number of the study.
 
     Args:
-        config: what was asked for.
-        rows: the answer, one record per activation, depth and width.
-        results: the runs that came to an end.
-        failures: the runs that failed.
+        config: What was asked for.
+        rows: The answer, one record per activation, depth and width.
+        results: The runs that came to an end.
+        failures: The runs that failed.
     """
     known = [row for row in rows if row["mean"] is not None]
     sentences = [

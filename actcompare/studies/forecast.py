@@ -65,7 +65,7 @@ def forecast(
     """Train a group of each activation, depth and width for one epoch and for two, and reckon.
 
     Raises:
-        ActcompareError: a group fails.
+        ActcompareError: A group fails.
     """
     per_cell: dict[tuple[str, int, int], float] = {}
     _reset_peak(plan)

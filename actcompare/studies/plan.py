@@ -113,19 +113,19 @@ def make_plan(
     """Check all settings, load the data, and read the activations.
 
     Args:
-        activations: one or several; the first is the baseline.
-        data: which data, as for `train`.
-        seeds: number of paired seeds, from `seed` on.
-        lr: learning rates to choose from; by default GRID times that of `train`.
-        depth: hidden layers; one or several numbers.
-        hidden: units in a hidden layer; one or several numbers.
-        margin: differences of the test metric within it are of no consequence.
-        settings: the other fields of `actcompare.training.settings.Settings`; `threads`, for each
+        activations: One or several; the first is the baseline.
+        data: Which data, as for `train`.
+        seeds: Number of paired seeds, from `seed` on.
+        lr: Learning rates to choose from; by default GRID times that of `train`.
+        depth: Hidden layers; one or several numbers.
+        hidden: Units in a hidden layer; one or several numbers.
+        margin: Differences of the test metric within it are of no consequence.
+        settings: The other fields of `actcompare.training.settings.Settings`; `threads`, for each
             group, is 1 by default.
 
     Raises:
-        UsageError: a setting is wrong.
-        ActcompareError: the data cannot be used.
+        UsageError: A setting is wrong.
+        ActcompareError: The data cannot be used.
     """
     chosen = parse_all(activations)
     if seeds < 1:

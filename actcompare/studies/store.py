@@ -74,7 +74,7 @@ class Store:
         """Open the file, or make it.
 
         Raises:
-            ActcompareError: another study writes to it, it cannot be read or written, is damaged,
+            ActcompareError: Another study writes to it, it cannot be read or written, is damaged,
                 or is something else.
         """
         check_writable(self.path)
@@ -224,7 +224,7 @@ class Store:
         """See that a study is new here, the same again, or has more seeds or activations.
 
         Raises:
-            ActcompareError: the file holds another study; the message names the difference.
+            ActcompareError: The file holds another study; the message names the difference.
         """
         old = self.config()
         differ = what_differs(old, config) if old is not None else ""
@@ -237,7 +237,7 @@ class Store:
         """Take up a study.
 
         Raises:
-            ActcompareError: as `check`; or the file cannot be written.
+            ActcompareError: As `check`; or the file cannot be written.
         """
         self.check(config)
         old = self.config()
@@ -259,7 +259,7 @@ class Store:
         """Store runs, all or none of them.
 
         Raises:
-            ActcompareError: the file cannot be written.
+            ActcompareError: The file cannot be written.
         """
         columns = (*_KEY, *_NUMBERS, "error")
         rows, points = [], []

@@ -50,20 +50,20 @@ def study(
     learning rate is chosen on the validation part.
 
     Args:
-        activations: one or several SPECs, functions or modules; the first is the baseline.
+        activations: One or several SPECs, functions or modules; the first is the baseline.
         data: `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
-        store: a file to keep the study in; what it holds already is not computed again.
-        engine: local or ray.
-        workers: processes of this machine; by default one per core, on a GPU one.
-        address: of a Ray cluster that runs.
-        gpus_per_task: of Ray's; by default 1 where device is cuda, else 0.
-        listen: called after each group of runs, with the work as it stands.
-        settings: seeds, lr, depth, hidden, margin, epochs ...: see
+        store: A file to keep the study in; what it holds already is not computed again.
+        engine: Local or ray.
+        workers: Processes of this machine; by default one per core, on a GPU one.
+        address: Of a Ray cluster that runs.
+        gpus_per_task: Of Ray's; by default 1 where device is cuda, else 0.
+        listen: Called after each group of runs, with the work as it stands.
+        settings: Seeds, lr, depth, hidden, margin, epochs ...: see
             `actcompare.studies.plan.make_plan`.
 
     Raises:
-        UsageError: a setting is wrong.
-        ActcompareError: the data cannot be used, an activation fails, the store cannot be written
+        UsageError: A setting is wrong.
+        ActcompareError: The data cannot be used, an activation fails, the store cannot be written
             or holds another study, no cluster answers.
     """
     chosen = choose_engine(engine, workers, address, gpus_per_task)
@@ -80,7 +80,7 @@ def choose_engine(
     """The engine of that name.
 
     Raises:
-        UsageError: there is none, or the rest does not fit it.
+        UsageError: There is none, or the rest does not fit it.
     """
     if engine not in ENGINES:
         raise UsageError(f"engine {engine!r} is not one of {', '.join(ENGINES)}")
@@ -121,12 +121,12 @@ class Work:
         """Check what every run needs, and take up what the store has.
 
         Args:
-            plan: the study.
-            store: the file that it is kept in.
-            remote: whether the runs are on a cluster, whose devices are not looked for here.
+            plan: The study.
+            store: The file that it is kept in.
+            remote: Whether the runs are on a cluster, whose devices are not looked for here.
 
         Raises:
-            ActcompareError: the data are too few, a net is too large, an activation fails, or the
+            ActcompareError: The data are too few, a net is too large, an activation fails, or the
                 store holds another study.
         """
         self.plan, self._store = plan, store
@@ -172,7 +172,7 @@ class Work:
         """Train what is left; each group is stored when it ends.
 
         Raises:
-            ActcompareError: the engine does not run, or the store cannot be written.
+            ActcompareError: The engine does not run, or the store cannot be written.
         """
         groups = self.groups_left()
         try:
@@ -215,7 +215,7 @@ def stored_study(store: Store) -> "Study":
     """What a store holds.
 
     Raises:
-        ActcompareError: nothing, or it is damaged.
+        ActcompareError: Nothing, or it is damaged.
     """
     config, environment = store.config(), store.environment()
     if config is None or environment is None:

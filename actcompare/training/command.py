@@ -21,6 +21,7 @@ from actcompare.cli.options import (
     gate_option,
     given_on_command_line,
     grouped,
+    option,
     settings_of,
 )
 from actcompare.cli.streams import prints_aside
@@ -41,29 +42,26 @@ class TrainOptions(Learning):
 
     activation: Annotated[
         list[str],
-        typer.Option(
-            "--act",
-            "-a",
-            metavar="SPEC",
-            autocompletion=complete_spec,
-            help="Activation of the hidden layers; `actcompare list` shows them.",
+        option(
+            "Activation of the hidden layers; `actcompare list` shows them.",
+            "SPEC",
+            names=("--act", "-a"),
+            complete=complete_spec,
         ),
     ] = field(default_factory=lambda: ["relu"])
-    hidden: Annotated[int, typer.Option(metavar="N", help="Units in a hidden layer.")] = 64
-    depth: Annotated[int, typer.Option(metavar="N", help="Hidden layers.")] = 1
+    hidden: Annotated[int, option("Units in a hidden layer.", "N")] = 64
+    depth: Annotated[int, option("Hidden layers.", "N")] = 1
     lr: Annotated[
         float | None,
-        typer.Option(
-            help="Learning rate.", show_default="0.1 with sgd, 0.01 for a regression; else 0.003"
-        ),
+        option("Learning rate.", default="0.1 with sgd, 0.01 for a regression; else 0.003"),
     ] = None
-    seed: Annotated[int, typer.Option(help="Seed of split, weights and batch order.")] = 0
+    seed: Annotated[int, option("Seed of split, weights and batch order.")] = 0
     device: Device = "cpu"
     dtype: Dtype = NumberFormat.float32
     threads: Threads = None
-    track_on: Annotated[
-        Tracked, typer.Option(help="Part of the data on which units are watched.")
-    ] = Tracked.train
+    track_on: Annotated[Tracked, option("Part of the data on which units are watched.")] = (
+        Tracked.train
+    )
 
 
 @grouped
@@ -71,17 +69,12 @@ def train_command(
     context: typer.Context,
     *,
     options: TrainOptions,
-    no_track: Annotated[bool, typer.Option("--no-track", help="Do not watch units.")] = False,
-    save: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Save the run to DIR, epoch by epoch.")
-    ] = None,
+    no_track: Annotated[bool, option("Do not watch units.", names=("--no-track",))] = False,
+    save: Annotated[Path | None, option("Save the run to DIR, epoch by epoch.", "DIR")] = None,
     resume: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Continue the run in DIR, or show it if it is complete."),
+        Path | None, option("Continue the run in DIR, or show it if it is complete.", "DIR")
     ] = None,
-    log_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write TensorBoard events to DIR.")
-    ] = None,
+    log_dir: Annotated[Path | None, option("Write TensorBoard events to DIR.", "DIR")] = None,
     fail_on: Annotated[list[str] | None, gate_option("zero_dead_share>10%")] = None,
     drawn: Drawn,
 ) -> None:

@@ -33,7 +33,7 @@ class Settings:
     """How a SimpleNet is trained. Settings that cannot be used are refused when they are made.
 
     Raises:
-        UsageError: a setting is wrong.
+        UsageError: A setting is wrong.
     """
 
     target: str | None = None
@@ -90,14 +90,14 @@ class Settings:
             if value is not None and value not in choices:
                 raise UsageError(f"{_option(name)} {value!r} is not one of {', '.join(choices)}")
         if self.momentum is not None and self.optimizer != "sgd":
-            raise UsageError(f"momentum is for sgd; {self.optimizer} has its own")
+            raise UsageError(f"momentum applies only to sgd, not to {self.optimizer}")
         check_threads(self.threads)
         dtype, kind = resolve_dtype(self.dtype)
         for name in ("lr", "momentum", "weight_decay"):
             number = getattr(self, name)
             if number is not None and not 0 <= number <= torch.finfo(kind).max:
                 raise UsageError(
-                    f"{_option(name)} must be 0 or more and within {dtype}, not {number}"
+                    f"{_option(name)} must be 0 or more and finite in {dtype}, not {number}"
                 )
         if device_named(self.device).type == "mps" and dtype == "float64":
             raise UsageError("device mps does not support float64: use --dtype float32")
@@ -131,13 +131,13 @@ def make_recipe(activation: Specs = "relu", data: Source = "digits", **settings:
     """Check all settings, load the data, and read the activations.
 
     Args:
-        activation: the activation of the hidden layers.
-        data: which data.
-        settings: fields of `Settings`. Whether this machine has the device is not looked at.
+        activation: The activation of the hidden layers.
+        data: Which data.
+        settings: Fields of `Settings`. Whether this machine has the device is not looked at.
 
     Raises:
-        UsageError: a setting is wrong.
-        ActcompareError: the data cannot be used.
+        UsageError: A setting is wrong.
+        ActcompareError: The data cannot be used.
     """
     given = Settings(**settings)
     inner = _one(activation, "train")

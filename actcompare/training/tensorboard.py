@@ -17,7 +17,7 @@ class EventLog:
         """Open the folder; existing events from `first_epoch` on are discarded.
 
         Raises:
-            MissingExtraError: tensorboard is not installed.
+            MissingExtraError: Tensorboard is not installed.
             ActcompareError: The folder cannot be written.
         """
         try:

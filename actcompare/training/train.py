@@ -29,14 +29,14 @@ def train(
     Args:
         activation: a SPEC, a function or a module; one.
         data: `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
-        save: a folder to keep the run in, from which `resume` goes on.
-        listen: called after each epoch, from 0 (the initialisation) on, with the run as it stands.
-        settings: hidden, depth, epochs, lr, seed ...: the fields of
+        save: A folder to keep the run in, from which `resume` goes on.
+        listen: Called after each epoch, from 0 (the initialisation) on, with the run as it stands.
+        settings: Hidden, depth, epochs, lr, seed ...: the fields of
             `actcompare.training.settings.Settings`.
 
     Raises:
-        UsageError: a setting is wrong.
-        ActcompareError: the data cannot be used, the folder cannot be written, or holds a run.
+        UsageError: A setting is wrong.
+        ActcompareError: The data cannot be used, the folder cannot be written, or holds a run.
     """
     run = Run(make_recipe(activation, data, **settings))
     with Folder.create(save) if save is not None else contextlib.nullcontext() as folder:

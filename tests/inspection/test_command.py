@@ -162,7 +162,7 @@ def test_each_unit_is_written() -> None:
 def test_gates() -> None:
     result = run("net.py:build", "--data", "x.npz", "--fail-on", "zero_dead_share>10%")
     assert result.exit_code == 3
-    assert "failed on zero_dead_share>10%: it is 0.375 in act / relu, of 8 units" in result.stderr
+    assert "failed on zero_dead_share>10%: it is 0.375 in act / relu (8 units)" in result.stderr
     assert "act / relu" in result.stdout
     assert run("net.py:build", "--data", "x.npz", "--fail-on", "zero_dead_share>40%").exit_code == 0
     assert run("net.py:build", "--data", "x.npz", "--fail-on", "loss>1").exit_code == 2
@@ -173,7 +173,7 @@ def test_gates() -> None:
     [
         (["net.py:build"], 2, "--data FILE, or --random SHAPE"),
         (["net.py:build", "--data", "x.npz", "--random", "4"], 2, "--data FILE, or --random"),
-        (["net.py:build", "--data", "gone.npz"], 1, "gone.npz does not exist"),
+        (["net.py:build", "--data", "gone.npz"], 1, "cannot read gone.npz: No such file"),
         (["net.py:gone", "--data", "x.npz"], 1, "net.py has no 'gone'"),
         (["net.py", "--data", "x.npz"], 2, "module:Name or file.py:Name"),
         (["net.py:swish", "--data", "x.npz"], 1, "swish() fails: TypeError"),

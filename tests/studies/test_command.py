@@ -145,7 +145,7 @@ def test_plots(run: Run) -> None:
         (["--engine", "spark"], 2, "is not one of 'local', 'ray'"),
         (["--address", "auto"], 2, "address is for --engine ray"),
         (["--engine", "ray", "--address", "127.0.0.1:1", "--seeds", "2"], 1, "no Ray cluster at"),
-        (["--batch-size", "5000"], 1, "1,259 is the most"),
+        (["--batch-size", "5000"], 1, "use 1,259 or less"),
         (["--device", "cuda:99"], 1, "device cuda:99"),
         (["--output", "no/where.csv"], 1, "no folder"),
         (["--store", "no/where.db"], 1, "cannot write no/where.db"),

@@ -263,7 +263,7 @@ def test_changed_data_are_another_study(tmp_path: Path) -> None:
         ({"gpus_per_task": 1.0}, "gpus-per-task is for --engine ray"),
         ({"engine": "ray", "gpus_per_task": -1.0}, "gpus-per-task must be 0 or more"),
         ({"engine": "ray", "address": "auto", "workers": 2}, "workers is for a Ray that is"),
-        ({"batch_size": 10**6}, "is more than the 1,259 samples"),
+        ({"batch_size": 10**6}, "exceeds the 1,259 samples"),
         ({"hidden": 10**7, "depth": 2}, "choose a smaller --hidden"),
     ],
 )

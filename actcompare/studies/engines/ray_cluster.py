@@ -32,15 +32,15 @@ def on_ray(
     """As tasks of a Ray cluster, which tries again what a lost worker or node leaves undone.
 
     Args:
-        plan: of the study; it goes into Ray's object store once.
-        groups: a task each.
-        workers: processes where Ray is started here; by default as many as there are cores.
-        address: of a cluster that runs; None starts Ray on this machine, and stops it afterwards.
-        gpus_per_task: how much of a GPU each task takes.
+        plan: Of the study; it goes into Ray's object store once.
+        groups: A task each.
+        workers: Processes where Ray is started here; by default as many as there are cores.
+        address: Of a cluster that runs; None starts Ray on this machine, and stops it afterwards.
+        gpus_per_task: How much of a GPU each task takes.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        ActcompareError: no cluster answers, or it lacks what a task takes, or has another
+        ActcompareError: No cluster answers, or it lacks what a task takes, or has another
             actcompare.
     """
     try:

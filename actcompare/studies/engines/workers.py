@@ -40,7 +40,7 @@ def local(plan: Plan, groups: Sequence[Group], workers: int) -> Iterator[list[Ou
     """In so many processes of this machine, each started afresh: none where one would do.
 
     Raises:
-        ActcompareError: the plan holds functions that another process cannot be sent.
+        ActcompareError: The plan holds functions that another process cannot be sent.
     """
     workers = min(workers, len(groups))
     if workers <= 1:

@@ -44,11 +44,11 @@ def differentiate(
     """The loss; every layer has collected its gradients.
 
     Args:
-        hidden: the hidden layers, from the inputs on.
-        output: the last layer.
-        output_activation: whether an activation follows it.
-        x: inputs.
-        loss_and_gradient: of outputs, the loss and its gradient with respect to them.
+        hidden: The hidden layers, from the inputs on.
+        output: The last layer.
+        output_activation: Whether an activation follows it.
+        x: Inputs.
+        loss_and_gradient: Of outputs, the loss and its gradient with respect to them.
     """
     tapes = []
     for layer in hidden:

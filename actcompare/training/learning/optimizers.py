@@ -75,11 +75,11 @@ class PerMember:
         """Start with the first step.
 
         Args:
-            lrs: learning rates, one per member.
-            name: one of OPTIMIZERS.
-            momentum: momentum of sgd.
-            weight_decay: as for the others.
-            weights: shape (member, parameter).
+            lrs: Learning rates, one per member.
+            name: One of OPTIMIZERS.
+            momentum: Momentum of sgd.
+            weight_decay: As for the others.
+            weights: Shape (member, parameter).
         """
         self._adam, self._momentum, self._decay = name != "sgd", momentum, weight_decay
         self._lr = weights.new_tensor(lrs)[:, None]
