@@ -140,7 +140,7 @@ def _what_dominates(m: "Measurement", cost: "Cost") -> tuple[str, str]:
             + (f", call overhead {_percent(call)}" if call >= FEW else "")
         )
     return "", (
-        f"call overhead explains {_percent(call)} of {name}'s time, memory traffic"
+        f"Call overhead explains {_percent(call)} of {name}'s time, memory traffic"
         f" {_percent(moving)}"
     )
 
