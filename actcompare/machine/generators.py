@@ -21,8 +21,19 @@ def batch_order(samples: int, seed: int, epoch: int, device: torch.device) -> Te
 def seeded(seed: int, epoch: int, device: torch.device) -> Iterator[None]:
     """Seed torch's generators for an epoch (0 is for the weights), and restore them afterwards."""
     with kept_generators(device):
-        torch.manual_seed(epoch_seed(seed, epoch))
+        _seed_generators(epoch_seed(seed, epoch), device)
         yield
+
+
+def _seed_generators(seed: int, device: torch.device) -> None:
+    # torch.manual_seed also queues a call, with a stack trace, for each backend not yet in use:
+    # a tenth of the time of a short epoch.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def kept_generators(device: torch.device) -> contextlib.AbstractContextManager[None]:
