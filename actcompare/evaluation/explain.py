@@ -1,4 +1,4 @@
-"""Where a printed number would mislead: rounding, underflow, infinities, NaN, thresholds."""
+"""Cautions about numbers that would mislead: rounding, underflow, infinities, NaN, thresholds."""
 
 import math
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Caution:
-    """Why a printed number would mislead."""
+    """A reason why a printed number would mislead."""
 
     kind: str
     label: str
-    """The activation, or the empty string where it concerns x itself."""
+    """The activation; empty if the caution concerns x itself."""
     message: str
 
 
 def rounding_caution(given: Tensor, points: Tensor, dtype: str) -> list[Caution]:
-    """Whether the given float64 points, shape (point,), were changed by rounding into the dtype."""
+    """Return a caution if rounding to the dtype changed a float64 point; shapes (point,)."""
     changed = (given != points.double()) & ~given.isnan()
     if not changed.any():
         return []
     first = int(changed.nonzero()[0])
     was, became = given[first].item(), points[first].item()
-    message = f"not every x is a {dtype} number, and those are rounded, as {was!r} to {became!r}"
+    message = f"some x are not {dtype} numbers and are rounded, such as {was!r} to {became!r}"
     return [Caution("rounded", "", message)]
 
 
@@ -44,7 +44,7 @@ def result_cautions(
     order: int,
     device: torch.device,
 ) -> list[Caution]:
-    """What is misleading in one activation's results at `x`, shape (point,) on the CPU."""
+    """Return the cautions about one activation's results at `x`, shape (point,), on the CPU."""
     label, cautions = activation.label, list[Caution]()
 
     def caution(kind: str, message: str) -> None:
@@ -67,14 +67,14 @@ def result_cautions(
         if lost is not None:
             caution(f"underflow {name}", lost)
     if order > 0 and activation.entry is None and not _has_graph(function, x.to(device)):
-        caution("no graph", f"autograd finds no way through {label}: its gradient counts as 0")
+        caution("no graph", f"{label} has no autograd graph: its gradient is taken as 0")
     if result.grad is not None:
         odd = x.isnan() & ~result.grad.isnan()
         if odd.any():
             g = _first(result.grad, odd)
-            caution("grad at nan", f"PyTorch gives {label} the gradient {g} at x = NaN")
+            caution("grad at nan", f"PyTorch's gradient of {label} at x = NaN is {g}")
     if order == 2 and result.grad2 is None:
-        caution("no grad2", f"torch has no second derivative of {label}: its column is empty")
+        caution("no grad2", f"PyTorch has no second derivative of {label}: its column is empty")
     if activation.entry is not None and activation.entry.name == "softplus":
         beta, threshold = (float(activation.parameters[k]) for k in ("beta", "threshold"))
         if (x.isfinite() & (x.double() * beta > threshold)).any():
@@ -96,8 +96,8 @@ def _threshold_message(label: str, beta: float, threshold: float, dtype: torch.d
     ulp = torch.finfo(dtype).eps * 2.0 ** math.floor(math.log2(max(threshold / beta, 1e-30)))
     seen = "" if abs(step) >= ulp / 2 else f" (too small to show in {str(dtype)[6:]})"
     return (
-        f"beyond x = {threshold / beta:g} PyTorch's {label} is x itself, with gradient 1:"
-        f" there the value steps by {step:.3g} and the gradient by {slope:.3g}{seen}"
+        f"beyond x = {threshold / beta:g} PyTorch's {label} returns x, with gradient 1:"
+        f" at that point the value jumps by {step:.3g} and the gradient by {slope:.3g}{seen}"
     )
 
 
@@ -109,9 +109,9 @@ def _underflow(
     derivative: bool,
     device: torch.device,
 ) -> str | None:
-    """Say so where a zero is one only by underflow or rounding: the exact result is not zero.
+    """Return a caution if a zero is due to underflow or rounding: the exact result is not zero.
 
-    Looks at the least and the greatest x with a zero, where underflow shows if anywhere.
+    Only the smallest and the largest x with a zero are checked, where underflow is most likely.
     """
     zeros = x[(y == 0) & x.isfinite()]
     if activation.entry is None or not len(zeros):
@@ -125,8 +125,8 @@ def _underflow(
         at_edge = exact_at(activation, begin, derivative=derivative)
         tiny = abs(at_edge) < torch.finfo(x.dtype).smallest_normal
         return (
-            f"the {name} of {activation.label} at x = {point:.9g} comes out as exactly 0"
-            f" by {'underflow' if tiny else 'rounding'}, though it is {_short(exact)};"
+            f"the {name} of {activation.label} at x = {point:.9g} is exactly 0 only by"
+            f" {'underflow' if tiny else 'rounding'}: the exact result is {_short(exact)};"
             f" in {dtype} it is 0 {_stretch(point, begin)}"
         )
     return None
@@ -135,7 +135,7 @@ def _underflow(
 def _edge_of_zeros(
     function: Function, zero: float, dtype: torch.dtype, device: torch.device, derivative: bool
 ) -> float:
-    """Where exact zeros around a point end, on the way to the nearest of some other points."""
+    """Return where the zeros around a point end, towards the nearest nonzero test point."""
     sign = math.copysign(1.0, zero)
     others = sign * torch.tensor([1, 0.3, 0.1, 0.03, 0.01, 1e-3, 1e-4, 0, 3, 10, 30, 100])
     value, grad, _ = differentiate(function, others.to(device, dtype), "it", int(derivative))
@@ -148,10 +148,10 @@ def _edge_of_zeros(
 
 def _stretch(zero: float, edge: float) -> str:
     if zero == edge:
-        return "there and around"
+        return "there and nearby"
     if abs(zero) < abs(edge):
         return f"between 0 and about x = {edge:.5g}"
-    return f"from about x = {edge:.5g} {'down' if edge < 0 else 'up'}"
+    return f"{'below' if edge < 0 else 'above'} about x = {edge:.5g}"
 
 
 def _short(exact: Any) -> str:
@@ -160,5 +160,5 @@ def _short(exact: Any) -> str:
     import mpmath
 
     if mpmath.mag(exact) < -33_000:
-        return "nearer to 0 than 1e-9999"
+        return "closer to 0 than 1e-9999"
     return str(mpmath.nstr(exact, 3))

@@ -7,10 +7,10 @@ from actcompare.output.render import Grid, cell
 from actcompare.table import Columns
 
 MOST_ROWS = 40
-"""A longer evaluation shows its first and last MOST_ROWS / 2 points."""
+"""Longer evaluations show their first and last MOST_ROWS / 2 points."""
 
 DIGITS = {"float32": 7, "float64": 16, "bfloat16": 4, "float16": 5}
-"""Significant digits that a dtype holds, and no more than that."""
+"""Significant digits of each dtype."""
 
 _EVALUATED = {
     "value": "{}",
@@ -24,7 +24,7 @@ _EVALUATED = {
 
 
 def keep_ends(chunks: Iterable[Columns], records_per_row: int) -> tuple[dict[str, list[Any]], int]:
-    """The first and last records of a stream, enough for a table, and how many rows it had."""
+    """Return the first and last records of a stream, for a table, and its number of rows."""
     half = MOST_ROWS // 2 * records_per_row
     head: dict[str, list[Any]] = {}
     tail: dict[str, list[Any]] = {}
@@ -45,10 +45,10 @@ def keep_ends(chunks: Iterable[Columns], records_per_row: int) -> tuple[dict[str
 def evaluation_grid(
     columns: Columns, activations: Sequence[str], dtype: str, total: int | None = None
 ) -> Grid:
-    """One row per point: x, then for each activation its value, derivatives and errors.
+    """Return a row per point: x, then value, derivatives and errors of each activation.
 
-    `columns` holds the records of every point, or, where `total` points were more, of the first
-    and the last of them.
+    `columns` holds the records of every point; if there are `total` points and these are more,
+    those of the first and the last.
     """
     digits, k = DIGITS[dtype], len(activations)
     names = [name for name in _EVALUATED if name in columns]

@@ -1,4 +1,4 @@
-"""An inspection in words: which units are dead, where it comes from, and what to try."""
+"""Describe an inspection: which units are dead, why, and what to try."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from actcompare.text import listed
 from actcompare.units.statistics import EPS, firing_rate_bound
 
 MANY = 0.1
-"""A layer with a larger share of such units than this gets advice."""
+"""Layers with a larger share of such units get advice."""
 
 MOST_LAYERS = 5
-"""So many layers are described; those with the most dead units."""
+"""The most layers that are described; those with the most dead units come first."""
 
 _SAID = {
     "zero_dead": "zero-dead",
@@ -33,7 +33,7 @@ def describe_inspection(
     unseen: Sequence[Unseen],
     never_called: Sequence[str],
 ) -> str:
-    """One sentence after the other, each from a number of the inspection."""
+    """Return the reading of an inspection, each sentence drawn from one of its numbers."""
     sentences = [
         _overview(layers),
         *_worst(layers),
@@ -52,8 +52,8 @@ def _overview(layers: Sequence[WatchedLayer]) -> str:
     dead = sum(layer.dead for layer in layers)
     calls = "call" if total["layers"] == 1 else "calls"
     return (
-        f"{total['layers']} {calls} of activations, {total['units']:,} units:"
-        f" {_share(dead, total['units'])} zero-dead or gradient-dead (|f'| at most {EPS:g} on every"
+        f"{_share(dead, total['units'])} of the {total['units']:,} units of {total['layers']}"
+        f" activation {calls} are zero-dead or gradient-dead (|f'| at most {EPS:g} on every"
         " sample)."
     )
 
@@ -61,14 +61,14 @@ def _overview(layers: Sequence[WatchedLayer]) -> str:
 def _worst(layers: Sequence[WatchedLayer]) -> list[str]:
     found = [layer for layer in layers if any(layer.counts()[name] for name in _SAID)]
     shown = sorted(found, key=lambda layer: layer.dead / layer.units, reverse=True)[:MOST_LAYERS]
-    told = []
+    sentences = []
     for layer in (layer for layer in layers if layer in shown):
         counts = layer.counts()
         said = ", ".join(f"{counts[name]} {word}" for name, word in _SAID.items() if counts[name])
-        told.append(f"{layer.name}, of {layer.units:,} units: {said}.")
+        sentences.append(f"{layer.name} ({layer.units:,} units): {said}.")
     if len(found) > len(shown):
-        told.append(f"{len(found) - len(shown)} more have such units; the table shows them.")
-    return told
+        sentences.append(f"The table shows {len(found) - len(shown)} more layers with such units.")
+    return sentences
 
 
 def _what_zeros_miss(layers: Sequence[WatchedLayer]) -> list[str]:
@@ -76,8 +76,8 @@ def _what_zeros_miss(layers: Sequence[WatchedLayer]) -> list[str]:
     if not missed:
         return []
     return [
-        f"Counting zeros misses {missed:,} unit{'s' if missed != 1 else ''}, of which no gradient"
-        " worth the name comes through, though the output is not 0."
+        f"Counting zeros misses {missed:,} unit{'s' if missed != 1 else ''} whose output is not 0,"
+        " but that pass practically no gradient."
     ]
 
 
@@ -87,13 +87,13 @@ def _not_finite(layers: Sequence[WatchedLayer]) -> list[str]:
         return []
     count = int(first.statistics.not_finite.sum())
     return [
-        f"{first.name} is the first to put out values that are no finite numbers, in {count:,} of"
-        f" {first.units:,} units: look at its weights, and at those before it."
+        f"{first.name} is the first layer with outputs that are not finite, in {count:,} of"
+        f" {first.units:,} units: check its weights and those before it."
     ]
 
 
 def _advice(layers: Sequence[WatchedLayer]) -> list[str]:
-    told: list[str] = []
+    sentences: list[str] = []
     for i, layer in enumerate(layers):
         counts, kind = layer.counts(), layer.use.partition(":")[0]
         share = {name: count / layer.units for name, count in counts.items()}
@@ -101,42 +101,41 @@ def _advice(layers: Sequence[WatchedLayer]) -> list[str]:
         if max(layer.dead / layer.units, share["constant"], share["saturated"]) <= MANY:
             continue
         if before is not None and before.counts()["constant"] > before.units / 2:
-            told.append(
-                f"{layer.name} gets little to tell samples apart by: {before.name} before it has"
-                f" {before.counts()['constant']:,} of {before.units:,} units constant. Look there"
-                " first."
+            sentences.append(
+                f"{layer.name} receives nearly constant input:"
+                f" {before.counts()['constant']:,} of the {before.units:,} units of {before.name}"
+                " before it are constant. Look there first."
             )
         elif share["zero_dead"] > MANY and kind in _ZERO_BELOW:
-            told.append(
-                f"{layer.name}: {_percent(share['zero_dead'])} of the units put out 0 for every"
-                " sample, and get no gradient to come back by. To try: a lower learning rate or"
-                " a warm-up, smaller biases, or a slope below 0 (--swap"
-                f" {kind}=leaky_relu shows how the outputs would change), and training anew."
+            sentences.append(
+                f"{layer.name}: {_percent(share['zero_dead'])} of the units output 0 on every"
+                " sample and receive no gradient, so they cannot recover. Train again with a lower"
+                " learning rate, a warm-up, smaller biases, or a slope below 0 (--swap"
+                f" {kind}=leaky_relu shows how the outputs would change)."
             )
         elif share["saturated"] > MANY and kind in _BOUNDED:
             size = float(layer.statistics.mean_abs.mean())
-            told.append(
-                f"{layer.name}: {_percent(share['saturated'])} of the units lie on a flat end on"
-                f" 95 % of the samples (mean |activation| {size:.3g}). To try: smaller weights"
-                " before it (initialisation with a lower gain, weight decay), or inputs scaled"
-                " to deviation 1."
+            sentences.append(
+                f"{layer.name}: {_percent(share['saturated'])} of the units are saturated (mean"
+                f" |activation| {size:.3g}). Try smaller weights before it (a lower gain of the"
+                " initialisation, weight decay), or scale the inputs to standard deviation 1."
             )
         elif layer.dead / layer.units > MANY:
             slope = float(layer.statistics.slope.median())
-            told.append(
-                f"{layer.name}: {_percent(layer.dead / layer.units)} of the units pass next to no"
-                f" gradient (the median unit's greatest |f'| is {slope:.2g}). To try: a lower"
-                " learning rate, and normalisation before it."
+            sentences.append(
+                f"{layer.name}: {_percent(layer.dead / layer.units)} of the units pass practically"
+                f" no gradient (the median unit's largest |f'| is {slope:.2g}). Try a lower"
+                " learning rate, or normalisation before it."
             )
         else:
-            told.append(
-                f"{layer.name}: {_percent(share['constant'])} of the units are constant, so that"
-                " what comes after learns a bias from them. Look at the layer before: its weights"
-                " may be small beside its biases."
+            sentences.append(
+                f"{layer.name}: {_percent(share['constant'])} of the units are constant, so they"
+                " act as biases of the next layer. In the layer before, the weights may be small"
+                " compared with the biases."
             )
-    if len(told) > MOST_LAYERS:
-        return [*told[:MOST_LAYERS], f"{len(told) - MOST_LAYERS} more layers are like these."]
-    return told
+    if len(sentences) > MOST_LAYERS:
+        return [*sentences[:MOST_LAYERS], f"{len(sentences) - MOST_LAYERS} more are similar."]
+    return sentences
 
 
 def _what_if(layers: Sequence[WatchedLayer], what_if: WhatIf | None) -> list[str]:
@@ -144,35 +143,36 @@ def _what_if(layers: Sequence[WatchedLayer], what_if: WhatIf | None) -> list[str
         return []
     dead, then = (sum(layer.dead for layer in run) for run in (layers, what_if.layers))
     pairs = list(zip(layers, what_if.layers, strict=False))
-    told = [
-        f"With the activations swapped and the weights as they are, {then:,} units are dead instead"
-        f" of {dead:,}: that shows what goes on at once, not what training would make of it."
+    sentences = [
+        f"With the activations swapped and the weights unchanged, {then:,} units are dead instead"
+        f" of {dead:,}. That is the immediate effect, not the effect after training."
     ]
     old, new = pairs[-1]
-    told.append(
-        f"The last of them, {old.name}, then has mean {new.statistics.layer_mean:.3g} and variance"
-        f" {new.statistics.layer_variance:.3g} instead of {old.statistics.layer_mean:.3g} and"
-        f" {old.statistics.layer_variance:.3g}."
+    sentences.append(
+        f"The mean of the last layer, {old.name}, changes from {old.statistics.layer_mean:.3g} to"
+        f" {new.statistics.layer_mean:.3g}, its variance from {old.statistics.layer_variance:.3g}"
+        f" to {new.statistics.layer_variance:.3g}."
     )
     left = [f"{swap.where} ({swap.why_not})" for swap in what_if.swaps if swap.why_not]
     if left:
-        told.append(f"Not swapped: {listed(left, 5)}.")
-    return told
+        sentences.append(f"Not swapped: {listed(left, 5)}.")
+    return sentences
 
 
 def _unseen(unseen: Sequence[Unseen], never_called: Sequence[str]) -> list[str]:
-    told = []
+    sentences = []
     if unseen:
-        told.append(f"Not seen: {listed([str(each) for each in unseen], 5)}.")
+        sentences.append(f"Not seen: {listed([str(each) for each in unseen], 5)}.")
     if never_called:
-        told.append(f"Never called: {listed(list(never_called))}.")
-    return told
+        sentences.append(f"Never called: {listed(list(never_called))}.")
+    return sentences
 
 
 def _bound(n: int) -> str:
     return (
-        f"A verdict on {n:,} sample{'s' if n != 1 else ''} is evidence, not proof: a unit silent on"
-        f" all of them may still fire on {_percent(firing_rate_bound(n), 2)} of others (95 %)."
+        f"Verdicts on {n:,} sample{'s' if n != 1 else ''} are evidence, not proof: a unit that"
+        f" never fired here may fire on up to {_percent(firing_rate_bound(n), 2)} of new samples"
+        " (95 % bound)."
     )
 
 

@@ -12,7 +12,7 @@ from actcompare.units.wording import _VERDICTS
 
 
 def inspection_grid(columns: Columns, total: Mapping[str, Any]) -> Grid:
-    """Of each use of an activation how many units each verdict holds for, and all together."""
+    """Return a table of the number of units with each verdict, per use of an activation."""
     if "run" in columns:
         return _what_if_grid(columns)
     rows = [
@@ -33,7 +33,7 @@ def inspection_grid(columns: Columns, total: Mapping[str, Any]) -> Grid:
 
 
 def _what_if_grid(columns: Columns) -> Grid:
-    """The same of two runs side by side."""
+    """Return the same table for two runs, side by side."""
     n = list(columns["run"]).count(columns["run"][0])
     others = len(columns["run"]) - n
     rows = []
@@ -55,13 +55,13 @@ def _what_if_grid(columns: Columns) -> Grid:
             ]
         )
     titles = ["layer", "units", *_VERDICTS.values(), "mean", "variance"]
-    return Grid(titles, rows, caption="As it is -> swapped. " + _seen_caption(columns))
+    return Grid(titles, rows, caption="Original -> swapped. " + _seen_caption(columns))
 
 
 def _seen_caption(columns: Columns) -> str:
     n = max(columns["samples"])
     bound = min(columns["firing_rate_bound"])
     return (
-        f"On {n:,} samples: a unit silent on all of them fires at most {percent(bound, 2)} of the"
-        " time (95 %)."
+        f"On {n:,} samples: a unit that never fired here may fire on up to {percent(bound, 2)} of"
+        " new samples (95 % bound)."
     )

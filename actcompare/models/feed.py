@@ -130,7 +130,7 @@ def _read_arrays(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[A
     """Batches of .npy and .npz files, as many rows at a time as a batch has."""
     with open_arrays(path) as found:
         if keys and path.suffix.lower() == ".npy":
-            raise UsageError(f"{path} is one array: leave out --input-key")
+            raise UsageError(f"{path} is one array: omit --input-key")
         arrays = {key: found[key]() for key in _choose(list(found), str(path), keys)}
         shapes = [array.shape for array in arrays.values()]
         if () in shapes:

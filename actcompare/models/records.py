@@ -20,7 +20,7 @@ class WatchedLayer:
     use: str
     """What it calls: a SPEC, or the name of a user's own."""
     number: int
-    """The how manieth such call of the module in a forward pass, from 1."""
+    """Index of this call of the module in a forward pass, from 1."""
     statistics: UnitStatistics = field(repr=False)
 
     @property

@@ -21,7 +21,7 @@ from actcompare.activations.user_code import describe, find_users_own
 from actcompare.errors import ActcompareError, UsageError
 
 Swaps = Mapping[str, str | Activation | Callable[..., Any]]
-"""What by what: `{"relu": "softplus"}`."""
+"""The new activation of each old one: `{"relu": "softplus"}`."""
 
 
 @dataclass(frozen=True)

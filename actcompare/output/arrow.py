@@ -78,8 +78,8 @@ def _texts(column: Any, field: Callable[[object], str]) -> pa.Array:
 def _float_texts(values: npt.NDArray[np.float64], field: Callable[[object], str]) -> pa.Array:
     """Return Python's texts, which differ from Arrow's: 1.0, not 1; 1e-05, not 0.00001."""
     texts, size = pc.cast(pa.array(values), pa.string()), np.abs(values)
-    whole = (size < 1e15) & (values == np.trunc(values))
-    other = ~(size < 1e15) | ((size < 1e-4) & (values != 0))
+    whole = (size < 1e10) & (values == np.trunc(values))
+    other = ~(size < 1e10) | ((size < 1e-4) & (values != 0))
     if whole.any():
         texts = pc.binary_join_element_wise(texts, pc.if_else(pa.array(whole), ".0", ""), "")
     if other.any():

@@ -1,4 +1,4 @@
-"""What a comparison's numbers mean for choosing, in words drawn from them."""
+"""Describe a comparison: what its numbers mean for a choice."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from actcompare.properties.records import Properties
 
 RARE = 1e-3
-"""A region that N(0,1) inputs hit less often than this is out of their reach."""
+"""Regions that N(0,1) inputs hit less often than this count as out of reach."""
 
 
 def read_comparison(rows: "Sequence[Properties]", dtype: str) -> str:
-    """Paragraphs on sparsity, gradient flow, depth, sign and cost, drawn from the properties."""
+    """Return paragraphs on sparsity, gradient flow, depth, sign and cost."""
     return "\n".join(
         [
             *_read_jumps(rows, dtype),
@@ -40,18 +40,18 @@ def _read_jumps(rows: "Sequence[Properties]", dtype: str) -> list[str]:
     if not jumping:
         return []
     where = "; ".join(f"{row.activation}: {row.jumps}" for row in jumping)
-    return [f"Jumps: in {dtype} these are not continuous, and so not convex: {where}."]
+    return [f"Jumps: in {dtype} these functions are not continuous, and so not convex: {where}."]
 
 
 def _read_sparsity(rows: "Sequence[Properties]") -> str:
     sparse = [row for row in rows if row.zero_output_share > RARE]
     if not sparse:
-        return "Sparsity: for N(0,1) inputs hardly any output is exactly 0."
+        return "Sparsity: on N(0,1) inputs practically no output is exactly 0."
     shares = ", ".join(f"{row.activation} {row.zero_output_share:.3g}" for row in sparse)
     rest = [row for row in rows if row not in sparse]
-    seldom = "never" if all(row.zero_output_share == 0 for row in rest) else "(almost) never"
-    tail = f"; {_names(rest)} {seldom}" if rest else ""
-    return f"Sparsity: the share of N(0,1) inputs whose output is exactly 0: {shares}{tail}."
+    none = "0" if all(row.zero_output_share == 0 for row in rest) else "practically 0"
+    tail = f"; {_names(rest)} {none}" if rest else ""
+    return f"Sparsity: share of N(0,1) inputs whose output is exactly 0: {shares}{tail}."
 
 
 def _read_gradient(rows: "Sequence[Properties]", dtype: str) -> str:
@@ -62,14 +62,14 @@ def _read_gradient(rows: "Sequence[Properties]", dtype: str) -> str:
     if dying:
         shares = ", ".join(f"{row.activation} {row.zero_grad_share:.3g}" for row in dying)
         parts.append(
-            f"inputs in easy reach get exactly no gradient ({shares} of N(0,1)),"
+            f"the gradient is exactly 0 on ordinary inputs ({shares} of N(0,1)),"
             " so a unit that stays there stops learning"
         )
     if far:
         where = ", ".join(f"{row.activation} {row.dead_units}" for row in far)
-        parts.append(f"in {dtype} the gradient is exactly 0 for {where}, and tiny next to there")
+        parts.append(f"in {dtype} the gradient is exactly 0 for {where}, and tiny nearby")
     if never:
-        parts.append(f"{_names(never)} {_s(never, 'have', 'has')} no region without gradient")
+        parts.append(f"{_names(never)} {_s(never, 'have', 'has')} a gradient everywhere")
     broken = [row for row in rows if row.nan_grad_beyond is not None]
     parts += [
         f"{row.activation} has a NaN gradient from about |x| = {row.nan_grad_beyond:.1g}"
@@ -83,27 +83,27 @@ def _read_depth(rows: "Sequence[Properties]") -> str:
         f"{row.activation} {row.mean_output:.3g} and {row.grad_second_moment:.3g}" for row in rows
     ]
     return (
-        f"Depth: mean output and mean squared gradient for N(0,1) inputs: {', '.join(parts)};"
-        " the nearer to 0 the first, the less each layer shifts the next; the smaller the second,"
-        " the faster gradients shrink with depth, unless the initialisation makes up for it."
+        f"Depth: mean output and mean squared gradient on N(0,1) inputs: {', '.join(parts)}. The"
+        " closer the mean is to 0, the less each layer shifts the next; the smaller the squared"
+        " gradient, the faster gradients shrink with depth, unless the initialisation compensates."
     )
 
 
 def _read_sign(rows: "Sequence[Properties]") -> str:
     positive = [row for row in rows if row.range_min >= 0]
     if not positive:
-        return "Sign: every one of them gives negative outputs too."
+        return "Sign: all of them have negative outputs."
     strict = [
         row
         for row in positive
         if min(row.value_at_neg2, row.value_at_0) > 0 and row.zero_output_share < 1e-9
     ]
     if not strict:
-        gives = _s(positive, "give", "gives")
-        return f"Sign: {_names(positive)} never {gives} a negative output, but {gives} exact zeros."
+        have = _s(positive, "have", "has")
+        return f"Sign: {_names(positive)} {have} no negative outputs, but {have} exact zeros."
     return (
-        f"Sign: outputs of {_names(strict)} are positive for ordinary inputs,"
-        " which suits an output that must be positive, such as a scale or a rate."
+        f"Sign: outputs of {_names(strict)} are positive on ordinary inputs,"
+        " as needed for an output such as a scale or a rate."
     )
 
 
@@ -115,7 +115,7 @@ def _is_transcendental(label: str) -> bool:
 def _read_cost(rows: "Sequence[Properties]") -> str:
     known = [row for row in rows if row.formula is not None]
     if not known:
-        return "Cost: measure it; it depends on the machine."
+        return "Cost: it depends on the machine; measure it with actcompare bench."
     heavy = [row for row in known if _is_transcendental(row.activation)]
     light = [row for row in known if row not in heavy]
     parts = []
@@ -125,5 +125,5 @@ def _read_cost(rows: "Sequence[Properties]") -> str:
         )
     if heavy:
         need = _s(heavy, "need", "needs")
-        parts.append(f"{_names(heavy)} {need} exponentials or their like for every element")
-    return f"Cost: {'; '.join(parts)}; what that costs depends on the machine."
+        parts.append(f"{_names(heavy)} {need} exponentials or similar functions")
+    return f"Cost: {'; '.join(parts)}. actcompare bench measures the time on your machine."

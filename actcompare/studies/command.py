@@ -278,7 +278,7 @@ def _show(study: "Study", destination: Destination) -> None:
     if study.results:
         grids = [answer_grid(columns, study.metric, study.config.margin), runs_grid(columns)]
     if study.results and len(study.config.lrs) > 1:
-        grids.append(rate_grid(shared, columns))
+        grids.append(rate_grid(shared, columns, study.metric))
     curves = [list(result.curve) for result in study.results] + [None] * len(study.failures)
     cells = [
         row | {"validation_curve": curve}

@@ -96,10 +96,10 @@ def test_a_table_and_a_reading() -> None:
     assert "act / relu" in out
     assert "(model) / tanh" in out
     assert "total" in out
-    assert "On 50 samples: a unit silent on all of them fires at most 5.82 %" in out
+    assert "may fire on up to 5.82 % of new samples" in out
     prose = " ".join(out.split())
     assert "act / relu, of 8 units: 3 zero-dead, 3 gradient-dead" in prose
-    assert "37.5 % of the units put out 0 for every sample" in prose
+    assert "37.5 % of the units output 0 on every sample" in prose
     assert "a lower learning rate" in prose
     assert "building" not in out
 
@@ -139,7 +139,7 @@ def test_what_if_is_shown_side_by_side() -> None:
     out = told("net.py:build", "--data", "x.npz", "--swap", "relu=softplus")
     assert "act / relu -> softplus" in out
     assert "3 -> 0" in out
-    assert "As it is -> swapped." in out
+    assert "Original -> swapped." in out
     rows = json.loads(
         told("net.py:build", "--data", "x.npz", "--swap", "relu=softplus", "--format", "json")
     )

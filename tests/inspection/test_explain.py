@@ -27,9 +27,11 @@ X = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
 
 def test_a_healthy_model_gets_no_advice() -> None:
     said = read(nn.Sequential(linear(0), nn.GELU()), X)
-    assert said.startswith("1 call of activations, 10 units: 0 (0.0 %) zero-dead or gradient-dead")
-    assert "To try" not in said
-    assert said.endswith("may still fire on 2.95 % of others (95 %).")
+    assert said.startswith(
+        "0 (0.0 %) of the 10 units of 1 activation call are zero-dead or gradient-dead"
+    )
+    assert "Try" not in said
+    assert said.endswith("may fire on up to 2.95 % of new samples (95 % bound).")
 
 
 @pytest.mark.parametrize(
@@ -37,21 +39,21 @@ def test_a_healthy_model_gets_no_advice() -> None:
     [
         (
             [linear(-99), nn.ReLU()],
-            ["100.0 % of the units put out 0 for every sample", "a lower learning rate",
+            ["100.0 % of the units output 0 on every sample", "a lower learning rate",
              "--swap relu=leaky_relu"],
         ),
         ([linear(99), nn.ReLU6()], ["mean |activation| 6", "smaller weights before it"]),
-        ([linear(0, 99), nn.Tanh()], ["lie on a flat end on 95 % of the samples"]),
+        ([linear(0, 99), nn.Tanh()], ["of the units are saturated"]),
         (
             [linear(-20), nn.Softplus()],
-            ["Counting zeros misses 10 units", "pass next to no gradient"],
+            ["Counting zeros misses 10 units", "pass practically no gradient"],
         ),
-        ([linear(5, 1e-5), nn.GELU()], ["10 constant", "constant, so that what comes after"]),
+        ([linear(5, 1e-5), nn.GELU()], ["10 constant", "of the units are constant, so they"]),
         (
             [linear(5, 1e-6), nn.GELU(), nn.Linear(10, 8), nn.GELU()],
-            ["3 / gelu gets little to tell samples apart by: 1 / gelu before it has 10 of 10"],
+            ["3 / gelu receives nearly constant input: 10 of the 10 units of 1 / gelu before it"],
         ),
-        ([linear(float("nan")), nn.ReLU()], ["no finite numbers, in 10 of 10 units"]),
+        ([linear(float("nan")), nn.ReLU()], ["not finite, in 10 of 10 units"]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_what_to_try(
@@ -66,7 +68,7 @@ def test_what_if_and_what_is_not_seen_are_told() -> None:
     model = nn.Sequential(linear(-99), nn.ReLU(), nn.Linear(10, 4), nn.Tanh())
     said = read(model, X, swap={"relu": "softplus", "gelu": "silu"}, own=["os:getcwd"])
     assert "10 units are dead instead of 10" in said  # softplus is as flat there
-    assert "The last of them, 3 / tanh, then has mean" in said
+    assert "The mean of the last layer, 3 / tanh, changes from" in said
     assert "Never called: os:getcwd." in said
     assert "Not swapped: gelu (the model does not call it)." in said
     said = read(
@@ -81,6 +83,6 @@ def test_long_models_are_told_in_short() -> None:
     inspection = inspect_model(model, X)
     assert isinstance(inspection, Inspection)
     said = inspection.reading()
-    assert "4 more have such units" in said
+    assert "4 more layers with such units" in said
     functions, samples = make("functions")
     assert "11 calls of activations" in read(functions, samples(5))

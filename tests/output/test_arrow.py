@@ -23,7 +23,21 @@ def as_csv(*chunks: Columns) -> str:
     return out.getvalue()
 
 
-EDGES = [0.0, -0.0, 1.0, 1e15, 1e16, 1e-4, 9.9e-5, 5e-324, 1.7976931348623157e308, 0.1]
+EDGES = [
+    0.0,
+    -0.0,
+    1.0,
+    1e9,
+    1e10,
+    12345678901.5,
+    1e15,
+    1e16,
+    1e-4,
+    9.9e-5,
+    5e-324,
+    1.7976931348623157e308,
+    0.1,
+]
 VALUES = st.sampled_from([*EDGES, math.inf, -math.inf, math.nan]) | st.floats()
 
 

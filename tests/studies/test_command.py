@@ -41,7 +41,7 @@ def test_people_see_the_answer_and_what_it_rests_on(run: Run) -> None:
         "gradient-dead",
         "step, relative",
         "6 paired seeds",
-        "* marks the rate that was chosen",
+        "* marks the chosen rate",
         "chosen on the validation part",
     ):
         assert words in " ".join(done.stdout.split())
@@ -163,7 +163,7 @@ def test_bad_input_is_one_line(run: Run, arguments: list[str], code: int, messag
 def test_one_seed_makes_no_claim(run: Run) -> None:
     done = run("study", "--seeds", "1", "--epochs", "1", "--lr", "0.1")
     assert done.exit_code == 0
-    assert "One seed is an anecdote" in done.stdout
+    assert "One seed supports no claim" in done.stdout
     assert "inf" not in done.stdout
 
 
@@ -171,7 +171,7 @@ def test_every_run_diverges(run: Run) -> None:
     done = run("study", "--seeds", "6", "--epochs", "2", "--lr", "1e30", "--workers", "1")
     assert done.exit_code == 0
     said = " ".join(done.stdout.split())
-    assert "Diverged at the chosen rates: 6 of relu, 6 of softplus" in said
+    assert "Diverged at the chosen learning rates: 6 of relu, 6 of softplus" in said
     assert "a smaller --lr is the first thing to try" in said
 
 
@@ -249,7 +249,7 @@ def test_the_tables_look_as_they_did() -> None:
     for grid in (
         answer_grid(columns, study.metric, 0.01),
         runs_grid(columns),
-        rate_grid(study.shared_rates(), columns),
+        rate_grid(study.shared_rates(), columns, study.metric),
     ):
         write_table(grid, out)
     golden = Path(__file__).parent.parent / "golden" / "study.txt"

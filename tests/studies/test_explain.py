@@ -17,7 +17,7 @@ def test_better_same_and_unclear() -> None:
         }
     ).reading()
     assert "softplus is better than relu: +4.9" in said
-    assert "gelu is as good as relu" in said
+    assert "gelu does as well as relu" in said
     assert "within the margin of 1.00 points" in said
     assert "Whether tanh differs from relu is unclear" in said
     assert "seeds would likely settle it" in said
@@ -25,7 +25,7 @@ def test_better_same_and_unclear() -> None:
 
 
 def test_few_seeds() -> None:
-    assert "One seed is an anecdote" in study_of({"relu": [0.9], "gelu": [0.8]}).reading()
+    assert "One seed supports no claim" in study_of({"relu": [0.9], "gelu": [0.8]}).reading()
     said = study_of({"relu": [0.9] * 4, "gelu": [0.8, 0.7, 0.8, 0.7]}).reading()
     assert "With 4 seeds no difference can be called significant" in said
     assert "--seeds 6 is the least" in said
@@ -41,9 +41,9 @@ def test_rates_at_the_edge_dead_units_and_divergence() -> None:
     said = Study(
         config("relu", seeds=2, lrs=(0.1, 0.3)), study.environment, "accuracy", results, ()
     ).reading()
-    assert "The largest learning rate, 0.3, is the best for relu" in said
+    assert "relu did best at the largest learning rate tried, 0.3" in said
     assert "50 % of the hidden units of relu" in said
-    assert "Diverged at the chosen rates: 2 of relu" in said
+    assert "Diverged at the chosen learning rates: 2 of relu" in said
 
 
 def test_what_is_missing() -> None:
@@ -52,4 +52,4 @@ def test_what_is_missing() -> None:
     said = study.reading()
     assert "1 runs failed, the first (gelu, seed 0): it broke." in said
     assert "No run of gelu has finished." in said
-    assert "4 of 8 runs are still to be done" in said
+    assert "4 of 8 runs are still missing" in said
