@@ -1,4 +1,4 @@
-"""A study in words: which activation does better, how sure that is, and what would settle it."""
+"""The reading of a study: which activation does better, how sure that is, what would settle it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from actcompare.studies.records import CellResult, Failure, StudyConfig
 from actcompare.text import listed
 
 MANY_DEAD = 0.1
-"""A larger share of dead units is worth a sentence."""
+"""A larger share of dead units is mentioned."""
 
 FAR = 1000
-"""More seeds than this are not worth the wait."""
+"""Larger numbers of seeds are not spelled out."""
 
 
 def describe_study(
@@ -21,12 +21,12 @@ def describe_study(
     results: Sequence[CellResult],
     failures: Sequence[Failure],
 ) -> str:
-    """One sentence after the other, each from a number of the study.
+    """Return the reading; every sentence rests on a number of the study.
 
     Args:
-        config: What was asked for.
+        config: The study's config.
         rows: The answer, one record per activation, depth and width.
-        results: The runs that came to an end.
+        results: The runs that finished.
         failures: The runs that failed.
     """
     known = [row for row in rows if row["mean"] is not None]
@@ -40,9 +40,9 @@ def describe_study(
     ]
     if known:
         sentences.append(
-            "Learning rates were chosen on the validation part; means, intervals (95 %) and"
-            " p-values are of the test part, over seeds that differ in split, first weights and"
-            " order of batches."
+            "Learning rates were chosen on the validation part. Means, 95 % intervals and p-values"
+            " describe the test part over seeds, which differ in split, initial weights and batch"
+            " order."
         )
     return " ".join(sentences)
 
@@ -51,18 +51,18 @@ def _compared(config: StudyConfig, row: Mapping[str, Any]) -> str:
     name, baseline = _name(config, row), config.activations[0]
     difference, low, high = (row[f"difference{end}"] for end in ("", "_low", "_high"))
     if difference is None or row["seeds"] < 2:
-        return f"{name}: nothing to compare it with {baseline} by."
-    by = f"{_points(difference)} points ({_points(low)} to {_points(high)})"
+        return f"{name} cannot be compared with {baseline}: too few common seeds."
+    by = f"{_points(difference)} points (95 % interval {_points(low)} to {_points(high)})"
     p = f"p = {row['p_value']:.2g}"
     if row["p_holm"] != row["p_value"]:
-        p += f", {row['p_holm']:.2g} corrected"
+        p += f", {row['p_holm']:.2g} Holm-adjusted"
     verdict = row["verdict"]
     if verdict in ("better", "worse"):
         return f"{name} is {verdict} than {baseline}: {by}, {p}."
     margin = _points(config.margin).lstrip("+")
     if verdict == "same":
         return f"{name} is as good as {baseline}: {by}, within the margin of {margin} points."
-    return f"Whether {name} differs from {baseline} is unclear: {by}, {p}{_needed(row, margin)}."
+    return f"No clear difference between {name} and {baseline}: {by}, {p}{_needed(row, margin)}."
 
 
 def _needed(row: Mapping[str, Any], margin: str) -> str:
@@ -70,22 +70,21 @@ def _needed(row: Mapping[str, Any], margin: str) -> str:
     if needed is None:
         return ""
     if needed > FAR:
-        return f"; it would take more than {FAR} seeds to settle"
+        return f". More than {FAR} seeds would be needed to settle it"
     if needed <= row["seeds"]:
-        return "; a few more seeds would likely settle it"
-    return f"; about {needed} seeds would likely settle it (margin {margin} points)"
+        return ". A few more seeds would likely settle it"
+    return f". About {needed} seeds would likely settle it (margin {margin} points)"
 
 
 def _few_seeds(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[str]:
     fewest, comparisons = config.seeds, sum(row["verdict"] != BASELINE for row in known)
     if fewest < 2:
-        return ["One seed is an anecdote: no claim is made, --seeds 20 would."]
+        return ["One seed is an anecdote and supports no claim: use --seeds 20."]
     needed = 1 + math.ceil(math.log2(max(1, comparisons) / 0.05))
     if comparisons and fewest < needed:
         return [
-            f"With {fewest} seeds no difference can be called significant: the least possible"
-            f" p-value is {2.0 ** (1 - fewest) * comparisons:.2g}, so --seeds {needed} is the least"
-            " that could."
+            f"With {fewest} seeds no difference can be significant: the smallest possible p-value"
+            f" is {2.0 ** (1 - fewest) * comparisons:.2g}. Use --seeds {needed} or more."
         ]
     return []
 
@@ -94,28 +93,32 @@ def _edges(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[str]
     lrs = config.lrs
     if len(lrs) < 2:
         return []
-    told = []
+    found = []
     for edge, beyond in ((max(lrs), "larger"), (min(lrs), "smaller")):
         names = [_name(config, row) for row in known if row["lr"] == edge]
         if names:
-            told.append(
+            found.append(
                 f"The {'largest' if beyond == 'larger' else 'smallest'} learning rate, {edge:g}, is"
-                f" the best for {listed(names)}: a {beyond} one may be better still."
+                f" best for {listed(names)}: a {beyond} one may do even better."
             )
-    return told
+    return found
 
 
 def _diverged(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[str]:
-    found = [f"{row['diverged']} of {_name(config, row)}" for row in known if row["diverged"]]
+    found = [
+        f"{row['diverged']} of {row['seeds']} runs of {_name(config, row)}"
+        for row in known
+        if row["diverged"]
+    ]
     if not found:
         return []
-    told = [
-        f"Diverged at the chosen rates: {listed(found)}; such a run counts with the state before it"
-        " did."
+    sentences = [
+        f"Diverged at the chosen learning rates: {listed(found)}. A diverged run is scored before"
+        " the epoch in which it diverged."
     ]
     if any(row["diverged"] == row["seeds"] for row in known):
-        told.append("Where all runs did, a smaller --lr is the first thing to try.")
-    return told
+        sentences.append("Where all runs diverged, first try a smaller --lr.")
+    return sentences
 
 
 def _dead(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -124,8 +127,8 @@ def _dead(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[str]:
         for row in known
         if row["gradient_dead_share"] > MANY_DEAD
     ]
-    told = f"Gradient-dead, that is practically no longer learning: {listed(found)}."
-    return [told] if found else []
+    text = f"{listed(found)} are gradient-dead: they have practically stopped learning."
+    return [text] if found else []
 
 
 def _missing(
@@ -134,20 +137,21 @@ def _missing(
     results: Sequence[CellResult],
     failures: Sequence[Failure],
 ) -> list[str]:
-    told, total = [], config.total
+    sentences, total = [], config.total
     missing = total - len(results) - len(failures)
     if failures:
         first = failures[0]
-        told.append(
-            f"{len(failures)} runs failed, the first ({first.cell.activation}, seed"
-            f" {first.cell.seed}): {first.error}."
+        runs = "1 run" if len(failures) == 1 else f"{len(failures):,} runs"
+        sentences.append(
+            f"{runs} failed. First error ({first.cell.activation}, seed {first.cell.seed}):"
+            f" {first.error}."
         )
     gone = [_name(config, row) for row in rows if row["verdict"] == FAILED]
     if gone and results:
-        told.append(f"No run of {listed(gone)} has finished.")
+        sentences.append(f"No run of {listed(gone)} has finished.")
     if missing:
-        told.append(f"{missing:,} of {total:,} runs are still to be done: this may change.")
-    return told
+        sentences.append(f"{missing:,} of {total:,} runs are still to do: results may change.")
+    return sentences
 
 
 def _name(config: StudyConfig, row: Mapping[str, Any]) -> str:
@@ -157,5 +161,5 @@ def _name(config: StudyConfig, row: Mapping[str, Any]) -> str:
 
 
 def _points(value: float) -> str:
-    """A difference of shares in points, of which 1 is a hundredth."""
+    """Format a difference of shares in percentage points."""
     return f"{100 * value:+.2f}"

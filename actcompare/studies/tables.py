@@ -1,4 +1,4 @@
-"""The tables of a study for people: tidy columns in, grids of finished cells out."""
+"""The tables of a study: tidy columns in, grids of formatted cells out."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ _DIGITS = 4
 
 
 def answer_grid(columns: Columns, metric: str, margin: float) -> Grid:
-    """How each activation does, and how it differs from the baseline."""
+    """Return the table of scores and differences from the baseline."""
     axes = _axes(columns)
     rows = [
         [
@@ -32,15 +32,16 @@ def answer_grid(columns: Columns, metric: str, margin: float) -> Grid:
     titles = ["activation", *axes, "verdict", "lr", f"test {metric} (95 %)", "IQM"]
     most = max(columns["seeds"])
     caption = (
-        f"{most} paired seed{'s' * (most != 1)}; lr chosen on validation; margin {margin:g}; p by"
-        " sign flips, p Holm corrected for all comparisons."
+        f"{most} paired seed{'s' * (most != 1)}; lr chosen on validation; margin {margin:g}. IQM:"
+        " mean of the middle half of the seeds. p: paired sign-flip test. p Holm: adjusted for all"
+        " comparisons."
     )
     titles += ["difference (95 %)", "p", "p Holm"]
     return Grid(titles, rows, keys=1 + len(axes), caption=caption)
 
 
 def runs_grid(columns: Columns) -> Grid:
-    """What became of the runs at the chosen learning rates, and what a step takes."""
+    """Return the table of diverged runs, dead units and step times at the chosen rates."""
     axes = _axes(columns)
     rows = [
         [
@@ -58,8 +59,8 @@ def runs_grid(columns: Columns) -> Grid:
     return Grid([*titles, "step, relative"], rows, keys=1 + len(axes))
 
 
-def rate_grid(shared: Columns, chosen: Columns) -> Grid:
-    """The mean test metric at every learning rate; that of the chosen rate is marked."""
+def rate_grid(shared: Columns, chosen: Columns, metric: str) -> Grid:
+    """Return the mean test metric at every learning rate, the chosen rate marked."""
     activations = list(dict.fromkeys(shared["activation"]))
     axes = _axes(shared)
     best = {
@@ -83,14 +84,12 @@ def rate_grid(shared: Columns, chosen: Columns) -> Grid:
         ]
         for (depth, hidden, lr), cells in found.items()
     ]
-    caption = (
-        "Mean test metric where the learning rate is shared; * marks the rate that was chosen."
-    )
+    caption = f"Mean test {metric} at each learning rate; * marks the chosen one."
     return Grid([*axes, "lr", *activations], rows, keys=1 + len(axes), caption=caption)
 
 
 def forecast_grid(columns: Columns, by_workers: Mapping[int, float], memory: str) -> Grid:
-    """What is left to do, and how long it will take."""
+    """Return the table of runs left and their estimated time."""
     axes = _axes(columns)
     rows = [
         [
@@ -107,8 +106,8 @@ def forecast_grid(columns: Columns, by_workers: Mapping[int, float], memory: str
         f"{workers} worker{'s' * (workers != 1)} {duration(taken)}"
         for workers, taken in by_workers.items()
     )
-    titles = ["activation", *axes, "runs", "groups", "time of one worker"]
-    return Grid(titles, rows, keys=1 + len(axes), caption=f"With {said}; {memory}.")
+    titles = ["activation", *axes, "runs", "groups", "one worker"]
+    return Grid(titles, rows, keys=1 + len(axes), caption=f"Estimate: {said}; {memory}.")
 
 
 def _axes(columns: Columns) -> list[str]:
