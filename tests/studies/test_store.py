@@ -137,9 +137,7 @@ def test_what_fails_is_named(path: Path) -> None:
         store._db.execute("DROP TABLE curves")
         with pytest.raises(ActcompareError, match=r"cannot read .*: no such table: curves$"):
             store.outcomes()
-        with pytest.raises(
-            ActcompareError, match=r"cannot write .*; its earlier content is unchanged"
-        ):
+        with pytest.raises(ActcompareError, match="its earlier content is unchanged"):
             store.add([result("relu", 5, 0.5)])
 
 
