@@ -1,4 +1,4 @@
-"""The runs of a study: a group of cells trained as one batched net, and what came of each."""
+"""The runs of a study: a group of cells trained as one batched net."""
 
 import math
 import time
@@ -24,14 +24,14 @@ Clock = Callable[[], float]
 
 
 def run_group(plan: Plan, cells: Sequence[Cell], clock: Clock = time.perf_counter) -> list[Outcome]:
-    """Train cells that differ in seed and learning rate alone, as one batched net.
+    """Train cells that differ only in seed and learning rate as one batched net.
 
-    Where memory does not suffice they are trained in two halves, and so on. An error, of a user's
-    own activation for one, makes failures of the cells.
+    If memory does not suffice, the group is split in halves, and so on. An error, such as one in a
+    user's activation, turns the cells into failures.
     """
     try:
         _check_memory(plan, cells)
-        # What a step frees the next one takes: fresh pages would take twice the step's own time.
+        # Each step reuses the memory of the one before: fresh pages would double its time.
         with allocator("warm"), torch_threads(plan.config.training.threads):
             return list(_train(plan, cells, clock))
     except ActcompareError as error:
@@ -81,7 +81,7 @@ def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]
     parts = [ensemble.score(part, watch=part is train) for part in (train, validation, test)]
     for m, cell in enumerate(cells):
         if failed[m]:
-            what = f"the net with {cell.activation} gives no finite loss before any training"
+            what = f"the loss of the net with {cell.activation} is not finite at initialisation"
             yield Failure(cell, what)
             continue
         scored = (Score(losses[m], metrics[m]) for losses, metrics, _ in parts)
@@ -101,7 +101,7 @@ def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]
 
 
 def _prepare(plan: Plan, cells: Sequence[Cell]) -> tuple[Ensemble, list[Part]]:
-    """The nets with their first weights; and each part of the data, stacked over the seeds."""
+    """Return the initialised nets and the parts of the data, stacked over seeds."""
     device = resolve_device(plan.config.training.device)
     dtype = resolve_dtype(plan.config.training.dtype)[1]
     recipes = {cell.seed: plan.recipe(cell) for cell in cells}
@@ -124,7 +124,7 @@ def _prepare(plan: Plan, cells: Sequence[Cell]) -> tuple[Ensemble, list[Part]]:
 
 
 def _count(layers: Sequence[UnitStatistics]) -> tuple[int, dict[str, int]]:
-    """Units of all layers, and for how many of them each verdict holds."""
+    """Return the number of units of all layers, and the number with each verdict."""
     found = [layer.verdicts() for layer in layers]
     counts = {verdict: sum(int(each[verdict].sum()) for each in found) for verdict in VERDICTS}
     return sum(len(layer.mean) for layer in layers), counts

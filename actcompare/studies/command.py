@@ -42,7 +42,7 @@ _NUMBERS = (
     *("difference_low", "difference_high", "p_value", "p_holm", "zero_dead_share"),
     *("gradient_dead_share", "step_s"),
 )
-"""What a gate can be set on."""
+"""Columns that a gate can test."""
 
 
 EngineName = StrEnum("EngineName", ["local", "ray"])
@@ -50,32 +50,30 @@ EngineName = StrEnum("EngineName", ["local", "ray"])
 
 @dataclass(frozen=True)
 class StudyOptions(Learning):
-    """The settings of `actcompare.study` that the command line offers."""
+    """Settings of `actcompare.study` on the command line."""
 
     activations: Acts = field(default_factory=lambda: [*BOTH])
     seeds: Annotated[int, option("Paired seeds per activation.", "N")] = 20
     lr: Annotated[
         list[float] | None,
         option(
-            "Learning rates to choose from on the validation part. Repeatable.",
-            default="0.1, 0.3, 1, 3 and 10 times train's",
+            "Candidate learning rates; the validation part decides. Repeatable.",
+            default="0.1, 0.3, 1, 3 and 10 times train's default",
         ),
     ] = None
     depth: Annotated[list[int], option("Hidden layers. Repeatable.", "N")] = field(
         default_factory=lambda: [1]
     )
-    hidden: Annotated[list[int], option("Units in a hidden layer. Repeatable.", "N")] = field(
+    hidden: Annotated[list[int], option("Units per hidden layer. Repeatable.", "N")] = field(
         default_factory=lambda: [64]
     )
     margin: Annotated[
-        float, option("Differences of the test metric within this margin are of no consequence.")
+        float, option("Differences of the test metric within this margin do not matter.")
     ] = 0.01
     seed: Annotated[int, option("First seed.")] = 0
     device: Device = "cpu"
     dtype: Dtype = NumberFormat.float32
-    threads: Annotated[
-        int, option("Threads of torch in each worker.", "N", panel=MACHINE_PANEL)
-    ] = 1
+    threads: Annotated[int, option("Torch threads per worker.", "N", panel=MACHINE_PANEL)] = 1
 
 
 @grouped
@@ -86,35 +84,34 @@ def study_command(
     store: Annotated[
         Path | None,
         option(
-            "Keep the study in FILE (SQLite), go on with what is missing there, or,"
-            " alone, show it.",
+            "Keep the study in FILE (SQLite) and resume it. Without other settings: show it.",
             "FILE",
         ),
     ] = None,
     engine: Annotated[
-        EngineName, option("Worker processes here, or a Ray cluster.")
+        EngineName, option("Local worker processes, or a Ray cluster.")
     ] = EngineName.local,
     workers: Annotated[
-        int | None, option("Processes.", "N", default="one per core; on a GPU one")
+        int | None, option("Worker processes.", "N", default="one per core; one on a GPU")
     ] = None,
     address: Annotated[
         str | None,
         option(
             "Address of a running Ray cluster.",
             "HOST:PORT|auto",
-            default="Ray is started on this machine",
+            default="start Ray on this machine",
         ),
     ] = None,
     gpus_per_task: Annotated[
         float | None, option("GPUs per Ray task.", default="1 with --device cuda")
     ] = None,
     dry_run: Annotated[
-        bool, option("Print the number of runs and the time they would take.", names=("--dry-run",))
+        bool, option("Only estimate the number of runs and their time.", names=("--dry-run",))
     ] = False,
     fail_on: Annotated[list[str] | None, gate_option("difference_high<0")] = None,
     drawn: Drawn,
 ) -> None:
-    """Train many paired seeds of each activation; which does better, and how sure that is.
+    """Train many paired seeds of each activation; report which does better, and how surely.
 
     Example: actcompare study --act relu --act softplus
     """
@@ -149,7 +146,7 @@ def study_command(
     if not study.results:
         first = study.failures[0]
         raise ActcompareError(
-            f"every run failed, the first ({first.cell.activation}, seed {first.cell.seed}):"
+            f"every run failed. First error ({first.cell.activation}, seed {first.cell.seed}):"
             f" {first.error}"
         )
     if _trips(gates, study):
@@ -157,7 +154,7 @@ def study_command(
 
 
 def _stored(kept: contextlib.ExitStack, path: Path) -> "Study":
-    """What a store holds, which is not made where there is none."""
+    """Return the study in a store; never create the file."""
     from actcompare.studies.store import Store
     from actcompare.studies.study import stored_study
 
@@ -188,14 +185,14 @@ def _prepare(
         before = work.kept_from
         changed = what_differs(before, work.environment) if before is not None else ""
         if changed and work.groups_left():
-            typer.echo(f"warning: the last bits may differ, since {changed}", err=True)
+            typer.echo(f"warning: results may differ in the last bits, since {changed}", err=True)
     return work
 
 
 def _carry_out(
     work: "Work", engine: "Engine", store: Path | None, quiet: bool
 ) -> "tuple[Study, BaseException | None]":
-    """Do what is left, or as much as there is when something ends it; then with that."""
+    """Run what is left; if interrupted, return the results so far and the interruption."""
     with _bar(work, quiet) as listen:
         try:
             with prints_aside():
@@ -205,14 +202,14 @@ def _carry_out(
                 raise
             stopped: BaseException = error
     if not isinstance(stopped, ActcompareError):
-        how = "the same command goes on from here" if store else "--store FILE would keep them"
+        how = "the same command resumes here" if store else "--store FILE would keep them"
         typer.echo(f"{work.done:,} of {work.total:,} runs are done: {how}", err=True)
     return work.report(), stopped
 
 
 @contextlib.contextmanager
 def _bar(work: "Work", quiet: bool) -> "Iterator[Callable[[Work], None]]":
-    """A live line: runs done, runs a second, time left."""
+    """Show a progress line: runs done, runs per second, time left."""
     from actcompare.cli.progress import progress_line
 
     total, start, before = work.total, time.perf_counter(), work.done
@@ -228,7 +225,7 @@ def _bar(work: "Work", quiet: bool) -> "Iterator[Callable[[Work], None]]":
             if update is None:
                 return
             rate = (work.done - before) / (time.perf_counter() - start)
-            said = f"{work.done:,} of {total:,} runs, {rate:,.1f} a second"
+            said = f"{work.done:,} of {total:,} runs, {rate:,.1f}/s"
             failed = len(work.outcomes) - work.done
             said += f", {failed:,} failed" if failed else ""
             update(completed=len(work.outcomes), description=said)
@@ -244,7 +241,7 @@ def _say_what_it_takes(work: "Work", workers: int | None, destination: Destinati
 
     groups = work.groups_left()
     if not groups:
-        typer.echo("nothing is left to be done", err=True)
+        typer.echo("nothing left to do", err=True)
         return
     with prints_aside():
         found: Forecast = forecast(work.plan, groups, work.environment)
@@ -252,15 +249,15 @@ def _say_what_it_takes(work: "Work", workers: int | None, destination: Destinati
     if workers is not None:
         counts = sorted({1, workers, *counts})
     by_workers = {count: found.seconds_on(count) for count in counts}
-    held = f"each worker holds about {in_bytes(found.peak_bytes)}"
+    held = f"each worker needs about {in_bytes(found.peak_bytes)}"
     write(
         destination,
         heading("study", work.plan.config.as_dict(), work.environment.as_dict()),
         found.columns(),
         [forecast_grid(found.columns(), by_workers, held)],
-        f"{found.cells:,} of {work.total:,} runs are to be done, in {len(groups):,} groups: about"
-        f" {duration(by_workers[min(counts)])} for one worker, estimated from one group of each"
-        " kind on this machine.",
+        f"About {duration(by_workers[min(counts)])} with one worker, for {found.cells:,} of"
+        f" {work.total:,} runs in {len(groups):,} groups. The estimate comes from training one"
+        " group of each kind on this machine.",
         more={
             "cells": found.cells,
             "groups": len(groups),
@@ -300,7 +297,7 @@ def _show(study: "Study", destination: Destination) -> None:
 
 
 def _trips(gates: "list[Gate]", study: "Study") -> bool:
-    """Whether a gate trips, each reported on stderr with what trips it."""
+    """Return whether a gate trips; report each that does, and why, on stderr."""
     from actcompare.output.gates import report_tripped
 
     columns = study.columns()

@@ -1,4 +1,4 @@
-"""The answer of a study: from what came of its cells to one record per activation."""
+"""The answer of a study: from the results of its cells to one record per activation."""
 
 import itertools
 import math
@@ -28,7 +28,7 @@ Setting = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class Runs:
-    """What came of an activation at a depth and width with one learning rate, a run per seed."""
+    """Runs of an activation at one depth, width and learning rate, one per seed."""
 
     activation: str
     depth: int
@@ -38,33 +38,33 @@ class Runs:
 
     @property
     def test(self) -> npt.NDArray[np.float64]:
-        """The test metric, shape (seed,)."""
+        """Test metric, shape (seed,)."""
         return np.array([run.test.metric for run in self.by_seed.values()])
 
     @property
     def validation(self) -> float:
-        """The mean validation metric, by which the rate is chosen; NaN counts as the worst."""
+        """Mean validation metric, which decides the learning rate; NaN counts as the worst."""
         mean = float(np.mean([run.validation.metric for run in self.by_seed.values()]))
         return -math.inf if math.isnan(mean) else mean
 
     @property
     def diverged(self) -> int:
-        """How many of the runs did."""
+        """Number of diverged runs."""
         return sum(run.diverged_epoch is not None for run in self.by_seed.values())
 
     def share(self, verdict: str) -> float:
-        """The share of all runs' units that a verdict holds for."""
+        """Return the share of units with this verdict, over all runs."""
         runs = self.by_seed.values()
         return sum(run.verdicts[verdict] for run in runs) / sum(run.units for run in runs)
 
     @property
     def step_s(self) -> float | None:
-        """The median time of a step."""
+        """Median time of a step."""
         times = [run.step_s for run in self.by_seed.values() if run.step_s is not None]
         return float(np.median(times)) if times else None
 
     def minus(self, other: "Runs") -> npt.NDArray[np.float64]:
-        """Differences of the test metric, of the seeds that both have, shape (seed,)."""
+        """Return paired differences of the test metric over common seeds, shape (seed,)."""
         both = [seed for seed in self.by_seed if seed in other.by_seed]
         return np.array(
             [self.by_seed[seed].test.metric - other.by_seed[seed].test.metric for seed in both]
@@ -72,7 +72,7 @@ class Runs:
 
 
 def by_learning_rate(config: StudyConfig, results: Iterable[CellResult]) -> list[Runs]:
-    """The results with their seeds put together, in the order of the configuration."""
+    """Collect the seeds of each setting and learning rate, in the order of the config."""
     found: dict[tuple[str, int, int, float], dict[int, CellResult]] = {}
     for result in results:
         c = result.cell
@@ -87,9 +87,9 @@ def by_learning_rate(config: StudyConfig, results: Iterable[CellResult]) -> list
 
 
 def chosen(runs: Sequence[Runs]) -> dict[Setting, Runs]:
-    """For each activation, depth and width those with the best mean validation metric.
+    """Return the runs with the best mean validation metric per activation, depth and width.
 
-    The test part has no say. Of equally good rates the smallest is taken.
+    The test part plays no role. Ties go to the smallest learning rate.
     """
     best: dict[Setting, Runs] = {}
     for each in sorted(runs, key=lambda each: each.lr):
@@ -100,7 +100,7 @@ def chosen(runs: Sequence[Runs]) -> dict[Setting, Runs]:
 
 
 def answer(config: StudyConfig, results: Iterable[CellResult]) -> list[dict[str, Any]]:
-    """One record per activation, depth and width, each compared with the baseline there."""
+    """Return one record per activation, depth and width, each compared with the baseline."""
     best = chosen(by_learning_rate(config, results))
     rows, compared = [], []
     for depth, hidden in itertools.product(config.depths, config.hiddens):
@@ -164,7 +164,7 @@ _COLUMNS = (
 def _compare(
     compared: Sequence[tuple[dict[str, Any], npt.NDArray[np.float64]]], margin: float, seed: int
 ) -> None:
-    """Fill in what sets rows apart from the baseline; p-values are corrected over all of them."""
+    """Fill in the comparisons with the baseline; p-values are Holm-adjusted over all rows."""
     p_values = [sign_flip_p(differences, seed) for _, differences in compared]
     corrected = holm(p_values)
     for (row, differences), p, p_holm in zip(compared, p_values, corrected, strict=True):
@@ -179,7 +179,7 @@ def _compare(
 
 
 def shared_rates(config: StudyConfig, results: Iterable[CellResult]) -> list[dict[str, Any]]:
-    """One record per activation and learning rate: how all do where they share it."""
+    """Return one record per activation and learning rate."""
     rows = []
     for runs in by_learning_rate(config, results):
         mean = t_interval(runs.test)
@@ -203,9 +203,9 @@ def shared_rates(config: StudyConfig, results: Iterable[CellResult]) -> list[dic
 def learning_curves(
     config: StudyConfig, results: Iterable[CellResult]
 ) -> Iterator[tuple[Setting, list[Estimate]]]:
-    """For each activation, depth and width the validation metric over epochs, at the chosen rate.
+    """Yield the validation metric after each epoch at the chosen rate, per setting.
 
-    A diverged run stays at its last value.
+    A diverged run keeps its last value.
     """
     epochs = config.training.epochs
     for setting, runs in chosen(by_learning_rate(config, results)).items():

@@ -72,8 +72,8 @@ def _needed(row: Mapping[str, Any], margin: str) -> str:
     if needed > FAR:
         return f"; more than {FAR:,} seeds would be needed to settle it"
     if needed <= row["seeds"]:
-        return "; a few more seeds would likely settle it"
-    return f"; about {needed} seeds would likely settle it (margin {margin} points)"
+        return ". A few more seeds would likely settle it"
+    return f". About {needed} seeds would likely settle it (margin {margin} points)"
 
 
 def _few_seeds(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -105,7 +105,11 @@ def _edges(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[str]
 
 
 def _diverged(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[str]:
-    found = [f"{row['diverged']} of {_name(config, row)}" for row in known if row["diverged"]]
+    found = [
+        f"{row['diverged']} of {row['seeds']} runs of {_name(config, row)}"
+        for row in known
+        if row["diverged"]
+    ]
     if not found:
         return []
     said = [

@@ -1,4 +1,4 @@
-"""What a study will take: an estimate from a short calibration on this machine."""
+"""The estimated duration of a study, from a short calibration on this machine."""
 
 import heapq
 import math
@@ -22,31 +22,31 @@ from actcompare.table import Table
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is left of a study, and what it will take."""
+    """Work left in a study, and the time and memory it will take."""
 
     plan: Plan
     environment: Environment
     groups: tuple[Group, ...]
-    """What is left, in the order in which it will be done."""
+    """Groups left, in the order in which they will be trained."""
     seconds: tuple[float, ...]
-    """Of each group, estimated."""
+    """Estimated time of each group."""
     peak_bytes: int
-    """What this process held at most while it trained one group of each kind."""
+    """Peak memory of this process while it trained one group of each kind."""
 
     @property
     def cells(self) -> int:
-        """How many runs are left."""
+        """Number of runs left."""
         return sum(map(len, self.groups))
 
     def seconds_on(self, workers: int) -> float:
-        """How long that many workers take, each taking the next group when it has done one."""
+        """Return the time for this many workers, each taking the next group when it is free."""
         ends = [0.0] * workers
         for seconds in self.seconds:
             heapq.heapreplace(ends, ends[0] + seconds)
         return max(ends)
 
     def columns(self) -> Table:
-        """Tidy columns: one record per activation, depth and width."""
+        """Return tidy columns, one record per activation, depth and width."""
         found: dict[tuple[str, int, int], dict[str, Any]] = {}
         for group, seconds in zip(self.groups, self.seconds, strict=True):
             first = group[0]
@@ -62,10 +62,10 @@ class Forecast:
 def forecast(
     plan: Plan, groups: Sequence[Group], environment: Environment, clock: Clock = time.perf_counter
 ) -> Forecast:
-    """Train a group of each activation, depth and width for one epoch and for two, and reckon.
+    """Estimate the time from one group per setting, trained for one epoch and for two.
 
     Raises:
-        ActcompareError: A group fails.
+        ActcompareError: A group failed.
     """
     per_cell: dict[tuple[str, int, int], float] = {}
     _reset_peak(plan)
@@ -81,10 +81,10 @@ def forecast(
 
 
 def _calibrate(plan: Plan, group: Group, clock: Clock) -> float:
-    """Seconds of a group, from what its first epoch takes with all that goes with it."""
+    """Return the seconds of a group: set-up and first epoch, then the cost of each further one."""
     epochs = plan.config.training.epochs
     taken = []
-    for few in (1, 1, 2):  # the first of all warms up
+    for few in (1, 1, 2):  # the first is a warm-up
         training = replace(plan.config.training, epochs=min(few, epochs))
         short = replace(plan, config=replace(plan.config, training=training))
         start = clock()
@@ -103,7 +103,7 @@ def _reset_peak(plan: Plan) -> None:
 
 
 def _peak(plan: Plan) -> int:
-    """Bytes on a GPU, or of this process."""
+    """Return the peak bytes on the GPU, or of this process."""
     device = resolve_device(plan.config.training.device)
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
@@ -116,6 +116,6 @@ def _peak(plan: Plan) -> int:
 
 
 def sensible_workers(cells: int, cores: int) -> list[int]:
-    """Numbers of workers to say the time for: 1, this machine's cores, and powers of 2 beyond."""
+    """Return worker counts worth an estimate: 1, the number of cores, and larger powers of 2."""
     wider = {2**k for k in range(1, 8) if 2**k > cores}
     return sorted(n for n in {1, cores, *sorted(wider)[:3]} if n <= max(1, math.ceil(cells)))

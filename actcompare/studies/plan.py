@@ -1,4 +1,4 @@
-"""The plan of a study: its cells, and the groups they are trained in."""
+"""The plan of a study: its cells, and the groups in which they are trained."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -15,23 +15,23 @@ from actcompare.studies.records import Cell, StudyConfig
 from actcompare.training.settings import LEARNING_RATES, Recipe, Settings, make_recipe
 
 GRID = (0.1, 0.3, 1.0, 3.0, 10.0)
-"""The learning rates tried by default, as multiples of what `train` takes."""
+"""Default learning rates, as multiples of the default of `train`."""
 
 SEEDS, MARGIN = 20, 0.01
 
 _ACTIVATIONS = {"cpu": 2**18, "mps": 2**24, "cuda": 2**27}
-"""Activations of a layer that a group computes at once: few enough for a core's cache, or many
-enough to fill a GPU."""
+"""Activations of one layer computed at once by a group: few enough for a core's cache, or enough
+to fill a GPU."""
 
 _MEMBERS = {"cpu": 32, "mps": 256, "cuda": 1024}
 
 _DATA = 2**28
-"""Bytes of training data of all seeds of a group."""
+"""Most bytes of training data, over all seeds of a group."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a study starts from."""
+    """Everything a study starts from."""
 
     config: StudyConfig
     dataset: Dataset
@@ -39,12 +39,12 @@ class Plan:
     output_activation: Activation | None
 
     def users_own(self) -> list[Activation]:
-        """Those of the activations that are not of the catalogue."""
+        """Return the activations that are not in the catalogue."""
         everyone = (*self.activations, self.output_activation)
         return [a for a in everyone if a is not None and a.entry is None]
 
     def loaded(self) -> "Plan":
-        """The same with users' own functions imported, for machines that cannot."""
+        """Return the plan with users' functions imported, for machines that cannot import them."""
         outer = self.output_activation
         return replace(
             self,
@@ -53,10 +53,10 @@ class Plan:
         )
 
     def recipe(self, cell: Cell) -> Recipe:
-        """What the cell alone is trained from."""
+        """Return everything needed to train this cell alone."""
         config = self.config.run(cell)
         dataset = self.dataset
-        if config.data == "random":  # drawn by the seed, as `train` does
+        if config.data == "random":  # drawn from the seed, as in `train`
             dataset = load_data(
                 "random",
                 task=config.task,
@@ -68,10 +68,10 @@ class Plan:
         return Recipe(config, dataset, by_label[cell.activation], self.output_activation)
 
     def groups(self) -> Iterator[tuple[Cell, ...]]:
-        """Cells that are trained together: all learning rates of some seeds.
+        """Yield the cells that are trained together: all learning rates of some seeds.
 
-        They depend on the configuration alone, so that a study comes out the same wherever, in
-        whatever order and by however many workers its groups are trained.
+        Groups depend only on the config, so that results depend neither on the machine nor on the
+        order of groups nor on the number of workers.
         """
         config = self.config
         for activation, depth, hidden in itertools.product(
@@ -86,7 +86,7 @@ class Plan:
                     yield tuple(Cell(activation, depth, hidden, lr, seed) for seed, lr in pairs)
 
     def _members(self, hidden: int) -> int:
-        """How many cells of this width are trained together."""
+        """Return the number of cells of this width that are trained together."""
         training = self.config.training
         kind = training.device.partition(":")[0]
         itemsize = resolve_dtype(training.dtype)[1].itemsize
@@ -110,21 +110,21 @@ def make_plan(
     margin: float = MARGIN,
     **settings: Any,
 ) -> Plan:
-    """Check all settings, load the data, and read the activations.
+    """Check all settings, load the data, and parse the activations.
 
     Args:
-        activations: One or several; the first is the baseline.
-        data: Which data, as for `train`.
-        seeds: Number of paired seeds, from `seed` on.
-        lr: Learning rates to choose from; by default GRID times that of `train`.
-        depth: Hidden layers; one or several numbers.
-        hidden: Units in a hidden layer; one or several numbers.
-        margin: Differences of the test metric within it are of no consequence.
-        settings: The other fields of `actcompare.training.settings.Settings`; `threads`, for each
-            group, is 1 by default.
+        activations: One or more activations; the first is the baseline.
+        data: Data, as for `train`.
+        seeds: Number of paired seeds, starting at `seed`.
+        lr: Learning rates to choose from; by default GRID times the default of `train`.
+        depth: Hidden layers; one or more numbers.
+        hidden: Units per hidden layer; one or more numbers.
+        margin: Differences of the test metric within this margin do not matter.
+        settings: The other fields of `actcompare.training.settings.Settings`; `threads` (per
+            group) defaults to 1.
 
     Raises:
-        UsageError: A setting is wrong.
+        UsageError: A setting is invalid.
         ActcompareError: The data cannot be used.
     """
     chosen = parse_all(activations)

@@ -1,4 +1,4 @@
-"""The pictures of a study: paired differences, metric by learning rate, learning curves."""
+"""The plots of a study: paired differences, metric against learning rate, learning curves."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -17,9 +17,9 @@ from actcompare.table import Columns
 
 
 def study_picture(study: Study) -> Picture:
-    """Draw paired differences, the metric by learning rate and over epochs: a strip per setting.
+    """Draw differences, metric against learning rate and learning curves, one strip per setting.
 
-    Of too many activations, the latter two have small axes for each.
+    With many activations, the latter two become small multiples.
     """
     config, training = study.config, study.config.training
     labels = config.activations
@@ -47,7 +47,7 @@ def study_picture(study: Study) -> Picture:
     seeds = max(study.columns()["seeds"])
     note = (
         f"{training.epochs} epochs of {training.optimizer}, batches of {training.batch_size},"
-        f" {training.dtype}; learning rates chosen on the validation part; bars and bands: 95 %"
+        f" {training.dtype}; learning rates chosen on validation; bars and bands: 95 % intervals"
     )
     if len(titles) == 1:
         layers = "-".join(map(str, config.hiddens * config.depths[0]))
@@ -63,7 +63,7 @@ def study_picture(study: Study) -> Picture:
 
 
 _ASIDE = 2.9
-"""Inches of width for the differences."""
+"""Width of the differences panel in inches."""
 
 
 def _named(metric: str) -> str:
@@ -71,7 +71,7 @@ def _named(metric: str) -> str:
 
 
 def _settings(columns: Columns) -> Iterator[tuple[str, int, int]]:
-    """Every depth and width, with what a title says of it."""
+    """Yield every depth and width with its title."""
     found = list(dict.fromkeys(zip(columns["depth"], columns["hidden"], strict=True)))
     for depth, hidden in found:
         yield (f"depth {depth}, hidden {hidden}" if len(found) > 1 else ""), depth, hidden
@@ -87,7 +87,7 @@ def _at(columns: Columns, depth: int, hidden: int) -> dict[str, list[Any]]:
 
 
 def _draw_differences(canvas: Canvas, axes: Any, answer: Columns, study: Study) -> None:
-    """Each activation's difference from the baseline, with its interval and verdict."""
+    """Draw each activation's difference from the baseline, with interval and verdict."""
     in_points = study.metric == "accuracy"
     scale = 100 if in_points else 1
     margin = scale * study.config.margin
@@ -103,7 +103,7 @@ def _draw_differences(canvas: Canvas, axes: Any, answer: Columns, study: Study) 
     canvas.forest(axes, rows)
     axes.set_title(f"difference from {answer['activation'][0]}")
     of = f"{'points of ' * in_points}test {_named(study.metric)}"
-    axes.set_xlabel(f"{of}, paired by seed\nshaded: the margin of {margin:g}")
+    axes.set_xlabel(f"{of}, paired by seed\nshaded: margin {margin:g}")
     axes.locator_params(axis="x", nbins=5)
 
 
@@ -145,7 +145,7 @@ def _rate_panel(study: Study, shared: Columns, answer: Columns) -> Panel:
         )
         return f"▼ below the axis: {' to '.join(ends)}" if cut else ""
 
-    title = f"test {_named(study.metric)} by learning rate"
+    title = f"test {_named(study.metric)} against learning rate"
     return Panel(title, "learning rate (ring: chosen)", line, finish)
 
 
@@ -167,13 +167,13 @@ def _epoch_panel(study: Study, curves: Columns) -> Panel:
         whole_numbers(axes.xaxis)
         scale_metric(axes, study.metric, shown)
         cut = shown is not None and any(value < shown[0] for value in values)
-        return "begins below the axis" * cut
+        return "starts below the axis" * cut
 
     return Panel(f"validation {_named(study.metric)}", "epoch", line, finish, named=labels)
 
 
 def _line(columns: Columns, activation: str, x: str) -> Sequence[Any]:
-    """Where, mean, and the ends of its interval; where they are infinite, the mean."""
+    """Return x, mean, and the interval's ends; infinite ends are replaced by the mean."""
     mine = [i for i, act in enumerate(columns["activation"]) if act == activation]
     at, middle, low, high = (
         np.array([columns[name][i] for i in mine], dtype=np.float64)
@@ -186,7 +186,7 @@ def _line(columns: Columns, activation: str, x: str) -> Sequence[Any]:
 
 
 def _as_text(study: Study, width: int, colour: bool) -> str:
-    """The same three as text, per depth and width."""
+    """Draw the same three panels as text, per depth and width."""
     drawn = []
     looks = terminal_styles(study.config.activations, colour=colour)
     for setting, depth, hidden in _settings(study.columns()):
@@ -205,7 +205,7 @@ def _as_text(study: Study, width: int, colour: bool) -> str:
                 terminal_line(figure, line, np.full(60, float(-k)), label, looks[label], colour)
             drawn.append(f"paired difference{title}\n{figure.show(legend=True)}")
         for columns, x, said in (
-            (_at(study.shared_rates(), depth, hidden), "lr", "test {} by learning rate"),
+            (_at(study.shared_rates(), depth, hidden), "lr", "test {} against learning rate"),
             (_at(study.curves(), depth, hidden), "epoch", "validation {}"),
         ):
             figure = terminal_figure(
@@ -223,7 +223,7 @@ def _as_text(study: Study, width: int, colour: bool) -> str:
 
 
 def _compared(answer: Columns) -> list[tuple[str, float, float, float]]:
-    """Each activation but the baseline, with its difference and the ends of the interval."""
+    """Return each activation's difference from the baseline and its interval."""
     names = ("activation", "difference", "difference_low", "difference_high", "verdict")
     rows = zip(*(answer[name] for name in names), strict=True)
     return [

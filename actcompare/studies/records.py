@@ -1,4 +1,4 @@
-"""What `study` was asked for, and the results of its runs."""
+"""The config of a study, and the results of its runs."""
 
 import itertools
 import math
@@ -23,44 +23,43 @@ class Cell:
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """What was asked for."""
+    """What to compare, and how."""
 
     activations: tuple[str, ...]
-    """The first is the baseline."""
+    """Labels; the first is the baseline."""
     seeds: int
     lrs: tuple[float, ...]
     depths: tuple[int, ...]
     hiddens: tuple[int, ...]
     margin: float
-    """Differences of the test metric within it are of no consequence."""
+    """Differences of the test metric within this margin do not matter."""
     training: TrainConfig
-    """All else; its activation, depth, hidden and lr are those of the first cell, and its seed is
-    the first of the seeds."""
+    """All other settings; activation, depth, hidden, lr and seed are the first cell's."""
     fingerprint: str
-    """Of the data."""
+    """Fingerprint of the data."""
 
     @property
     def all_seeds(self) -> range:
-        """The seeds, one after the other."""
+        """Seeds in ascending order."""
         return range(self.training.seed, self.training.seed + self.seeds)
 
     @property
     def total(self) -> int:
-        """How many cells there are."""
+        """Number of cells."""
         axes = (self.activations, self.depths, self.hiddens, self.lrs)
         return math.prod(map(len, axes)) * self.seeds
 
     def run(self, cell: Cell) -> TrainConfig:
-        """What `train` is asked for to do the cell alone."""
+        """Return the config with which `train` repeats this cell alone."""
         return replace(self.training, **asdict(cell))
 
     def cells(self) -> Iterator[Cell]:
-        """All of them."""
+        """Yield every cell."""
         axes = (self.activations, self.depths, self.hiddens, self.lrs, self.all_seeds)
         return itertools.starmap(Cell, itertools.product(*axes))
 
     def as_dict(self) -> dict[str, Any]:
-        """The record as plain data, without what differs between cells."""
+        """Return the config as plain data, without what differs between cells."""
         training = asdict(self.training)
         for name in asdict(next(self.cells())):
             del training[name]
@@ -71,26 +70,26 @@ class StudyConfig:
 
 @dataclass(frozen=True)
 class CellResult:
-    """A cell as it ended."""
+    """Result of a finished cell."""
 
     cell: Cell
     train: Score
     validation: Score
     test: Score
-    """Each of the state after the last epoch that left the loss a finite number."""
+    """All three scores describe the state after the last epoch with a finite loss."""
     diverged_epoch: int | None
-    """The epoch in which the loss stopped being a finite number."""
+    """Epoch in which the loss stopped being finite."""
     units: int
-    """Hidden units, of all layers."""
+    """Hidden units of all layers."""
     verdicts: dict[str, int]
-    """For each of neurons.VERDICTS how many of the units it holds for, on the training part."""
+    """Number of units per verdict of VERDICTS, on the training part."""
     step_s: float | None
-    """Seconds of a step, the group's shared out among its members; None without a step."""
+    """Seconds per step: the group's time divided by its cells; None without a step."""
     curve: tuple[float, ...]
-    """The validation metric after each epoch, from 0 (the initialisation) on."""
+    """Validation metric after each epoch, from epoch 0 (initialisation)."""
 
     def row(self) -> dict[str, Any]:
-        """The tidy record, the curve aside."""
+        """Return the tidy record, without the curve."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         scores = {
             f"{part}_{name}": value
@@ -102,7 +101,7 @@ class CellResult:
 
     @classmethod
     def of_row(cls, row: dict[str, Any], curve: Sequence[float]) -> "CellResult":
-        """The cell of a record."""
+        """Rebuild a result from its record."""
         scores = {
             part: Score(row[f"{part}_loss"], row[f"{part}_metric"])
             for part in ("train", "validation", "test")
@@ -120,7 +119,7 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Failure:
-    """A cell that came to nothing, and why."""
+    """A cell that failed, and why."""
 
     cell: Cell
     error: str

@@ -1,15 +1,14 @@
-"""A study in one SQLite file, from which it goes on whenever it was broken off.
+"""A study in one SQLite file, from which an interrupted study resumes.
 
 study   key, value: `config` and `environment` (JSON), and `metric` (accuracy or R^2)
-cells   a row per run: activation, depth, hidden, lr and seed are its key; train_loss to test_metric
-        are of the state it ended in, diverged_epoch is null where it did not; then how many of its
-        units each verdict holds for, and seconds of a step. A run that failed has an error, and
-        nothing else.
-curves  a row per run and epoch: the validation metric
+cells   one row per run, keyed by activation, depth, hidden, lr and seed: train_loss to test_metric
+        of the final state, diverged_epoch (null if the run did not diverge), the number of units
+        per verdict, and step_s. A failed run has only an error.
+curves  one row per run and epoch: the validation metric
 
-Losses and metrics that are no numbers are null. The file is in write-ahead mode, so that others can
-read it while a study writes; every group of runs is one transaction. Studies keep each other away
-by a lock on an empty hidden file beside it, `.NAME.lock`, which stays there.
+NaN losses and metrics are stored as null. The file uses write-ahead logging, so that others can
+read it while a study writes; every group of runs is one transaction. A lock on an empty hidden file
+beside it, `.NAME.lock`, keeps two studies from writing at once; that file is not removed.
 """
 
 import json
@@ -64,18 +63,18 @@ PRAGMA user_version = {VERSION};
 
 
 class Store:
-    """The file of one study, locked while it is open."""
+    """File of one study, locked while it is open."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._lock: BaseFileLock | None = None
 
     def __enter__(self) -> "Store":
-        """Open the file, or make it.
+        """Open or create the file.
 
         Raises:
-            ActcompareError: Another study writes to it, it cannot be read or written, is damaged,
-                or is something else.
+            ActcompareError: Another study is writing to the file, or it cannot be read or written,
+                is damaged, or is not a study.
         """
         check_writable(self.path)
         self._lock = locked(self._lock_file(), self.path, "study", "file")
@@ -102,7 +101,7 @@ class Store:
             raise ActcompareError(f"{self.path} was not written by `actcompare study --store`")
         if version != VERSION:
             raise ActcompareError(
-                f"{self.path} is of format {version}, and this actcompare reads format {VERSION}:"
+                f"{self.path} has format {version}, but this actcompare reads format {VERSION}:"
                 " use the actcompare that wrote it, or choose another file"
             )
         (state,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
@@ -119,13 +118,13 @@ class Store:
         with suppress(ActcompareError):
             empty = kind is not None and self._value("config") is None
         self._db.close()
-        if empty:  # nothing came of it: no file is left
+        if empty:  # leave no file without results
             self.path.unlink(missing_ok=True)
             self._lock_file().unlink(missing_ok=True)
         self._unlock()
 
     def _lock_file(self) -> Path:
-        """Beside the store and hidden, the same one by whatever link the store is named."""
+        """Return the hidden lock file beside the store, links resolved."""
         real = self.path.resolve()
         return real.with_name(f".{real.name}.lock")
 
@@ -135,20 +134,20 @@ class Store:
 
     @contextmanager
     def _trying_to(self, verb: str) -> Iterator[None]:
-        """Turn what SQLite raises while reading or writing into a line that says what to do."""
+        """Turn SQLite's errors into messages that say what to do."""
         try:
             yield
         except sqlite3.OperationalError as error:
-            kept = "; what it held before stays" if verb == "write" else ""
+            kept = "; its earlier content is unchanged" if verb == "write" else ""
             raise ActcompareError(f"cannot {verb} {self.path}: {error}{kept}") from error
         except sqlite3.DatabaseError as error:
             raise ActcompareError(
-                f"{self.path} is damaged, or no study ({error}): choose another file"
+                f"{self.path} is damaged or not a study ({error}): choose another file"
             ) from error
 
     @contextmanager
     def _parsing(self) -> Iterator[None]:
-        """Turn stored values that make no record into a line that says what to do."""
+        """Turn invalid stored values into an error that says what to do."""
         try:
             yield
         except (KeyError, TypeError, ValueError) as error:
@@ -162,12 +161,12 @@ class Store:
         try:
             yield
         except BaseException:
-            if self._db.in_transaction:  # a full disk has rolled it back already
+            if self._db.in_transaction:  # a full disk has already rolled it back
                 self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 
-    # --- what is in it ---------------------------------------------------------------------------
+    # --- reading ---------------------------------------------------------------------------------
 
     def _value(self, key: str) -> str | None:
         with self._trying_to("read"):
@@ -175,7 +174,7 @@ class Store:
         return None if row is None else str(row["value"])
 
     def config(self) -> StudyConfig | None:
-        """What study it is of; None where it is new."""
+        """Return the config of the stored study, or None for a new file."""
         text = self._value("config")
         if text is None:
             return None
@@ -189,17 +188,17 @@ class Store:
             )
 
     def environment(self) -> Environment | None:
-        """Where its first runs came from; None where it is new."""
+        """Return the environment of the first runs, or None for a new file."""
         text = self._value("environment")
         with self._parsing():
             return None if text is None else Environment(**json.loads(text))
 
     def metric(self) -> str:
-        """What the metric of its runs is."""
+        """Return the name of the runs' metric."""
         return self._value("metric") or "metric"
 
     def outcomes(self) -> list[Outcome]:
-        """Every run, in the order they were stored."""
+        """Return every run, in the order of storage."""
         with self._trying_to("read"):
             points = self._db.execute("SELECT * FROM curves ORDER BY rowid").fetchall()
             rows = self._db.execute("SELECT * FROM cells ORDER BY rowid").fetchall()
@@ -218,10 +217,10 @@ class Store:
                 found.append(CellResult.of_row(asdict(cell) | numbers, curves[cell]))
             return found
 
-    # --- what goes into it -----------------------------------------------------------------------
+    # --- writing ---------------------------------------------------------------------------------
 
     def check(self, config: StudyConfig) -> None:
-        """See that a study is new here, the same again, or has more seeds or activations.
+        """Check that the study is new here, or differs at most in seeds, activations and margin.
 
         Raises:
             ActcompareError: The file holds another study; the message names the difference.
@@ -230,14 +229,14 @@ class Store:
         differ = what_differs(old, config) if old is not None else ""
         if differ:
             raise ActcompareError(
-                f"{self.path} holds a study with {differ}: leave that out, or choose another file"
+                f"{self.path} holds a study with {differ}: use its settings, or choose another file"
             )
 
     def begin(self, config: StudyConfig, environment: Environment, metric: str) -> None:
-        """Take up a study.
+        """Start or extend a study.
 
         Raises:
-            ActcompareError: As `check`; or the file cannot be written.
+            ActcompareError: The file holds another study, or cannot be written.
         """
         self.check(config)
         old = self.config()
@@ -256,7 +255,7 @@ class Store:
             self._db.executemany("INSERT OR REPLACE INTO study VALUES (?, ?)", content.items())
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
-        """Store runs, all or none of them.
+        """Store runs, all or none.
 
         Raises:
             ActcompareError: The file cannot be written.
@@ -283,9 +282,9 @@ class Store:
 
 
 def what_differs(old: StudyConfig, new: StudyConfig) -> str:
-    """What makes two studies different ones, in words, or nothing.
+    """Describe the differences between two studies; empty if they are the same study.
 
-    Studies that differ in seeds, activations and margin alone are one.
+    Seeds, activations and margin may differ within one study.
     """
     before, after = _settings(old), _settings(new)
     changes = [

@@ -1,4 +1,4 @@
-"""`study`: which activation trains better, and is the difference real?"""
+"""`study`: find which activation trains better, and whether the difference is real."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -44,27 +44,27 @@ def study(
     listen: Listener | None = None,
     **settings: Any,
 ) -> "Study":
-    """Train many paired seeds of each activation, and say which does better on the test part.
+    """Train many paired seeds of each activation, and compare them on the test part.
 
-    For a seed every activation has the same first weights, split and order of batches. Each one's
-    learning rate is chosen on the validation part.
+    With the same seed, every activation gets the same initial weights, split and batch order. Each
+    activation's learning rate is chosen on the validation part.
 
     Args:
-        activations: One or several SPECs, functions or modules; the first is the baseline.
+        activations: One or more SPECs, functions or modules; the first is the baseline.
         data: `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
-        store: A file to keep the study in; what it holds already is not computed again.
-        engine: Local or ray.
-        workers: Processes of this machine; by default one per core, on a GPU one.
-        address: Of a Ray cluster that runs.
-        gpus_per_task: Of Ray's; by default 1 where device is cuda, else 0.
-        listen: Called after each group of runs, with the work as it stands.
-        settings: Seeds, lr, depth, hidden, margin, epochs ...: see
+        store: File that keeps the study; runs already in it are not repeated.
+        engine: `local` or `ray`.
+        workers: Processes on this machine; by default one per core, or one on a GPU.
+        address: Address of a running Ray cluster.
+        gpus_per_task: GPUs per Ray task; by default 1 if device is cuda, else 0.
+        listen: Called with the current `Work` after each group of runs.
+        settings: Seeds, lr, depth, hidden, margin, epochs and more: see
             `actcompare.studies.plan.make_plan`.
 
     Raises:
-        UsageError: A setting is wrong.
+        UsageError: A setting is invalid.
         ActcompareError: The data cannot be used, an activation fails, the store cannot be written
-            or holds another study, no cluster answers.
+            or holds another study, or no cluster answers.
     """
     chosen = choose_engine(engine, workers, address, gpus_per_task)
     plan, remote = make_plan(activations, data, **settings), address is not None
@@ -77,10 +77,10 @@ def study(
 def choose_engine(
     engine: str, workers: int | None, address: str | None, gpus_per_task: float | None
 ) -> Engine:
-    """The engine of that name.
+    """Return the engine of that name.
 
     Raises:
-        UsageError: There is none, or the rest does not fit it.
+        UsageError: No such engine, or the other arguments do not fit it.
     """
     if engine not in ENGINES:
         raise UsageError(f"engine {engine!r} is not one of {', '.join(ENGINES)}")
@@ -88,13 +88,15 @@ def choose_engine(
         raise UsageError(f"workers must be at least 1, not {workers}")
     if engine == "ray":
         if address is not None and workers is not None:
-            raise UsageError("workers is for a Ray that is started here; a cluster has its own")
+            raise UsageError(
+                "workers and address exclude each other: a cluster has its own workers"
+            )
         if gpus_per_task is not None and not 0 <= gpus_per_task < float("inf"):
             raise UsageError(f"gpus-per-task must be 0 or more, and finite, not {gpus_per_task}")
         return partial(_on_ray, workers=workers, address=address, gpus_per_task=gpus_per_task)
     for name, value in (("address", address), ("gpus-per-task", gpus_per_task)):
         if value is not None:
-            raise UsageError(f"{name} is for --engine ray")
+            raise UsageError(f"{name} needs --engine ray")
     return partial(_locally, workers=workers)
 
 
@@ -115,19 +117,19 @@ def _locally(plan: Plan, groups: Sequence[Group], workers: int | None) -> Iterat
 
 
 class Work:
-    """A study under way: `carry_on` does what is left, `report` says where it stands."""
+    """A study in progress: `carry_on` runs what is left, `report` returns the results so far."""
 
     def __init__(self, plan: Plan, store: Store | None = None, *, remote: bool = False) -> None:
-        """Check what every run needs, and take up what the store has.
+        """Check what every run needs, and load earlier results from the store.
 
         Args:
-            plan: The study.
-            store: The file that it is kept in.
-            remote: Whether the runs are on a cluster, whose devices are not looked for here.
+            plan: Plan of the study.
+            store: Open file that keeps the study.
+            remote: Whether runs happen on a cluster, so that its devices are not checked here.
 
         Raises:
-            ActcompareError: The data are too few, a net is too large, an activation fails, or the
-                store holds another study.
+            ActcompareError: The data set is too small, a net is too large, an activation fails, or
+                the store holds another study.
         """
         self.plan, self._store = plan, store
         config = plan.config
@@ -141,18 +143,18 @@ class Work:
             make_net(plan.recipe(cell), dtype, device)
         self.metric = "accuracy" if classes is not None else "R^2"
         self.kept_from: Environment | None = None
-        """Where the store's runs came from."""
+        """Environment of the runs already in the store."""
         self.outcomes: dict[Cell, Outcome] = {}
         if store is not None:
             store.check(config)
             self.kept_from = store.environment()
             self._take_up(store)
         self.total = config.total
-        """How many cells the study has."""
+        """Number of cells of the study."""
 
     @property
     def done(self) -> int:
-        """How many cells have a result."""
+        """Number of cells that have a result."""
         return sum(isinstance(each, CellResult) for each in self.outcomes.values())
 
     def _take_up(self, store: Store) -> None:
@@ -160,7 +162,7 @@ class Work:
         self.outcomes |= {each.cell: each for each in store.outcomes() if each.cell in wanted}
 
     def groups_left(self) -> list[Group]:
-        """What is to be trained; failed cells are tried again."""
+        """Return the groups still to train; failed cells are retried."""
 
         def is_left(cell: Cell) -> bool:
             return not isinstance(self.outcomes.get(cell), CellResult)
@@ -169,10 +171,10 @@ class Work:
         return [group for group in left if group]
 
     def carry_on(self, engine: Engine, listen: Listener | None = None) -> "Study":
-        """Train what is left; each group is stored when it ends.
+        """Train what is left, storing each group when it finishes.
 
         Raises:
-            ActcompareError: The engine does not run, or the store cannot be written.
+            ActcompareError: The engine does not start, or the store cannot be written.
         """
         groups = self.groups_left()
         try:
@@ -192,14 +194,14 @@ class Work:
         return self.report()
 
     def report(self) -> "Study":
-        """The study as it stands."""
+        """Return the study as far as it got."""
         return report(self.plan.config, self.environment, self.metric, self.outcomes.values())
 
 
 def report(
     config: StudyConfig, environment: Environment, metric: str, outcomes: Iterable[Outcome]
 ) -> "Study":
-    """What came of cells, in the order of the configuration."""
+    """Return the study of these outcomes, in the order of the config."""
     found = {each.cell: each for each in outcomes}
     ordered = [found[cell] for cell in config.cells() if cell in found]
     return Study(
@@ -212,10 +214,10 @@ def report(
 
 
 def stored_study(store: Store) -> "Study":
-    """What a store holds.
+    """Return the study kept in a store.
 
     Raises:
-        ActcompareError: Nothing, or it is damaged.
+        ActcompareError: The store is empty or damaged.
     """
     config, environment = store.config(), store.environment()
     if config is None or environment is None:
@@ -225,50 +227,50 @@ def stored_study(store: Store) -> "Study":
 
 @dataclass(frozen=True)
 class Study(Tabular):
-    """A study, as far as it went."""
+    """Result of a study, complete or not."""
 
     config: StudyConfig
     environment: Environment
     metric: str
-    """accuracy, or R^2; of it more is better."""
+    """accuracy or R^2; higher is better."""
     results: tuple[CellResult, ...] = field(repr=False)
     failures: tuple[Failure, ...] = field(repr=False)
 
     @property
     def missing(self) -> int:
-        """How many cells have neither come to something nor failed."""
+        """Number of cells that have neither finished nor failed."""
         return self.config.total - len(self.results) - len(self.failures)
 
     @cached_property
     def table(self) -> Table:
-        """The answer: one record per activation, depth and width."""
+        """Return the answer: one record per activation, depth and width."""
         return Table.of(answer(self.config, self.results))
 
     def rows(self) -> list[dict[str, Any]]:
-        """The records of the answer."""
+        """Return the records of the answer."""
         return self.table.records
 
     def cell_rows(self) -> list[dict[str, Any]]:
-        """One record per run; of a failed one the error alone."""
+        """Return one record per run; a failed run has only its error."""
         failed = [asdict(each.cell) | {"error": each.error} for each in self.failures]
         return [*(result.row() for result in self.results), *failed]
 
     def cells(self) -> "pd.DataFrame":
-        """One row per run."""
+        """Return one row per run."""
         import pandas as pd
 
         return pd.DataFrame(self.cell_rows())
 
     def shared_rate_rows(self) -> list[dict[str, Any]]:
-        """How all do where they share a learning rate: one record per activation and rate."""
+        """Return one record per activation and learning rate."""
         return shared_rates(self.config, self.results)
 
     def shared_rates(self) -> Table:
-        """The same as tidy columns."""
+        """Return the same as tidy columns."""
         return Table.of(self.shared_rate_rows())
 
     def curves(self) -> Table:
-        """The mean validation metric over epochs at the chosen rates, as tidy columns."""
+        """Return the mean validation metric after each epoch at the chosen rates."""
         records = [
             {
                 "activation": activation,
@@ -285,5 +287,5 @@ class Study(Tabular):
         return Table.of(records)
 
     def reading(self) -> str:
-        """In words: which is better, how sure that is, and what would settle what is not."""
+        """Return the reading: which is better, how sure that is, what would settle the rest."""
         return describe_study(self.config, self.rows(), self.results, self.failures)

@@ -106,8 +106,8 @@ def forecast_grid(columns: Columns, by_workers: Mapping[int, float], memory: str
         f"{workers} worker{'s' * (workers != 1)} {duration(taken)}"
         for workers, taken in by_workers.items()
     )
-    titles = ["activation", *axes, "runs", "groups", "time of one worker"]
-    return Grid(titles, rows, keys=1 + len(axes), caption=f"With {said}; {memory}.")
+    titles = ["activation", *axes, "runs", "groups", "one worker"]
+    return Grid(titles, rows, keys=1 + len(axes), caption=f"Estimate: {said}; {memory}.")
 
 
 def _axes(columns: Columns) -> list[str]:

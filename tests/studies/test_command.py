@@ -72,7 +72,7 @@ def test_a_store_is_shown_alone_gone_on_with_and_refused(run: Run) -> None:
     assert run(*QUICK, "--store", "s.db", "--format", "csv").stdout == first.stdout
     refused = run(*QUICK, "--store", "s.db", "--epochs", "3")
     assert refused.exit_code == 1
-    assert "s.db holds a study with epochs 2, not 3: leave that out" in refused.stderr
+    assert "s.db holds a study with epochs 2, not 3: use its settings" in refused.stderr
     more = run(*QUICK, "--store", "s.db", "--act", "relu", "--act", "tanh", "--format", "csv")
     assert [row["activation"] for row in csv.DictReader(io.StringIO(more.stdout))] == [
         "relu",
@@ -97,15 +97,15 @@ def test_another_torch_is_warned_of(run: Run) -> None:
                       WHERE key = 'environment'""")
     assert run(*QUICK, "--store", "s.db").stderr == ""  # nothing is computed
     more = run(*QUICK, "--store", "s.db", "--seeds", "7")
-    assert "warning: the last bits may differ, since torch was 1.0" in more.stderr
+    assert "warning: results may differ in the last bits, since torch was 1.0" in more.stderr
 
 
 def test_dry_run_says_what_it_takes_and_does_nothing(run: Run) -> None:
     done = run("study", "--seeds", "30", "--epochs", "2", "--hidden", "8", "--dry-run")
     assert done.exit_code == 0
-    assert "300 of 300 runs are to be done" in done.stdout
+    assert "for 300 of 300 runs in " in done.stdout
     assert "2 workers" in done.stdout
-    assert "each worker holds about" in done.stdout
+    assert "each worker needs about" in " ".join(done.stdout.split())
     made = json.loads(run(*QUICK, "--dry-run", "--format", "json").stdout)
     assert [row["cells"] for row in made["rows"]] == [6, 6]
     assert made["cells"] == 12
@@ -113,7 +113,7 @@ def test_dry_run_says_what_it_takes_and_does_nothing(run: Run) -> None:
     assert not Path("s.db").exists()
     assert run(*QUICK, "--store", "s.db").exit_code == 0
     more = (*QUICK, "--store", "s.db", "--act", "gelu")
-    assert "6 of 6 runs are to be done" in run(*more, "--dry-run").stdout
+    assert "for 6 of 6 runs in " in run(*more, "--dry-run").stdout
     assert "gelu" not in run("study", "--store", "s.db").stdout
     assert "nothing is left" in run(*QUICK, "--store", "s.db", "--dry-run").stderr
 
@@ -129,7 +129,7 @@ def test_gates(run: Run) -> None:
 def test_plots(run: Run) -> None:
     done = run(*QUICK, "--plot", "--plot-file", "s.svg", "--depth", "1", "--depth", "2")
     assert done.exit_code == 0
-    for words in ("paired difference (depth 1, hidden 8)", "test accuracy by learning rate"):
+    for words in ("paired difference (depth 1, hidden 8)", "test accuracy against learning rate"):
         assert words in done.stdout
     drawn = Path("s.svg").read_text(encoding="utf-8")
     for words in ("softplus", "difference from relu", "depth 2, hidden 8"):
@@ -143,7 +143,7 @@ def test_plots(run: Run) -> None:
         (["--seeds", "0"], 2, "seeds must be at least 1"),
         (["--margin", "-1"], 2, "margin must be 0 or more"),
         (["--engine", "spark"], 2, "is not one of 'local', 'ray'"),
-        (["--address", "auto"], 2, "address is for --engine ray"),
+        (["--address", "auto"], 2, "address needs --engine ray"),
         (["--engine", "ray", "--address", "127.0.0.1:1", "--seeds", "2"], 1, "no Ray cluster at"),
         (["--batch-size", "5000"], 1, "use 1,259 or less"),
         (["--device", "cuda:99"], 1, "device cuda:99"),
@@ -179,7 +179,7 @@ def test_every_run_fails(run: Run) -> None:
     Path("wild.py").write_text("def act(x):\n    return x * 1e38 * 1e38\n")
     done = run(*QUICK, "--act", "wild.py:act")
     assert done.exit_code == 1
-    assert "error: every run failed, the first (wild.py:act, seed 0)" in done.stderr
+    assert "error: every run failed. First error (wild.py:act, seed 0)" in done.stderr
 
 
 LONG = [
@@ -208,7 +208,7 @@ def test_ended_at_any_moment_it_goes_on(how: signal.Signals, unbroken: list[list
     assert 0 < done < 120
     if how != signal.SIGKILL:
         assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[how]
-        assert f"{done} of 120 runs are done: the same command goes on from here" in err
+        assert f"{done} of 120 runs are done: the same command resumes here" in err
     again = subprocess.run(command, capture_output=True, text=True, check=True)
     assert _without_times(again.stdout) == unbroken
 

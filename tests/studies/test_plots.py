@@ -39,7 +39,7 @@ def test_title_and_panels_say_what_is_shown() -> None:
         "Test accuracy over 3 seeds on digits",
         "difference from relu",
         "points of test accuracy, paired by seed",
-        "test accuracy by learning rate",
+        "test accuracy against learning rate",
         "validation accuracy",
     ):
         assert f">{words}<" in text
@@ -94,7 +94,11 @@ def test_whatever_came_of_the_runs_there_is_a_figure(study: Study) -> None:
 
 def test_the_terminal_shows_all_three() -> None:
     text = study_picture(STUDY).text(80, False)
-    for words in ("paired difference", "test accuracy by learning rate", "validation accuracy"):
+    for words in (
+        "paired difference",
+        "test accuracy against learning rate",
+        "validation accuracy",
+    ):
         assert words in text
     assert text.count("softplus") == 3
     assert "\x1b" not in text

@@ -174,7 +174,7 @@ def test_a_function_that_fails_is_a_failure_and_the_rest_goes_on(in_tmp: Path) -
 def test_no_finite_start_is_a_failure(in_tmp: Path) -> None:
     (in_tmp / "wild.py").write_text("def act(x):\n    return x * 1e38 * 1e38\n")
     made = study(["relu", "wild.py:act"], workers=1, **SMALL)
-    assert "gives no finite loss before any training" in made.failures[0].error
+    assert "is not finite at initialisation" in made.failures[0].error
 
 
 def test_too_little_memory_splits_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +237,7 @@ def test_a_full_disk_keeps_what_was_stored(tmp_path: Path, monkeypatch: pytest.M
     with monkeypatch.context() as patched:
         patched.setattr(Store, "_open", small)
         with pytest.raises(
-            ActcompareError, match=r"cannot write .*full; what it held before stays"
+            ActcompareError, match=r"cannot write .*full; its earlier content is unchanged"
         ):
             study(["relu", "gelu"], **settings)
     with Store(path) as store:
@@ -259,10 +259,10 @@ def test_changed_data_are_another_study(tmp_path: Path) -> None:
     [
         ({"engine": "spark"}, "engine 'spark' is not one of local, ray"),
         ({"workers": 0}, "workers must be at least 1"),
-        ({"address": "auto"}, "address is for --engine ray"),
-        ({"gpus_per_task": 1.0}, "gpus-per-task is for --engine ray"),
+        ({"address": "auto"}, "address needs --engine ray"),
+        ({"gpus_per_task": 1.0}, "gpus-per-task needs --engine ray"),
         ({"engine": "ray", "gpus_per_task": -1.0}, "gpus-per-task must be 0 or more"),
-        ({"engine": "ray", "address": "auto", "workers": 2}, "workers is for a Ray that is"),
+        ({"engine": "ray", "address": "auto", "workers": 2}, "workers and address exclude"),
         ({"batch_size": 10**6}, "exceeds the 1,259 samples"),
         ({"hidden": 10**7, "depth": 2}, "choose a smaller --hidden"),
     ],
@@ -297,7 +297,7 @@ def test_a_device_of_the_cluster_need_not_be_here() -> None:
 
 def test_a_task_that_no_node_can_take_is_told() -> None:
     plan = make_plan(**SMALL)
-    with pytest.raises(ActcompareError, match="a task takes 1 GPU, and no node"):
+    with pytest.raises(ActcompareError, match="a task needs 1 GPU, but no node"):
         list(on_ray(plan, list(plan.groups()), workers=1, gpus_per_task=1))
 
 

@@ -1,1 +1,1 @@
-"""Where the groups of a study are trained: this process, worker processes, or a Ray cluster."""
+"""Engines that train the groups of a study: this process, worker processes, a Ray cluster."""

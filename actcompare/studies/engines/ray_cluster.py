@@ -1,4 +1,4 @@
-"""The groups of a study as tasks of a Ray cluster."""
+"""Train the groups of a study as tasks of a Ray cluster."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ from actcompare.studies.plan import Plan
 from actcompare.studies.records import Outcome
 
 _PATIENCE_S = 5.0
-"""How long a cluster may take to answer at all."""
+"""Seconds a cluster may take to answer."""
 
 
 def on_ray(
@@ -29,24 +29,24 @@ def on_ray(
     address: str | None = None,
     gpus_per_task: float = 0,
 ) -> Iterator[list[Outcome]]:
-    """As tasks of a Ray cluster, which tries again what a lost worker or node leaves undone.
+    """Yield the outcomes of each group; Ray retries the tasks of a lost worker or node.
 
     Args:
-        plan: Of the study; it goes into Ray's object store once.
-        groups: A task each.
-        workers: Processes where Ray is started here; by default as many as there are cores.
-        address: Of a cluster that runs; None starts Ray on this machine, and stops it afterwards.
-        gpus_per_task: How much of a GPU each task takes.
+        plan: Plan of the study; it is put into Ray's object store once.
+        groups: Groups of cells, one task each.
+        workers: Processes if Ray is started here; by default one per core.
+        address: Address of a running cluster; None starts Ray here, and stops it afterwards.
+        gpus_per_task: GPUs per task.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        ActcompareError: No cluster answers, or it lacks what a task takes, or has another
-            actcompare.
+        ActcompareError: No cluster answers, its nodes lack the resources of a task, or it has
+            another version of actcompare.
     """
     try:
         import ray
     except ImportError:
-        raise MissingExtraError("--engine ray runs on Ray", "cluster") from None
+        raise MissingExtraError("--engine ray needs Ray", "cluster") from None
     with _connected(ray, address, workers):
         cpus = plan.config.training.threads
         _check_cluster(ray, cpus, gpus_per_task)
@@ -74,12 +74,12 @@ def on_ray(
 
 @contextlib.contextmanager
 def _connected(ray: Any, address: str | None, workers: int | None) -> Iterator[None]:
-    """A connection to Ray while the context lasts; one that the caller has is used, and kept."""
+    """Connect to Ray within the context; an existing connection is used and kept open."""
     if ray.is_initialized():
         yield
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a change
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # avoids a warning
     try:
         if address is None:
             ray.init("local", num_cpus=workers, include_dashboard=False, **quiet)
@@ -89,8 +89,8 @@ def _connected(ray: Any, address: str | None, workers: int | None) -> Iterator[N
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"at {address}" if address else "on this machine"
         raise ActcompareError(
-            f"no Ray cluster {where} ({describe(error)}): `ray start --head` starts one, and prints"
-            " its address; one that wants a token is reached with RAY_AUTH_MODE=token"
+            f"no Ray cluster {where} ({describe(error)}): `ray start --head` starts one and prints"
+            " its address; for one that needs a token, set RAY_AUTH_MODE=token"
         ) from error
     try:
         yield
@@ -99,16 +99,16 @@ def _connected(ray: Any, address: str | None, workers: int | None) -> Iterator[N
 
 
 def _knock(address: str) -> None:
-    """See whether anyone listens at HOST:PORT; Ray itself would try for a minute."""
+    """Check that something listens at HOST:PORT; Ray itself would retry for a minute."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()
     elif address != "auto":
-        raise ValueError("an address is HOST:PORT, or auto")
+        raise ValueError("an address is HOST:PORT or auto")
 
 
 def _check_cluster(ray: Any, cpus: float, gpus: float) -> None:
-    """See that tasks can run at all, before any is asked for: Ray would wait for ever."""
+    """Check that tasks can run, before any is submitted: Ray would wait forever."""
     largest = {
         name: max(node["Resources"].get(name, 0) for node in ray.nodes() if node["Alive"])
         for name in ("CPU", "GPU")
@@ -116,7 +116,7 @@ def _check_cluster(ray: Any, cpus: float, gpus: float) -> None:
     for name, wanted in (("CPU", cpus), ("GPU", gpus)):
         if wanted > largest[name]:
             raise ActcompareError(
-                f"a task takes {wanted:g} {name}, and no node of the cluster has more than"
+                f"a task needs {wanted:g} {name}, but no node of the cluster has more than"
                 f" {largest[name]:g}"
             )
     try:
@@ -127,7 +127,7 @@ def _check_cluster(ray: Any, cpus: float, gpus: float) -> None:
         ) from error
     if version != __version__:
         raise ActcompareError(
-            f"the cluster has actcompare {version}, and this is {__version__}: install the same"
+            f"the cluster has actcompare {version}, but this is {__version__}: install the same"
         )
 
 
@@ -136,7 +136,7 @@ def _version() -> str:
 
 
 def _send_by_value(ray: Any, activation: Activation) -> None:
-    """Have the code of a user's own module sent along, which other machines may not have."""
+    """Make Ray send the code of a user's module, which other machines may not have."""
     function = activation.function
     name = getattr(function, "__module__", None) or type(function).__module__
     if name in sys.modules and name.partition(".")[0] not in ("torch", "builtins", "__main__"):

@@ -1,7 +1,7 @@
-"""The groups of a study trained in this process or in worker processes.
+"""Train the groups of a study in this process or in worker processes.
 
-Each engine takes a plan and groups of cells, and yields what came of each group when it ends, in
-any order. A group whose worker is lost is tried again, and after ATTEMPTS makes failures.
+Each engine takes a plan and groups of cells, and yields the outcomes of each group as it finishes,
+in any order. A group whose worker is lost is retried; after ATTEMPTS its cells count as failed.
 """
 
 import contextlib
@@ -31,16 +31,16 @@ _LENGTH = struct.Struct("<Q")
 
 
 def in_this_process(plan: Plan, groups: Sequence[Group]) -> Iterator[list[Outcome]]:
-    """One group after the other."""
+    """Yield the outcomes of one group after the other."""
     for group in groups:
         yield run_group(plan, group)
 
 
 def local(plan: Plan, groups: Sequence[Group], workers: int) -> Iterator[list[Outcome]]:
-    """In so many processes of this machine, each started afresh: none where one would do.
+    """Train in new processes on this machine; a single worker needs none.
 
     Raises:
-        ActcompareError: The plan holds functions that another process cannot be sent.
+        ActcompareError: The plan holds functions that cannot be sent to another process.
     """
     workers = min(workers, len(groups))
     if workers <= 1:
@@ -51,7 +51,7 @@ def local(plan: Plan, groups: Sequence[Group], workers: int) -> Iterator[list[Ou
 
         def start(count: int) -> None:
             new = [_Worker() for _ in range(count)]
-            for worker in new:  # all of them are loading torch by now
+            for worker in new:  # all are loading torch by now
                 started.callback(worker.stop)
                 worker.begin(packed)
                 worker.send(waiting.popleft())
@@ -80,22 +80,22 @@ def local(plan: Plan, groups: Sequence[Group], workers: int) -> Iterator[list[Ou
 
 
 def lost(group: Group, why: str) -> list[Outcome]:
-    """The failures of a group whose worker was lost too often."""
-    what = f"lost {ATTEMPTS} times: {why}; too little memory is the usual cause"
+    """Return the failures of a group whose worker was lost too often."""
+    what = f"lost {ATTEMPTS} times: {why}; the usual cause is too little memory"
     return [Failure(cell, what) for cell in group]
 
 
 class _Worker:
-    """A process that trains the groups it is sent; it ends when this one does."""
+    """A process that trains the groups it receives; it ends with its parent."""
 
     def __init__(self) -> None:
-        # Not by multiprocessing, which would run the caller's script again in every process.
+        # multiprocessing would run the caller's script again in every process.
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from actcompare.studies.engines.workers import work; work()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,  # an interrupt is for the parent, which then ends the workers
+            start_new_session=True,  # interrupts go to the parent, which ends its workers
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -103,18 +103,18 @@ class _Worker:
         self.group: Group = ()
 
     def begin(self, plan: bytes) -> None:
-        """Hand it the packed plan."""
-        with contextlib.suppress(BrokenPipeError):  # `receive` finds it lost
+        """Send the packed plan."""
+        with contextlib.suppress(BrokenPipeError):  # `receive` notices the loss
             _write(self._tasks, plan)
 
     def send(self, group: Group) -> None:
-        """Have it train a group."""
+        """Send a group to train."""
         self.group = group
         with contextlib.suppress(BrokenPipeError):
             _write(self._tasks, pickle.dumps(group))
 
     def receive(self) -> list[Outcome] | None:
-        """What came of the group; None where the process is gone."""
+        """Return the outcomes of the group, or None if the process is gone."""
         message = _read(self.results)
         if message is None:
             return None
@@ -122,7 +122,7 @@ class _Worker:
         return outcomes
 
     def stop(self) -> None:
-        """End it, whatever it does."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):
@@ -131,19 +131,19 @@ class _Worker:
 
 
 def work() -> None:
-    """What a worker process does: train the groups that come in, until no more can come."""
+    """Train incoming groups until the input closes: the main function of a worker process."""
     import queue
     import threading
 
     results = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a user's own code prints is no result
+    os.dup2(2, 1)  # keep prints of user code out of the results
     tasks = sys.stdin.buffer
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def listen() -> None:
         while (message := _read(tasks)) is not None:
             waiting.put(message)
-        os._exit(0)  # whoever wanted the results is gone
+        os._exit(0)  # the parent is gone
 
     threading.Thread(target=listen, daemon=True).start()
     plan: Plan = pickle.loads(waiting.get())
@@ -167,7 +167,7 @@ def _read(stream: IO[bytes]) -> bytes | None:
 
 
 def can_be_sent(plan: Plan) -> bool:
-    """Whether another process can be sent the plan: not where it holds functions of a script."""
+    """Return whether the plan can be sent to another process; a script's functions cannot."""
     functions = [a.function for a in plan.users_own() if a.function is not None]
     if any(getattr(f, "__module__", type(f).__module__) == "__main__" for f in functions):
         return False
@@ -185,7 +185,7 @@ def _packed(plan: Plan) -> bytes:
     except (AttributeError, TypeError, pickle.PicklingError) as error:
         names = ", ".join(activation.label for activation in plan.users_own())
         raise ActcompareError(
-            f"{names} cannot be sent to other processes ({error}): name it as module:Name, or use"
+            f"{names} cannot be sent to other processes ({error}): give it as module:Name, or use"
             " one worker"
         ) from error
     return out.getvalue()
