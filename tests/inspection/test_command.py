@@ -98,7 +98,7 @@ def test_a_table_and_a_reading() -> None:
     assert "total" in out
     assert "may fire on up to 5.82 % of new samples" in out
     prose = " ".join(out.split())
-    assert "act / relu, of 8 units: 3 zero-dead, 3 gradient-dead" in prose
+    assert "act / relu (8 units): 3 zero-dead, 3 gradient-dead" in prose
     assert "37.5 % of the units output 0 on every sample" in prose
     assert "a lower learning rate" in prose
     assert "building" not in out

@@ -85,4 +85,4 @@ def test_long_models_are_told_in_short() -> None:
     said = inspection.reading()
     assert "4 more layers with such units" in said
     functions, samples = make("functions")
-    assert "11 calls of activations" in read(functions, samples(5))
+    assert "units of 11 activation calls" in read(functions, samples(5))
