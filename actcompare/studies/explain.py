@@ -142,8 +142,8 @@ def _missing(
     if failures:
         first = failures[0]
         said.append(
-            f"{len(failures)} run{"s" * (len(failures) != 1)} failed, the first ({first.cell.activation}, seed"
-            f" {first.cell.seed}): {first.error}."
+            f"{len(failures)} run{'s' * (len(failures) != 1)} failed, the first"
+            f" ({first.cell.activation}, seed {first.cell.seed}): {first.error}."
         )
     gone = [_name(config, row) for row in rows if row["verdict"] == FAILED]
     if gone and results:
