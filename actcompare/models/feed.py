@@ -253,7 +253,7 @@ def prepare(
     name: str,
     before: int,
 ) -> Inputs:
-    """Copy arguments to a model's device and dtype; copied because a model may overwrite them.
+    """Copy arguments to a model's device and dtype; the model may overwrite the copies.
 
     Args:
         args: Positional arguments.
