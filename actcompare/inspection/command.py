@@ -156,8 +156,8 @@ def inspect_command(
         inspection = _inspect(model, target, data, random, seed, settings, reported.quiet)
     if random is not None and not reported.quiet:
         typer.echo(
-            "warning: random input says little: units that are dead on it may act on real samples,"
-            " and the other way round; --data FILE gives an answer",
+            "warning: random input says little: units that are dead on it may be alive on real"
+            " samples, and vice versa; use --data FILE",
             err=True,
         )
     _show(inspection, destination, per_unit)
@@ -173,7 +173,7 @@ def _check_files(
         if output is not None and per_unit.resolve() == output.resolve():
             raise UsageError("--per-unit and --output name the same file")
     if (data is None) == (random is None):
-        raise UsageError("say what goes in: --data FILE, or --random SHAPE such as 3x224x224")
+        raise UsageError("name the input: --data FILE, or --random SHAPE such as 3x224x224")
 
 
 def _swaps(texts: list[str]) -> dict[str, str]:
@@ -215,7 +215,7 @@ def _inspect(
         batches: Iterable[Any] = random_batches(parse_shape(str(random)), samples or 0, size, seed)
     else:
         batches = open_batches(data, size, keys)
-        if Path(data).suffix.lower() in FILES:  # where the keys have chosen already
+        if Path(data).suffix.lower() in FILES:  # --input-key has already been applied
             settings = replace(settings, input_key=())
             batches = batches if _looks_up(model) else map(as_floats, batches)
     with _bar(samples, quiet) as progress:
@@ -225,7 +225,7 @@ def _inspect(
 
 
 def _looks_up(model: "nn.Module") -> bool:
-    """Whether whole numbers may be indices, as of words."""
+    """Return whether integers may be indices, such as of words."""
     from torch import nn
 
     return any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in model.modules())
@@ -233,7 +233,7 @@ def _looks_up(model: "nn.Module") -> bool:
 
 @contextlib.contextmanager
 def _bar(samples: int | None, quiet: bool) -> "Iterator[Callable[[int], None] | None]":
-    """A live line: how many samples went through."""
+    """Show a live line with the number of samples so far."""
     from actcompare.cli.progress import progress_line
 
     with progress_line(quiet, total=samples) as update:
@@ -270,7 +270,7 @@ def _show(inspection: "Inspection", destination: Destination, per_unit: Path | N
 
 
 def _trips(gates: "list[Gate]", inspection: "Inspection") -> bool:
-    """Whether a gate trips on the model as it is, each reported on stderr with what trips it."""
+    """Return whether any gate trips on the original model, and report each that does on stderr."""
     from actcompare.models.records import layer_columns
     from actcompare.output.gates import report_tripped
     from actcompare.units.statistics import with_shares

@@ -1,4 +1,4 @@
-"""A user's own model on their data: which of its units are dead, and what if they were others."""
+"""Inspect a user's model on their data: which units are dead, and what a swap would change."""
 
 import contextlib
 import random
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 
 NUMBERS = (*VERDICTS, *SHARES, "sparsity", "mean", "variance", "not_finite", "samples")
-"""What a gate can be set on, layer by layer."""
+"""The columns that `--fail-on` can test in each layer."""
 
 
 @dataclass(frozen=True)
 class Inspection(Tabular):
-    """What the units of a model do on some samples."""
+    """The units of a model as seen on some samples."""
 
     config: InspectConfig
     environment: Environment
     layers: tuple[WatchedLayer, ...] = field(repr=False)
-    """In the order in which the model calls them."""
+    """The uses of activations, in the order of their first call."""
     unseen: tuple[Unseen, ...]
     never_called: tuple[str, ...]
     samples: int
@@ -49,7 +49,7 @@ class Inspection(Tabular):
 
     @cached_property
     def table(self) -> Table:
-        """Tidy columns: one record per use of an activation, with `run` where two were made."""
+        """Tidy columns: one record per use of an activation, and per `run` if there was a swap."""
         own = layer_columns(self.layers)
         if self.what_if is None:
             return own
@@ -58,29 +58,29 @@ class Inspection(Tabular):
         return Table({"run": runs} | {name: [*own[name], *other[name]] for name in own})
 
     def unit_columns(self) -> dict[str, list[Any]]:
-        """Tidy columns: what was seen of each unit of each use of an activation."""
+        """Return tidy columns: one record per unit of each use of an activation."""
         parts = [layer.unit_columns() for layer in self.layers]
         return {name: [v for part in parts for v in part[name]] for name in parts[0]}
 
     def units(self) -> "pd.DataFrame":
-        """What was seen of each unit as a DataFrame."""
+        """Return the records of all units as a DataFrame."""
         import pandas as pd
 
         return pd.DataFrame(self.unit_columns())
 
     def total(self) -> dict[str, Any]:
-        """All layers together."""
+        """Return the totals over all layers."""
         return total_of(self.layers)
 
     def reading(self) -> str:
-        """In words: what is dead, and what to try."""
+        """Describe which units are dead, and what to try."""
         return describe_inspection(
             self.layers, self.samples, self.what_if, self.unseen, self.never_called
         )
 
 
 Batches = Tensor | npt.NDArray[Any] | Iterable[Any]
-"""Samples in one tensor or array, or batches as a model or a loader has them."""
+"""Samples in one tensor or array, or an iterable of batches, such as a DataLoader."""
 
 Progress = Callable[[int], None]
 
@@ -88,23 +88,23 @@ Progress = Callable[[int], None]
 def inspect_model(
     model: nn.Module, batches: Batches, *, progress: Progress | None = None, **settings: Any
 ) -> Inspection:
-    """Run a model over batches in `eval()` mode without gradients, and judge every unit of it.
+    """Run a model over batches in `eval()` mode without gradients, and judge each of its units.
 
-    The model is left as it was: modes, hooks, gradients, buffers, and so are the samples and the
-    state of random number generators, also where the model raises.
+    The model's modes, hooks, gradients and buffers are left as they were, even if it raises; so are
+    the samples and the random number generators.
 
     Args:
         model: Any module, on any device.
         batches: A tensor or array of shape (sample, ...), or an iterable of batches. A batch is a
-            tensor; a tuple, of which as many parts go in as `forward` must have; or a mapping,
-            which goes in by names.
-        progress: Called with the number of samples after each batch.
+            tensor, a tuple (passed up to the number of arguments that `forward` requires), or a
+            mapping (passed as keyword arguments).
+        progress: Called with the number of samples so far after each batch.
         settings: Samples, device, eps, swap ...: the fields of
             `actcompare.inspection.records.Settings`.
 
     Raises:
-        UsageError: It is open what of a batch goes in, or a setting is wrong.
-        ActcompareError: The model or the data fail, hold no number, or nothing can be watched.
+        UsageError: It is ambiguous which parts of a batch the model takes, or a setting is wrong.
+        ActcompareError: The model or the data fail, a sample holds NaN, or nothing can be watched.
     """
     return inspect_named(model, "model", batches, "data", Settings(**settings), progress)
 
@@ -117,7 +117,7 @@ def inspect_named(
     settings: Settings,
     progress: Progress | None = None,
 ) -> Inspection:
-    """As `inspect_model`, with names of model and data for messages and the result."""
+    """Inspect a model as `inspect_model` does, with names of the model and the data."""
     check_made(model)
     if isinstance(batches, Tensor | np.ndarray):
         if batches.ndim == 0:
@@ -139,7 +139,7 @@ def inspect_named(
             if progress is not None:
                 progress(total)
         if total == 0:
-            raise ActcompareError(f"{source} holds no sample")
+            raise ActcompareError(f"{source} holds no samples")
         result = Inspection(
             config=_config(name, source, settings, here, number),
             environment=describe_environment(here),
@@ -165,7 +165,7 @@ def _inputs(
     settings: Settings,
     place: tuple[torch.device, torch.dtype],
 ) -> Iterator[Inputs]:
-    """What the model is called with, batch by batch, up to the largest number of samples."""
+    """Yield the model's inputs batch by batch, up to the largest number of samples."""
     total, most = 0, settings.samples
     for batch in batches:
         if most is not None and total >= most:
@@ -243,7 +243,7 @@ def _copied(inputs: Inputs) -> Inputs:
 def _move(
     model: nn.Module, device: str | None, dtype: str | None
 ) -> tuple[torch.device, torch.dtype]:
-    """Where the model is and what it computes in, after it was moved there."""
+    """Move the model if asked to, and return its device and dtype."""
     weights = [*model.parameters(), *model.buffers()]
     floats = [p for p in weights if p.is_floating_point()]
     here = weights[0].device if weights else torch.device("cpu")
@@ -259,7 +259,7 @@ def _move(
 
 @contextlib.contextmanager
 def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """A model in `eval()` mode, and afterwards as it was, to the bit."""
+    """Put a model into `eval()` mode, and restore it exactly afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     weights = [(p, p.data, p.grad) for p in model.parameters()]
     buffers = [
@@ -272,7 +272,7 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     model.eval()
     for p in model.parameters():
-        p.grad = None  # which moving the model would move in place
+        p.grad = None  # moving the model would move gradients in place
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What `inspect` was asked for, and the results of a swap."""
+"""The settings of an inspection, and the results of a swap."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,23 +20,23 @@ class Settings:
     samples: int | None = None
     """Largest number of samples; None for all."""
     batch_size: int = 64
-    """Samples in a batch, where a tensor or array is given."""
+    """Samples per batch if the data are one tensor or array."""
     device: str | None = None
-    """Where to run the model; None leaves it where it is. Moved to another, it moves back."""
+    """Device to run the model on; None for its own. It is moved back afterwards."""
     dtype: str | None = None
-    """Number format to run it in; None for that of its weights."""
+    """Dtype to run the model in; None for that of its weights."""
     input_index: Sequence[int] = ()
-    """Which parts of a tuple go in."""
+    """Indices of the parts of a tuple that the model takes."""
     input_key: Sequence[str] = ()
-    """Which parts of a mapping go in."""
+    """Keys of the parts of a mapping that the model takes."""
     own: Sequence[str] = ()
     """A user's own elementwise functions to watch, as `module:Name` or `file.py:Name`."""
     unit_dim: int | None = None
-    """Axis of the units; None finds it out."""
+    """Axis of the units; None to infer it."""
     eps: float = EPS
     """Largest |f'| that counts as flat."""
     swap: Swaps | None = None
-    """What if, such as `{"relu": "softplus"}`: run a copy with other activations too."""
+    """Activations to swap in a copy that runs too, such as `{"relu": "softplus"}`."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or (self.samples is not None and self.samples < 1):
@@ -47,12 +47,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class InspectConfig:
-    """What was inspected."""
+    """What was inspected, and how."""
 
     model: str
     data: str
     samples: int | None
-    """At most so many; None for all."""
+    """Largest number of samples; None for all."""
     batch_size: int
     device: str
     dtype: str
@@ -66,7 +66,7 @@ class InspectConfig:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """The same model with other activations, on the same samples."""
+    """The model with swapped activations, on the same samples."""
 
     layers: tuple[WatchedLayer, ...] = field(repr=False)
     swaps: tuple[Swap, ...]

@@ -12,7 +12,7 @@ from actcompare.units.wording import _VERDICTS
 
 
 def inspection_grid(columns: Columns, total: Mapping[str, Any]) -> Grid:
-    """Return a table of the number of units with each verdict, per use of an activation."""
+    """Return the number of units with each verdict, per use of an activation."""
     if "run" in columns:
         return _what_if_grid(columns)
     rows = [

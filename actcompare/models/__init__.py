@@ -1,1 +1,1 @@
-"""SimpleNet, and a user's own model."""
+"""SimpleNet, and users' models."""

@@ -1,4 +1,4 @@
-"""A user's own activation while it is watched: found wherever it is called from."""
+"""Watch a user's own activation wherever it is called from."""
 
 import contextlib
 import functools
@@ -13,30 +13,30 @@ See = Callable[["Own", Tensor, Tensor, Callable[[Tensor], Tensor]], None]
 
 
 class Own:
-    """A user's own elementwise function: a module's class, an autograd.Function, or a function."""
+    """A user's elementwise function: a module, its class, an autograd.Function, or a function."""
 
     def __init__(self, spec: str, thing: Any) -> None:
         self.spec, self.thing = spec, thing
         self.use = spec.rpartition(":")[2]
         self.calls = 0
         self.running = 0
-        """Calls under way, in which torch's functions are its own business."""
+        """Calls in progress, within which calls of torch's activations are not recorded."""
         self._inputs: list[tuple[nn.Module, Tensor | None]] = []
 
     def is_module(self, module: nn.Module) -> bool:
-        """Whether it is this module, or its class."""
+        """Return whether this is the module, or its class."""
         if isinstance(self.thing, type):
             return isinstance(module, self.thing)
         return module is self.thing
 
     def before(self, module: nn.Module, z: object) -> None:
-        """It is called as a module. The input is copied: it may be overwritten."""
+        """Record the start of a call as a module, and copy its input, which it may overwrite."""
         self.running += 1
         self.calls += 1
         self._inputs.append((module, z.detach().clone() if isinstance(z, Tensor) else None))
 
     def after(self, module: nn.Module) -> Tensor | None:
-        """The call has ended; gives its input."""
+        """Record the end of a call, and return its input."""
         while self._inputs:
             self.running -= 1
             called, z = self._inputs.pop()
@@ -47,7 +47,7 @@ class Own:
 
 @contextlib.contextmanager
 def patched(own: Own, model: nn.Module, see: See) -> Iterator[None]:
-    """While a function, wherever it is bound by a name, is called through a look at it."""
+    """Let `see` observe each call of a function, whatever name it is called by."""
     thing = own.thing
     if isinstance(thing, type) and issubclass(thing, torch.autograd.Function):
         with _replaced([(thing, "apply")], _looking(own, thing.apply, see)):
@@ -78,7 +78,7 @@ def _looking(own: Own, function: Callable[..., Any], see: See) -> Callable[..., 
 
 
 def _bindings(thing: object, model: nn.Module) -> list[tuple[Any, str]]:
-    """Where a function has a name: in imported modules, in the model, in the model's classes."""
+    """Return the names of a function in imported modules, the model and the model's classes."""
     holders: list[Any] = list(sys.modules.values())
     holders += [holder for module in model.modules() for holder in (module, *type(module).__mro__)]
     return [

@@ -1,4 +1,4 @@
-"""What goes into a user's own model: files and iterables as batches, and batches as arguments."""
+"""Turn files and iterables into batches, and batches into arguments of a user's model."""
 
 import inspect
 import math
@@ -20,11 +20,11 @@ from actcompare.text import listed
 FILES = (".npz", ".npy", *tabular.ENDINGS, *state_dicts.ENDINGS)
 
 _TABLE_ROWS = 4096
-"""Rows of a table that are read at a time, about."""
+"""Approximate number of table rows read at a time."""
 
 
 class Inputs(NamedTuple):
-    """What a model is called with for a batch."""
+    """The arguments that a model is called with for a batch."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -35,16 +35,16 @@ class Inputs(NamedTuple):
 
 
 def open_batches(source: str, batch_size: int, keys: Sequence[str] = ()) -> Iterable[Any]:
-    """Batches of a file, read one after the other, or of a user's own `module:attr`.
+    """Return the batches of a file, read one by one, or of a user's `module:attr`.
 
     Args:
-        source: The path of a file, or `module:attr`, an iterable or a callable that gives one.
-        batch_size: Samples in a batch of a file.
-        keys: Which arrays of an .npz or .pt file, or columns of a table, to read.
+        source: Path of a file, or `module:attr`: an iterable, or a callable that returns one.
+        batch_size: Samples per batch of a file.
+        keys: Arrays of an .npz or .pt file, or columns of a table, to read.
 
     Raises:
-        UsageError: A file of another kind, or no such array.
-        ActcompareError: It cannot be read, or fails.
+        UsageError: The format is unknown, or a key does not exist.
+        ActcompareError: The file cannot be read, or the user's code fails.
     """
     path = Path(source)
     kind = path.suffix.lower()
@@ -57,7 +57,7 @@ def open_batches(source: str, batch_size: int, keys: Sequence[str] = ()) -> Iter
     if ":" not in source:
         raise UsageError(
             f"--data {source}: name a {', '.join(FILES)} file, or module:attr or file.py:attr that"
-            " gives batches"
+            " yields batches"
         )
     return _users_own(source)
 
@@ -75,7 +75,7 @@ def _users_own(source: str) -> Iterator[Any]:
         if isinstance(found, Tensor) or not isinstance(found, Iterable):
             raise ActcompareError(
                 f"{source} is of type {type(found).__name__}: name an iterable of batches, or a"
-                " function that gives one"
+                " function that returns one"
             )
         yield from found
     except ActcompareError:
@@ -85,20 +85,20 @@ def _users_own(source: str) -> Iterator[Any]:
 
 
 def slices(data: Tensor | npt.NDArray[Any], batch_size: int) -> Iterator[Tensor]:
-    """Batches of one tensor or array, of shape (sample, ...)."""
+    """Split a tensor or array of shape (sample, ...) into batches."""
     whole = torch.as_tensor(data)
     return (whole[i : i + batch_size] for i in range(0, len(whole), batch_size))
 
 
 def _slices(content: Any, name: str, batch_size: int, keys: Sequence[str]) -> Iterator[Any]:
-    """Batches of what a file of tensors holds: one tensor, several by name, or several in order."""
+    """Return batches of one tensor, a mapping of tensors or a sequence of tensors."""
     if isinstance(content, Tensor) and content.dim():
         return slices(content, batch_size)
     named = isinstance(content, Mapping)
     parts = list(content.values()) if named else content
     fits = isinstance(parts, list | tuple) and bool(parts)
     if not fits or not all(isinstance(part, Tensor) and part.dim() for part in parts):
-        raise ActcompareError(f"{name} holds neither a tensor of samples nor several")
+        raise ActcompareError(f"{name} does not hold tensors of samples")
     if named:
         content = {key: content[key] for key in _choose(list(content), name, keys)}
         parts = list(content.values())
@@ -114,7 +114,7 @@ def _slices(content: Any, name: str, batch_size: int, keys: Sequence[str]) -> It
 
 
 def _choose(names: list[str], source: str, keys: Sequence[str]) -> list[str]:
-    """Which of several arrays go into the model."""
+    """Return the names of the arrays that the model takes."""
     missing = [key for key in keys if key not in names]
     if missing:
         raise UsageError(f"{source} has no {missing[0]!r}: it has {listed(names)}")
@@ -122,15 +122,15 @@ def _choose(names: list[str], source: str, keys: Sequence[str]) -> list[str]:
         return list(keys)
     chosen = names if len(names) == 1 else [name for name in names if name.lower() == "x"]
     if len(chosen) != 1:
-        raise UsageError(f"{source} has {listed(names)}: choose what goes in with --input-key")
+        raise UsageError(f"{source} has {listed(names)}: choose with --input-key")
     return chosen
 
 
 def _read_arrays(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[Any]:
-    """Batches of .npy and .npz files, as many rows at a time as a batch has."""
+    """Yield batches of an .npy or .npz file, reading one batch at a time."""
     with open_arrays(path) as found:
         if keys and path.suffix.lower() == ".npy":
-            raise UsageError(f"{path} is one array: omit --input-key")
+            raise UsageError(f"{path} holds one array: omit --input-key")
         arrays = {key: found[key]() for key in _choose(list(found), str(path), keys)}
         shapes = [array.shape for array in arrays.values()]
         if () in shapes:
@@ -150,24 +150,24 @@ def _read_arrays(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[A
 
 
 def _read_table(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[Tensor]:
-    """Batches of a table's columns of numbers, in their order or in that of the keys."""
+    """Yield batches of a table's numeric columns, in the order of the table or the keys."""
     rows = batch_size * max(1, _TABLE_ROWS // batch_size)
     for block in tabular.read_numbers(path, lambda names: keys or names, rows):
         yield from slices(block, batch_size)
 
 
 def random_batches(shape: Sequence[int], samples: int, batch_size: int, seed: int) -> Iterator[Any]:
-    """Standard normal numbers as samples of a shape."""
+    """Yield batches of standard normal samples of a shape."""
     generator = torch.Generator().manual_seed(seed)
     for start in range(0, samples, batch_size):
         yield torch.randn(min(batch_size, samples - start), *shape, generator=generator)
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
-    """The shape of a sample, such as 3x224x224.
+    """Parse the shape of a sample, such as 3x224x224.
 
     Raises:
-        UsageError: It is not one.
+        UsageError: The text is not a shape.
     """
     parts = text.lower().split("x")
     if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
@@ -175,54 +175,56 @@ def parse_shape(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-# --- what of a batch goes into the model ---------------------------------------------------------
+# --- from a batch to arguments -------------------------------------------------------------------
 
 
 def select(
     batch: Any, model: nn.Module, indices: Sequence[int] = (), keys: Sequence[str] = ()
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments that a model takes from a batch.
+    """Return the arguments that a model takes from a batch.
 
-    A tensor is the one argument, a mapping gives named ones, a tuple or list as many as `forward`
-    must have.
+    A tensor is the only argument; a mapping becomes keyword arguments; a tuple or list is cut to
+    the number of arguments that `forward` requires.
 
     Args:
-        batch: What the data gave.
-        model: Whose `forward` says how many arguments it takes.
-        indices: Which parts of a tuple go in.
-        keys: Which parts of a mapping go in: one as the only argument, more by their names.
+        batch: A batch of the data.
+        model: The model, whose `forward` determines the number of arguments.
+        indices: Indices of the parts of a tuple to pass.
+        keys: Keys of the parts of a mapping to pass: one as the only argument, more as keywords.
 
     Raises:
-        UsageError: The batch does not have them, or it is open what goes in.
+        UsageError: The batch lacks a part, or it is ambiguous which parts to pass.
     """
     if isinstance(batch, Mapping):
+        names = listed([str(name) for name in batch])
         if indices:
-            raise UsageError(f"batches have names ({listed(list(map(str, batch)))}): --input-key")
+            raise UsageError(f"batches have names ({names}): use --input-key")
         missing = [key for key in keys if key not in batch]
         if missing:
-            names = listed([str(name) for name in batch])
             raise UsageError(f"batches have no {missing[0]!r}: they have {names}")
         if len(keys) == 1:
             return (batch[keys[0]],), {}
         return (), {name: batch[name] for name in keys or batch}
     if isinstance(batch, tuple | list):
         if keys:
-            raise UsageError(f"batches are {len(batch)} in a row, without names: --input-index")
+            raise UsageError(f"batches have {len(batch)} parts without names: use --input-index")
         beyond = [i for i in indices if not -len(batch) <= i < len(batch)]
         if beyond:
-            raise UsageError(f"--input-index {beyond[0]}: batches have {len(batch)} parts, from 0")
+            raise UsageError(
+                f"--input-index {beyond[0]}: batches have {len(batch)} parts, counted from 0"
+            )
         if indices:
             return tuple(batch[i] for i in indices), {}
         return tuple(batch[: _arguments(model, len(batch))]), {}
     if not isinstance(batch, Tensor | np.ndarray):
         raise ActcompareError(
-            f"a batch is of type {type(batch).__name__}: give tensors, or tuples or dicts of them"
+            f"a batch is of type {type(batch).__name__}: use tensors, or tuples or dicts of them"
         )
     return (batch,), {}
 
 
 def _arguments(model: nn.Module, parts: int) -> int:
-    """How many of the parts of a batch `forward` takes."""
+    """Return how many parts of a batch `forward` takes."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     try:
         taken = inspect.signature(model.forward).parameters.values()
@@ -237,8 +239,8 @@ def _arguments(model: nn.Module, parts: int) -> int:
     if parts < least:
         raise UsageError(f"batches have {parts} parts, but forward needs {least}")
     raise UsageError(
-        f"batches have {parts} parts, of which forward may take {least} to {min(most, parts)}: say"
-        " which with --input-index (such as 0)"
+        f"batches have {parts} parts, of which forward may take {least} to {min(most, parts)}:"
+        " choose with --input-index (such as 0)"
     )
 
 
@@ -251,18 +253,18 @@ def prepare(
     name: str,
     before: int,
 ) -> Inputs:
-    """Arguments on a model's device and in its dtype, copied, since a model may overwrite them.
+    """Copy arguments to a model's device and dtype; the model may overwrite the copies.
 
     Args:
-        args: By position.
-        kwargs: By name.
-        device: Of the model.
-        dtype: What floating point numbers become.
-        name: Of the data.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        device: Device of the model.
+        dtype: Dtype for floating-point arguments.
+        name: Name of the data.
         before: Samples before this batch.
 
     Raises:
-        ActcompareError: A sample is not a number, or has no values.
+        ActcompareError: A sample holds NaN, or is on the meta device.
     """
 
     def moved(value: Any) -> Any:
@@ -275,7 +277,7 @@ def prepare(
                 rows = value.isnan().reshape(len(value) if value.dim() else 1, -1).any(1)
                 first = before + int(rows.int().argmax())
                 raise ActcompareError(
-                    f"{name}: sample {first:,} (counted from 0) holds NaN: leave it out, or fill it"
+                    f"{name}: sample {first:,} (counted from 0) holds NaN: drop or fill it"
                 )
             return value.detach().to(
                 device, dtype if value.is_floating_point() else value.dtype, copy=True
@@ -292,12 +294,12 @@ def prepare(
 
 
 def cut(batch: Any, samples: int) -> Any:
-    """The first samples of a batch, of whatever it is made."""
+    """Return the first samples of a batch of any structure."""
     return _each(batch, lambda part: part[:samples] if part.ndim else part)
 
 
 def as_floats(batch: Any) -> Any:
-    """A batch with whole numbers and truth values as floating-point numbers."""
+    """Return a batch with integers and booleans converted to floating point."""
 
     def float_of(part: Any) -> Any:
         part = torch.as_tensor(part)
@@ -307,7 +309,7 @@ def as_floats(batch: Any) -> Any:
 
 
 def _each(batch: Any, change: Callable[[Any], Any]) -> Any:
-    """A batch with every tensor and array in it changed."""
+    """Return a batch with `change` applied to each of its tensors and arrays."""
     if isinstance(batch, Tensor | np.ndarray):
         return change(batch)
     if isinstance(batch, Mapping):

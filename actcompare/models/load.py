@@ -1,4 +1,4 @@
-"""A user's own model: imported, made, and given its weights."""
+"""Import a user's model, and load its weights."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,18 +13,18 @@ from actcompare.files.state_dicts import read_tensors
 from actcompare.text import listed
 
 _WITHIN = ("state_dict", "model_state_dict", "model", "net", "weights")
-"""Where checkpoints that hold more than weights keep them."""
+"""Keys under which larger checkpoints keep the weights."""
 
 _PREFIXES = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before the name of each weight."""
+"""Prefixes that DataParallel and torch.compile add to the names of weights."""
 
 
 def load_model(target: str) -> nn.Module:
-    """Import `module:attr` or `file.py:attr`: a module, or a callable that gives one.
+    """Import `module:attr` or `file.py:attr`: a module, or a callable that returns one.
 
     Raises:
-        UsageError: The target is not written so.
-        ActcompareError: There is no such thing, it fails, or it is not a module.
+        UsageError: The target has another form.
+        ActcompareError: The target does not exist, fails, or is not a module.
     """
     try:
         found = find_users_own(target)
@@ -36,43 +36,43 @@ def load_model(target: str) -> nn.Module:
         if not callable(found):
             raise ActcompareError(
                 f"{target} is of type {type(found).__name__}: name a torch.nn.Module, or a"
-                " function that gives one"
+                " function that returns one"
             )
         try:
             found = found()
         except (Exception, SystemExit) as error:
             raise users_error(f"{target}() fails", error) from error
     if not isinstance(found, nn.Module):
-        raise ActcompareError(f"{target}() gives {type(found).__name__}, not a torch.nn.Module")
+        raise ActcompareError(f"{target}() returns {type(found).__name__}, not a torch.nn.Module")
     return found
 
 
 def check_made(model: nn.Module) -> None:
-    """Check that every weight of a model is there.
+    """Check that every weight of a model has values.
 
     Raises:
-        ActcompareError: A lazy module of it was never called, or it is on the meta device.
+        ActcompareError: A lazy module was never called, or the model is on the meta device.
     """
     if any(p.is_meta for p in model.parameters()):
         raise ActcompareError(
-            "the model is on the meta device, its weights without values: make it on another"
+            "the model is on the meta device, without values: create it on another device"
         )
     lazy = [name for name, p in model.named_parameters() if is_lazy(p)]
     if lazy:
         raise ActcompareError(
-            f"the model has weights without a shape ({listed(lazy, 3)}): call it once on a batch"
-            " where it is made"
+            f"the model has weights without a shape ({listed(lazy, 3)}): call it on a batch where"
+            " you create it"
         )
 
 
 def load_weights(model: nn.Module, path: Path) -> str:
-    """Give a model the weights of a checkpoint, of which every tensor must fit.
+    """Load the weights of a checkpoint into a model; every tensor must fit.
 
     Returns:
-        What was loaded, in words.
+        A message about what was loaded.
 
     Raises:
-        ActcompareError: It cannot be read, holds more than tensors, or does not fit.
+        ActcompareError: The file cannot be read, holds no weights, or does not fit.
     """
     content = read_tensors(path)
     within = ""
@@ -82,7 +82,7 @@ def load_weights(model: nn.Module, path: Path) -> str:
             within, content = f" under {keys[0]!r}", content[keys[0]]
     if not _are_weights(content):
         raise ActcompareError(
-            f"{path} holds no weights by name: save it as torch.save(model.state_dict(), FILE)"
+            f"{path} holds no named weights: save it with torch.save(model.state_dict(), FILE)"
         )
     state = {str(name): tensor for name, tensor in content.items()}
     wanted = {
@@ -95,8 +95,8 @@ def load_weights(model: nn.Module, path: Path) -> str:
             within += f" without the prefix {prefix!r}"
     misfits = {
         "lacks": sorted(wanted.keys() - state.keys()),
-        "has besides": sorted(state.keys() - wanted.keys()),
-        "has in another shape": [
+        "also has": sorted(state.keys() - wanted.keys()),
+        "has other shapes:": [
             f"{name} {tuple(state[name].shape)} for {tuple(tensor.shape)}"
             for name, tensor in wanted.items()
             if name in state and state[name].shape != tensor.shape

@@ -1,4 +1,4 @@
-"""What was seen of the activations of a model, as values."""
+"""Records of the activations seen in a model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from actcompare.units.statistics import EPS, VERDICTS, UnitStatistics, firing_ra
 
 @dataclass(frozen=True)
 class WatchedLayer:
-    """The units of one use of an activation, over all samples that went through it."""
+    """The units of one use of an activation, over all of its samples."""
 
     module: str
-    """The path of the module that calls the activation; empty for the model itself."""
+    """Path of the module that calls the activation; empty for the model itself."""
     use: str
-    """What it calls: a SPEC, or the name of a user's own."""
+    """SPEC of the activation, or the name of a user's function."""
     number: int
     """Index of this call of the module in a forward pass, from 1."""
     statistics: UnitStatistics = field(repr=False)
@@ -30,25 +30,25 @@ class WatchedLayer:
 
     @cached_property
     def verdicts(self) -> Mapping[str, Tensor]:
-        """For each verdict whether it holds, of shape (unit,)."""
+        """Whether each verdict applies, bool of shape (unit,)."""
         return self.statistics.verdicts()
 
     @property
     def units(self) -> int:
-        """How many units it has."""
+        """Number of units."""
         return len(self.statistics.mean)
 
     def counts(self) -> dict[str, int]:
-        """How many units each verdict holds for."""
+        """Return the number of units that each verdict applies to."""
         return {verdict: int(self.verdicts[verdict].sum()) for verdict in VERDICTS}
 
     @property
     def dead(self) -> int:
-        """How many units are zero-dead or gradient-dead."""
+        """Number of units that are zero-dead or gradient-dead."""
         return int((self.verdicts["zero_dead"] | self.verdicts["gradient_dead"]).sum())
 
     def row(self) -> dict[str, Any]:
-        """The tidy record."""
+        """Return the tidy record."""
         seen = self.statistics
         return {
             "layer": self.name,
@@ -66,7 +66,7 @@ class WatchedLayer:
         }
 
     def unit_columns(self) -> dict[str, list[Any]]:
-        """Tidy columns: what was seen of each unit."""
+        """Return tidy columns: one record per unit."""
         seen = self.statistics
         return {
             "layer": [self.name] * self.units,
@@ -86,16 +86,16 @@ class WatchedLayer:
 
 
 def name_of(module: str, use: str, number: int) -> str:
-    """The name of a use of an activation."""
+    """Return the name of a use of an activation."""
     return f"{module or '(model)'} / {use}" + (f" #{number}" if number > 1 else "")
 
 
 @dataclass(frozen=True)
 class Unseen:
-    """Something in a model that acts, or may, and cannot be watched or swapped."""
+    """Something in a model that is or may be an activation, but cannot be watched."""
 
     where: str
-    """The name of the use, or the path of the module."""
+    """Name of the use, or path of the module."""
     why: str
 
     def __str__(self) -> str:
@@ -103,12 +103,12 @@ class Unseen:
 
 
 def layer_columns(layers: Sequence[WatchedLayer]) -> Table:
-    """Tidy columns: one record per use of an activation."""
+    """Return tidy columns: one record per use of an activation."""
     return Table.of([layer.row() for layer in layers])
 
 
 def total_of(layers: Sequence[WatchedLayer]) -> dict[str, Any]:
-    """All layers together: units, how many each verdict holds for, and their shares."""
+    """Return the totals over all layers: units, and count and share for each verdict."""
     units = sum(layer.units for layer in layers)
     counts = {name: sum(layer.counts()[name] for layer in layers) for name in VERDICTS}
     shares = {f"{name}_share": count / units if units else 0.0 for name, count in counts.items()}

@@ -1,4 +1,4 @@
-"""SimpleNet: the network that activations are trained in."""
+"""SimpleNet: the network in which activations are trained."""
 
 import copy
 from collections import OrderedDict
@@ -11,18 +11,18 @@ INITS = ("default", "kaiming", "xavier")
 
 
 class Elementwise(nn.Module):
-    """A function as a module, so that a net can hold it."""
+    """A module that applies an elementwise function."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        """The function's values, of the shape of x."""
+        """Return the function's values, in the shape of x."""
         return self.function(x)
 
     def extra_repr(self) -> str:
-        """What a printed net shows."""
+        """Return the name that a printed net shows."""
         return getattr(self.function, "__name__", repr(self.function))
 
 
@@ -55,24 +55,24 @@ class SimpleNet(nn.Sequential):
         super().__init__(layers)
 
     def hidden_layers(self) -> Iterator[tuple[str, nn.Linear, nn.Module]]:
-        """Each hidden layer: its name, what gives its pre-activations, and its activation."""
+        """Yield the name, linear layer and activation of each hidden layer."""
         for name, layer in self.named_children():
             if name.startswith("hidden"):
                 assert isinstance(layer, nn.Linear)
                 yield name, layer, self.get_submodule(name.replace("hidden", "activation"))
 
     def output_layer(self) -> nn.Linear:
-        """The layer behind the hidden ones."""
+        """Return the last linear layer."""
         layer = self.get_submodule("output")
         assert isinstance(layer, nn.Linear)
         return layer
 
     def output_activation(self) -> nn.Module | None:
-        """What the outputs go through, if anything."""
+        """Return the activation of the outputs, if any."""
         return dict(self.named_children()).get("on_output")
 
     def parameter_count(self) -> int:
-        """How many numbers are learned."""
+        """Return the number of learned parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
@@ -81,7 +81,7 @@ def _as_module(function: Callable[[Tensor], Tensor]) -> nn.Module:
 
 
 def initialise(net: SimpleNet, how: str) -> None:
-    """Draw the weights anew from torch's generator; `default` leaves PyTorch's own as they are.
+    """Redraw the weights from torch's generator; `default` keeps PyTorch's initialisation.
 
     Sources: He et al. 2015 (kaiming: normal, with the gain of relu); Glorot and Bengio 2010
     (xavier: uniform). Both set biases to 0.

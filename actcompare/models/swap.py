@@ -1,4 +1,4 @@
-"""What if a model had other activations: a copy of it in which they are swapped."""
+"""Copy a model with other activations, to see what they would change."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -26,31 +26,31 @@ Swaps = Mapping[str, str | Activation | Callable[..., Any]]
 
 @dataclass(frozen=True)
 class Swap:
-    """One place where an activation was to be swapped."""
+    """One place where a swap was requested."""
 
     where: str
-    """The path of the module."""
+    """Path of the module."""
     old: str
     new: str
     why_not: str = ""
-    """Why it was not; empty where it was."""
+    """Why the activation was not swapped; empty if it was."""
 
 
 def parse_swap(text: str) -> tuple[str, str]:
     """Read OLD=NEW, each a SPEC: `relu=softplus`, `gelu=softplus:beta=2`.
 
     Raises:
-        UsageError: It cannot be read.
+        UsageError: The text has another form.
     """
     for i, sign in enumerate(text):
-        # Of a SPEC with parameters the first `=` is its own: OLD ends where both sides are SPECs.
+        # A SPEC with parameters contains `=` too: split where both sides are SPECs.
         if sign == "=" and _is_spec(text[:i]) and _is_spec(text[i + 1 :]):
             return text[:i].strip(), text[i + 1 :].strip()
     old, _, new = text.partition("=")
     if old.strip() and new.strip():
         for side in (old, new):
             if ":" not in side and side.strip() != "clamp":
-                parse(side)  # says what is wrong with it
+                parse(side)  # raises an error that names the problem
     raise UsageError(f"--swap {text!r}: write OLD=NEW, such as relu=softplus")
 
 
@@ -62,36 +62,36 @@ def _is_spec(text: str) -> bool:
 
 
 def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[Swap, ...]]:
-    """A copy of a model in which activations are others.
+    """Copy a model and swap activations in the copy.
 
     Modules of torch.nn, and functions that modules keep as attributes (as torch's transformer
     layers do), are replaced by modules. Calls such as `F.relu(x)` in a forward method are replaced
-    while the copy runs, each time; nn.ReLU(inplace=True) by a module out of place, `x.relu_()` by
-    a call that overwrites x as before.
+    each time the copy runs. nn.ReLU(inplace=True) becomes a module that is not in place; the
+    replacement of `x.relu_()` still overwrites x.
 
     Args:
-        model: Left as it is. Of one that torch.compile made the copy is uncompiled.
-        swaps: SPECs of old and new activations. An old one without parameters stands for all.
-            `clamp` stands for clamp(min=0).
+        model: The model, which is not changed. The copy of a compiled model is not compiled.
+        swaps: SPECs of old and new activations. An old one without parameters matches any
+            parameters. `clamp` means clamp(min=0).
 
     Returns:
-        The copy, and a list of the places where activations were found in modules, with the reason
-        where one could not be swapped. What forward methods call is found only by running them.
+        The copy, and the places in modules where activations were found, with the reason if one
+        could not be swapped. Calls in forward methods are found only by running the copy.
 
     Raises:
-        UsageError: A bad SPEC.
+        UsageError: A SPEC is invalid.
         ActcompareError: The model cannot be copied, or a new activation cannot be made.
     """
     news = {old: _one(new).loaded() for old, new in swaps.items()}
     try:
-        twin = copy.deepcopy(getattr(model, "_orig_mod", model))  # what torch.compile was given
+        twin = copy.deepcopy(getattr(model, "_orig_mod", model))  # the uncompiled model
     except Exception as error:
         raise ActcompareError(f"the model cannot be copied: {describe(error)}") from error
     exchange = _Exchange(twin, news)
     for where, module in list(twin.named_modules(remove_duplicate=False)):
         if isinstance(module, torch.jit.ScriptModule):
             exchange.done.append(
-                Swap(where or "(model)", "", "", "scripted: torch runs it on its own")
+                Swap(where or "(model)", "", "", "scripted: torch runs it without Python")
             )
             continue
         exchange.functions_of(module, where)
@@ -109,7 +109,7 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
 
 
 class _Exchange:
-    """The new activations, made once each in a model's dtype and on its device."""
+    """The new activations, built once each in the model's dtype and on its device."""
 
     def __init__(self, model: nn.Module, news: Mapping[str, Activation]) -> None:
         self._news = news
@@ -122,7 +122,7 @@ class _Exchange:
         self.done: list[Swap] = []
 
     def for_module(self, module: nn.Module, where: str) -> nn.Module | None:
-        """What comes in a module's place, or None where it stays."""
+        """Return the replacement of a module, or None to keep it."""
         use = use_of_module(module)
         kinds = [old for old, kind in self._own.items() if _is_kind(module, kind)]
         old = kinds[0] if kinds else _match(use, self._news)
@@ -135,7 +135,7 @@ class _Exchange:
         return self._made[id(module)]
 
     def functions_of(self, module: nn.Module, where: str) -> None:
-        """Swap what a module keeps as a function; name what it runs out of reach."""
+        """Swap the functions that a module keeps; record those that cannot be swapped."""
         for name, value in list(vars(module).items()):
             use = use_of_function(value)
             old = _match(use, self._news)
@@ -144,7 +144,7 @@ class _Exchange:
                 setattr(module, name, self._build(old))
                 self._note(f"{where}.{name}".lstrip("."), str(use), old)
                 if isinstance(module, nn.TransformerEncoderLayer):
-                    module.activation_relu_or_gelu = 0  # no fast path for it
+                    module.activation_relu_or_gelu = 0  # disables the fast path
         why = "torch computes the gates of a recurrent layer in one call"
         for gate in filter(self._news.__contains__, _gates(module)):
             self._note(where or "(model)", gate, gate, why)
@@ -157,7 +157,7 @@ class _Exchange:
 
 
 def _gates(module: nn.Module) -> list[str]:
-    """The activations that a recurrent layer computes within one call of torch."""
+    """Return the activations that a recurrent layer computes within one call of torch."""
     if isinstance(module, nn.RNN):
         return [module.mode.removeprefix("RNN_").lower()]
     if not isinstance(module, nn.RNNBase | nn.RNNCellBase):
@@ -193,7 +193,7 @@ class _Function(nn.Module):
 
 
 def _match(use: str | None, news: Mapping[str, Activation]) -> str | None:
-    """Which of the old activations a use is: the same SPEC, or its name alone."""
+    """Return the old activation that matches a use, by its SPEC or by its name alone."""
     if use is None:
         return None
     name = use.partition(":")[0].replace("clamp_min", "clamp").replace("clip", "clamp")
@@ -203,13 +203,13 @@ def _match(use: str | None, news: Mapping[str, Activation]) -> str | None:
 def swaps_of_calls(
     swaps: Swaps, done: Sequence[Swap], before: Sequence[str], after: Sequence[str]
 ) -> list[Swap]:
-    """What running a copy showed beside the swaps in modules.
+    """Return the swaps of calls in forward methods, found by running the copy.
 
     Args:
-        swaps: What was to be swapped by what.
+        swaps: The requested swaps.
         done: The swaps in modules.
-        before: The uses of activations in the model, as `module / use`, in their order.
-        after: Those in the copy.
+        before: The uses of activations in the model, as `module / use`, in order.
+        after: The uses in the copy.
     """
     if len(before) != len(after):
         return []
@@ -228,7 +228,7 @@ def swaps_of_calls(
 
 
 class _Forward:
-    """The forward method of a copy: its own, or that of its class, with activations replaced."""
+    """The forward method of a copy, with activations replaced while it runs."""
 
     def __init__(
         self, model: nn.Module, own: Callable[..., Any] | None, news: Mapping[str, Activation]
@@ -243,7 +243,7 @@ class _Forward:
 
 
 class _Swapping(TorchFunctionMode):
-    """Replaces calls of activations by others."""
+    """A mode that replaces calls of activations."""
 
     def __init__(self, news: Mapping[str, Activation]) -> None:
         super().__init__()

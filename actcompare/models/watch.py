@@ -1,9 +1,8 @@
-"""A model that runs, watched: every activation it calls, wherever it is called from.
+"""Watch every activation that a running model calls, wherever it is called from.
 
-Calls of torch are seen by a TorchFunctionMode, so that `F.relu(z)` in a forward method and an
-activation inside torch's own layers count as much as a module named ReLU. Hooks on the modules say
-which of them is running. While a mode is active, torch's transformer layers do without their fast
-path, which would be one call.
+A TorchFunctionMode sees all calls of torch: `F.relu(z)` in a forward method, and activations inside
+torch's layers, as well as nn.ReLU. Hooks on the modules tell which module is running. While a mode
+is active, torch's transformer layers skip their fast path, which would be a single call.
 """
 
 import contextlib
@@ -40,11 +39,11 @@ _GATED = ("lstm", "gru", "rnn_tanh", "rnn_relu",
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 _NOT_OURS_TO_STOP = (RuntimeError, TypeError, ValueError)
-"""What measuring may fail with where a tensor is of a kind that it does not know."""
+"""Errors that measuring an unsupported kind of tensor may raise."""
 
 
 class _Producer(NamedTuple):
-    """The call that last made features, as the axis of units follows from it."""
+    """The last call that computed features; it determines the axis of the units."""
 
     features: int
     axis: int
@@ -52,16 +51,16 @@ class _Producer(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """A use of an activation: what was seen of its units, and where they lie."""
+    """The statistics of one use of an activation, and the axis of its units."""
 
     units: UnitAccumulator
     axis: int
     row: torch.Size
-    """The shape of a sample."""
+    """Shape of a sample."""
 
 
 class Watch(contextlib.AbstractContextManager["Watch"]):
-    """What the activations of a model do while it runs in this context; see `watch`."""
+    """A context that collects statistics of a model's activations; see `watch`."""
 
     def __init__(
         self,
@@ -75,7 +74,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self.passes = 0
         self.samples = 0
         self.trained = False
-        """Whether a pass ran in training mode, where dropout and batch norm act by chance."""
+        """Whether a pass ran in training mode, where dropout and batch norm add randomness."""
         self._own = [Own(spec, find_users_own(spec)) for spec in own]
         self._known = _known_calls()
         self._paths = _paths(model)
@@ -111,7 +110,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     @property
     def layers(self) -> tuple[WatchedLayer, ...]:
-        """What was seen so far, in the order in which it was first called."""
+        """The uses of activations seen so far, in the order of their first call."""
         return tuple(
             WatchedLayer(*key, seen.units.statistics())
             for key, seen in self._seen.items()
@@ -120,20 +119,20 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     @property
     def unseen(self) -> tuple[Unseen, ...]:
-        """What acts, or may, and could not be watched."""
+        """What is or may be an activation, but could not be watched."""
         return tuple(Unseen(where, why) for where, why in self._unseen.items())
 
     @property
     def never_called(self) -> tuple[str, ...]:
-        """SPECs of a user's own functions that were to be watched, and were never called."""
+        """SPECs of the watched users' functions that were never called."""
         return tuple(own.spec for own in self._own if not own.calls)
 
     def columns(self) -> Table:
-        """Tidy columns: one record per use of an activation."""
+        """Return tidy columns: one record per use of an activation."""
         return layer_columns(self.layers)
 
     def frame(self) -> "pd.DataFrame":
-        """The tidy records as a DataFrame."""
+        """Return the tidy records as a DataFrame."""
         return self.columns().frame()
 
     # --- which module is running -----------------------------------------------------------------
@@ -142,7 +141,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         try:
             yield module.register_forward_pre_hook(self._begin, prepend=True)
             yield module.register_forward_hook(self._end, always_call=True)
-        except RuntimeError:  # a part of a scripted module, which is not called from Python
+        except RuntimeError:  # part of a scripted module, which Python does not call
             return
 
     def _begin(self, module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -151,7 +150,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         if not self._running:
             self._begin_pass(args)
         path, *others = self._paths[module]
-        if others:  # in several places: where it is called from
+        if others:  # used in several places: take the one within the caller
             within = f"{self._running[-1][1]}." if self._running else ""
             path = next((name for name in (path, *others) if name.startswith(within)), path)
         self._running.append((module, path))
@@ -160,7 +159,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                 own.before(module, args[0])
 
     def _begin_pass(self, args: tuple[Any, ...]) -> None:
-        # What torch.utils.checkpoint computes once more for the backward pass was seen before.
+        # torch.utils.checkpoint recomputes passes for the backward pass: ignore those.
         self._ignored = torch._C._current_graph_task_id() != -1
         if not self._ignored:
             self.passes += 1
@@ -182,12 +181,12 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             if self._running.pop()[0] is module:
                 break
 
-    # --- what it calls ---------------------------------------------------------------------------
+    # --- which activations it calls --------------------------------------------------------------
 
     def call(
         self, called: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        """Do a call of torch as it would be done, and look at it if it is an activation."""
+        """Make a call of torch unchanged, and record it if it is an activation."""
         known = self._known.get(called)
         if known is None or not self._running or self._ignored or self._measuring:
             return called(*args, **kwargs)
@@ -217,7 +216,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         return a
 
     def _note(self, name: str, result: Any) -> None:
-        """What of other calls matters: where features lie, and what acts out of sight."""
+        """Record other calls that matter: those that move features, or hide activations."""
         if name in _GATED:
             self._unseen[self._path or "(model)"] = (
                 f"the gates of {name.removesuffix('_cell')}, which torch computes in one call"
@@ -236,7 +235,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     def _see_own(
         self, own: Own, z: Tensor, a: Tensor, function: Callable[[Tensor], Tensor]
     ) -> None:
-        """Look at a call of a user's own function."""
+        """Record a call of a user's function."""
         if not self._running or self._ignored or self._measuring:
             return
         if a.shape != z.shape:
@@ -255,7 +254,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     @contextlib.contextmanager
     def _aside(self) -> Iterator[None]:
-        """While something is measured, which is not of the model's doing."""
+        """Suspend recording while something is measured."""
         self._measuring = True
         try:
             with torch._C.DisableTorchFunction(), torch.inference_mode(False):
@@ -286,33 +285,33 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             self._unseen[name_of(*key)] = f"cannot be measured: {describe(error)}"
 
     def _place(self, key: tuple[str, str, int], a: Tensor, before: _Seen | None) -> _Seen | None:
-        """Where the units of an activation lie, with what was seen of them; None if of others."""
+        """Return the statistics with the axis of the units; None if the number of units changed."""
         axis = self._axis(a)
         units = self._with_samples(a).shape[1] if a.dim() < 2 else a.shape[axis]
         if before is None:
             return _Seen(UnitAccumulator(units, self.eps, self._scratch), axis, a.shape[1:])
         if before.units.units != units:
             self._unseen[name_of(*key)] = (
-                f"axis {axis} had {before.units.units} units and then {units}: say where they lie"
+                f"axis {axis} had {before.units.units} units and then {units}: choose the axis"
                 " with --unit-dim (unit_dim=)"
             )
             return None
         return before._replace(axis=axis, row=a.shape[1:])
 
     def _with_samples(self, a: Tensor) -> Tensor:
-        """One axis as two: the units of one sample, or the samples of one unit."""
+        """Reshape one axis to two: the units of one sample, or the samples of one unit."""
         last = self._last
         if a.dim() == 1 and last is not None and (last.dims, last.features) == (1, len(a)):
             return a[None]
         return a.reshape(-1, 1)
 
     def _axis(self, a: Tensor) -> int:
-        """Where the units lie: the axis of features of the layer before."""
+        """Return the axis of the units: the feature axis of the preceding layer."""
         dims, last = a.dim(), self._last
         if dims < 2:
             return 1
         if self.unit_dim is not None:
-            a.size(self.unit_dim)  # IndexError where there is none such
+            a.size(self.unit_dim)  # raises IndexError if there is no such axis
             return self.unit_dim
         if last is not None:
             usual = last.axis if last.axis == -1 or last.dims == dims else 1
@@ -326,7 +325,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
 @cache
 def _known_calls() -> dict[Any, Known | str]:
-    """Every call of torch that matters: activations, and by its name what else does."""
+    """Return every call of torch that matters: activations, and others by name."""
     found: dict[Any, Known | str] = {}
     for name in (*_LAST_AXIS, *_CHANNEL_AXIS, *_CONVOLUTIONS, *_GATED, "glu"):
         for holder in (nn.functional, torch, torch.Tensor, torch._C._nn):
@@ -336,12 +335,12 @@ def _known_calls() -> dict[Any, Known | str]:
 
 
 def _opaque(model: nn.Module) -> dict[str, str]:
-    """Modules in which nothing can be seen, by their paths, with the reason."""
+    """Return the paths of modules that cannot be watched, with the reasons."""
     found: dict[str, str] = {}
     for path, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             if not any(path.startswith(f"{outer}.") or outer == "(model)" for outer in found):
-                why = "scripted, so that torch runs it on its own: watch what it was made of"
+                why = "scripted: torch runs it without Python; watch the original module"
                 found[path or "(model)"] = why
         elif isinstance(module, nn.DataParallel) and len(module.device_ids or ()) > 1:
             found[path or "(model)"] = "its replicas run in threads: watch its .module"
@@ -349,7 +348,7 @@ def _opaque(model: nn.Module) -> dict[str, str]:
 
 
 def _usable(z: Tensor) -> Tensor:
-    """The tensor, or where inference mode made it a copy that can be differentiated by."""
+    """Return the tensor, or a copy that autograd accepts if inference mode made it."""
     return z.clone() if z.is_inference() else z
 
 
@@ -363,7 +362,7 @@ def _producer(name: str, result: Tensor) -> _Producer:
 
 
 class _Mode(TorchFunctionMode):
-    """Hands every call of torch to a watch."""
+    """A mode that passes every call of torch to a watch."""
 
     def __init__(self, watch: Watch) -> None:
         super().__init__()
@@ -382,34 +381,32 @@ class _Mode(TorchFunctionMode):
 def watch(
     model: nn.Module, *, own: Sequence[str] = (), unit_dim: int | None = None, eps: float = EPS
 ) -> Watch:
-    """Watch the activations of a model in a loop of one's own.
+    """Watch the activations of a model in your own loop.
 
         with actcompare.watch(model) as units:
             for x, _ in loader:
                 model(x)
         units.frame()
 
-    Nothing of the model is changed, and nothing is left on it. Statistics take memory by units,
-    whatever the number of samples. For verdicts as `inspect_model` gives them put the model into
-    `eval()` mode and the loop under `torch.no_grad()`. What other threads run is not seen, nor
-    what is computed outside of the forward pass of a module.
+    The model is not changed, and no hooks remain. Memory grows with the number of units, not of
+    samples. For the verdicts of `inspect_model`, use `eval()` mode and `torch.no_grad()`. Calls in
+    other threads or outside a module's forward pass are not seen.
 
     Args:
-        model: Compiled by torch.compile too, which then runs uncompiled.
-        own: a user's own elementwise functions or modules to be watched, as `module:Name` or
-            `file.py:Name`.
-        unit_dim: The axis of activations on which units lie; by default columns of linear layers,
-            channels of convolutions, the last axis of sequences.
-        eps: The |f'| up to which a slope counts as flat.
+        model: The model; one compiled by torch.compile runs uncompiled.
+        own: A user's elementwise functions or modules to watch, as `module:Name` or `file.py:Name`.
+        unit_dim: Axis of the units; by default the columns of linear layers, the channels of
+            convolutions, and the last axis of sequences.
+        eps: Largest |f'| that counts as flat.
 
     Raises:
-        ActcompareError: There is no such function of the user's own.
+        ActcompareError: A function in `own` does not exist.
     """
     return Watch(model, own=own, unit_dim=unit_dim, eps=eps)
 
 
 def _paths(model: nn.Module) -> dict[nn.Module, list[str]]:
-    """Every name that a module has within the model."""
+    """Return every name of each module within the model."""
     found: dict[nn.Module, list[str]] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         parts = [part for part in name.split(".") if part not in _WRAPPERS]
@@ -418,9 +415,9 @@ def _paths(model: nn.Module) -> dict[nn.Module, list[str]]:
 
 
 def _may_act(module: nn.Module) -> bool:
-    """Whether it may call an activation: the leaves of torch.nn do not, but those that are one."""
+    """Return whether a module may call an activation; most leaves of torch.nn do not."""
     kind = type(module)
-    if kind.__name__ == "OptimizedModule":  # runs the module in it
+    if kind.__name__ == "OptimizedModule":  # runs the module inside it
         return False
     of_torch = kind.__module__.startswith("torch.nn.modules.")
     return (
@@ -432,6 +429,6 @@ def _may_act(module: nn.Module) -> bool:
 
 
 def _eager() -> contextlib.AbstractContextManager[Any]:
-    """While models that torch.compile has made run as they were written."""
+    """Return a context in which compiled models run uncompiled."""
     compiled = "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance")
     return torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()

@@ -186,7 +186,7 @@ class Work:
                 self.outcomes |= {each.cell: each for each in outcomes}
                 if listen is not None:
                     listen(self)
-        except BaseException:  # an interrupt may fall between the file's record and ours
+        except BaseException:  # an interrupt may come between the file's record and ours
             if self._store is not None:
                 with suppress(ActcompareError):
                     self._take_up(self._store)
@@ -243,7 +243,7 @@ class Study(Tabular):
 
     @cached_property
     def table(self) -> Table:
-        """Return the answer: one record per activation, depth and width."""
+        """The answer: one record per activation, depth and width."""
         return Table.of(answer(self.config, self.results))
 
     def rows(self) -> list[dict[str, Any]]:
@@ -256,7 +256,7 @@ class Study(Tabular):
         return [*(result.row() for result in self.results), *failed]
 
     def cells(self) -> "pd.DataFrame":
-        """Return one row per run."""
+        """Return a DataFrame with one row per run."""
         import pandas as pd
 
         return pd.DataFrame(self.cell_rows())

@@ -6,7 +6,7 @@ zero_dead       a == 0 on every sample
 gradient_dead   |f'(z)| <= eps on every sample
 gradient_zero   f'(z) == 0 on every sample
 constant        std(a) <= 1e-3 |mean(a)|, or std(a) == 0
-dormant         mean |a| <= tau times the mean of it over the layer's units (Sokar et al. 2023,
+dormant         mean |a| <= tau times the layer's mean of mean |a| (Sokar et al. 2023,
                 "The dormant neuron phenomenon in deep reinforcement learning")
 saturated       |f'(z)| <= eps on at least 95 % of samples
 """
@@ -59,7 +59,7 @@ class UnitStatistics:
     eps: float
 
     def verdicts(self, tau: float = TAU) -> dict[str, Tensor]:
-        """Return for each of VERDICTS whether it applies, bool of shape (unit,)."""
+        """Return whether each of VERDICTS applies, bool of shape (unit,)."""
         std = (self.squares / self.values).sqrt()
         return {
             "zero_dead": self.nonzero == 0,
@@ -79,17 +79,17 @@ class UnitStatistics:
 
     @property
     def sparsity(self) -> float:
-        """The share of the layer's activations that are exactly 0."""
+        """Share of the layer's activations that are exactly 0."""
         return 1 - float(self.nonzero.mean()) / self.values
 
     @property
     def layer_mean(self) -> float:
-        """The mean of all activations of the layer."""
+        """Mean of all activations of the layer."""
         return float(self.mean.mean())
 
     @property
     def layer_variance(self) -> float:
-        """The variance of all activations of the layer, over units, samples and space."""
+        """Variance of all activations of the layer, over units, samples and space."""
         within = float(self.squares.mean()) / self.values
         return within + float((self.mean - self.mean.mean()).square().mean())
 
@@ -100,20 +100,20 @@ class UnitStatistics:
 
 
 _LONG = 64
-"""With this many positions in space or more, they are reduced before samples are."""
+"""Positions in space from which they are reduced before samples."""
 
 _LONG_ROW = 256
-"""With this many positions in space or more, reducing them first is worth more calls."""
+"""Positions in space from which reducing them first is worth the extra calls."""
 
 _CANCELS = 1e-2
-"""A variance below this share of the squared mean is computed from differences to the mean."""
+"""Variances below this share of the squared mean are recomputed from centred values."""
 
 _PENDING = 32
-"""Summaries of batches that are collected before they are merged."""
+"""Number of batch summaries collected before they are merged."""
 
 
 class _Summary(NamedTuple):
-    """Statistics of some batches, in the dtype of computation; each tensor has shape (unit,)."""
+    """Statistics of some batches in the computing dtype; each tensor has shape (unit,)."""
 
     samples: int
     values: int
@@ -132,7 +132,7 @@ class _Summary(NamedTuple):
 
 
 class Scratch:
-    """Buffers kept from one batch to the next: new memory pages cost as much as two passes."""
+    """Buffers reused across batches: new memory pages cost as much as two passes."""
 
     def __init__(self) -> None:
         self._kept: dict[torch.dtype, Tensor] = {}
@@ -153,7 +153,7 @@ class Scratch:
 
 
 class UnitAccumulator:
-    """Collects statistics of a layer's units over batches of any size.
+    """Streamed statistics of a layer's units over batches of any size.
 
     Feed it the activations and slopes of a layer in `eval()` mode:
 
@@ -189,7 +189,7 @@ class UnitAccumulator:
             samples: Number of samples in the batch; by default the length of the first axis.
 
         Raises:
-            ValueError: The shapes differ from each other, or do not match the number of units.
+            ValueError: The shapes differ, or do not match the number of units.
         """
         shape = activations.shape
         fits = -len(shape) <= axis < len(shape) and shape[axis] == self.units
@@ -229,7 +229,7 @@ class UnitAccumulator:
         """Return the statistics over all batches so far.
 
         Raises:
-            ValueError: There was no sample.
+            ValueError: There were no samples.
         """
         if not self._seen:
             raise ValueError("no samples: call update first")
@@ -277,8 +277,7 @@ def _in_columns(t: Tensor, axis: int) -> Tensor:
 def _over_units(t: Tensor, how: str) -> Tensor:
     """Reduce (outer, unit, inner) over the outer and the inner axis, one after the other.
 
-    The order is the one that a CPU can vectorise; it takes a tenth of the time of reducing both
-    axes at once.
+    The order suits a CPU's vector units; reducing both axes at once takes ten times as long.
     """
     inner = t.shape[2]
     if inner == 1:
@@ -293,11 +292,11 @@ def _summarise(
 ) -> _Summary:
     """Summarise a batch of activations and slopes, both of shape (outer, unit, inner).
 
-    This must be cheap compared with the layer itself, so every pass over memory counts, and in
-    small layers every call. What can wait is done for many batches at once, in `_together`. On a
-    CPU, aminmax, norms and sums of bools take ten times as long as the operations used here.
+    This must be cheap compared with the layer itself: every pass over memory counts, and in small
+    layers every call. `_together` does the rest for many batches at once. On a CPU, aminmax, norms
+    and sums of bools take ten times as long as the operations used here.
     """
-    if a.dtype in (torch.float16, torch.bfloat16):  # too few digits to accumulate sums in
+    if a.dtype in (torch.float16, torch.bfloat16):  # too few digits for sums
         a = a.float()
     values, buffer = a.shape[0] * a.shape[2], scratch.like(a)
     on_cpu = a.device.type == "cpu"  # elsewhere, reading a number would synchronise
@@ -318,7 +317,7 @@ def _summarise(
 
 
 def _moments(a: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and variance of each unit, both of shape (unit,)."""
+    """Return the mean and variance of each unit, both of shape (unit,)."""
     outer, units, inner = a.shape
     if a.device.type != "cpu":
         variance, mean = torch.var_mean(a, (0, 2), correction=0)
@@ -348,7 +347,7 @@ def _together(seen: Sequence[_Summary]) -> _Summary:
     nothing = torch.zeros_like(seen[0].mean)
 
     def stacked(name: str) -> tuple[Tensor, Tensor]:
-        """Return a field, shape (summary, unit), and whether it was given, shape (summary, 1)."""
+        """Return a field, shape (summary, unit), and whether it is set, shape (summary, 1)."""
         found = [getattr(each, name) for each in seen]
         given = torch.tensor([part is not None for part in found])[:, None]
         parts = torch.stack([nothing if part is None else part for part in found])
@@ -378,7 +377,7 @@ def _together(seen: Sequence[_Summary]) -> _Summary:
 
 
 def _whole(seen: _Summary) -> _Summary:
-    """Return a summary in float64, with the fields that were None filled in."""
+    """Return a summary in float64, with None replaced by the value that it stands for."""
     mean, nonzero = seen.mean, seen.nonzero
     rows = torch.stack(
         [
@@ -414,7 +413,7 @@ SHARES = tuple(f"{verdict}_share" for verdict in VERDICTS)
 
 
 def with_shares(columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-    """Return the columns of layers, with each verdict's count also as a share of the units."""
+    """Return the columns of layers, with a share of units for each verdict added."""
     shares = {
         f"{verdict}_share": list(np.divide(columns[verdict], columns["units"]).tolist())
         for verdict in VERDICTS

@@ -19,7 +19,7 @@ LEGEND = (
     " dormant: mean |a| is at most 2.5 % of the layer's; saturated: f'(z) is practically 0 on 95 %"
     " of the samples."
 )
-"""What each verdict means, for a caption; `actcompare.units.statistics` has the thresholds."""
+"""Definitions of the verdicts for a caption; `actcompare.units.statistics` has the thresholds."""
 
 
 def layer_value(layers: Mapping[str, Sequence[Any]], column: str, i: int) -> str:

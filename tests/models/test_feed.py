@@ -96,7 +96,7 @@ def refused(name: str) -> str:
         ("number.npy", "single number"),
         ("lengths.npz", "different lengths"),
         ("lengths.pt", "different lengths"),
-        ("weights.pt", "neither a tensor"),
+        ("weights.pt", "does not hold tensors"),
         ("missing.npy", "No such file"),
         ("data.xlsx", "name a .npz"),
     ],
@@ -180,7 +180,7 @@ def test_a_mapping_goes_in_by_names() -> None:
 @pytest.mark.parametrize(
     ("model", "batch", "options", "message"),
     [
-        (TakesMaybe(), (A, B), {}, "may take 1 to 2: say which with --input-index"),
+        (TakesMaybe(), (A, B), {}, "may take 1 to 2: choose with --input-index"),
         (TakesAll(), (A, B), {}, "--input-index"),
         (Takes(), (A,), {}, "needs 2"),
         (nn.ReLU(), (A, B), {"indices": [2]}, "have 2 parts"),

@@ -59,7 +59,7 @@ def test_a_module_or_what_gives_one(attr: str) -> None:
         ("net.py:missing", "has no 'missing'"),
         ("net.py:biuld", "did you mean build"),
         ("net.py:number", "of type int: name a torch.nn.Module"),
-        ("net.py:wrong", r"wrong\(\) gives list, not a torch.nn.Module"),
+        ("net.py:wrong", r"wrong\(\) returns list, not a torch.nn.Module"),
         ("net.py:failing", r"failing\(\) fails: RuntimeError"),
         ("net.py:leaving", r"leaving\(\) fails: SystemExit: 4"),
         ("net.py:Wide", "missing 1 required positional argument: 'width'"),
@@ -110,8 +110,8 @@ def test_weights_that_do_not_fit_are_named() -> None:
     model = net()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     message = (
-        r"weights.pt does not fit the model: it lacks 1\.bias; it has besides 2\.weight; it has in"
-        r" another shape 0\.weight \(4, 2\) for \(3, 2\)"
+        r"weights.pt does not fit the model: it lacks 1\.bias; it also has 2\.weight; it has"
+        r" other shapes: 0\.weight \(4, 2\) for \(3, 2\)"
     )
     with pytest.raises(ActcompareError, match=message):
         load_weights(model, Path("weights.pt"))
@@ -128,5 +128,5 @@ def test_weights_of_safetensors() -> None:
 
 def test_what_is_no_checkpoint_is_told() -> None:
     torch.save([torch.zeros(2)], "list.pt")
-    with pytest.raises(ActcompareError, match=r"list\.pt holds no weights by name"):
+    with pytest.raises(ActcompareError, match=r"list\.pt holds no named weights"):
         load_weights(net(), Path("list.pt"))

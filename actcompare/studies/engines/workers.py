@@ -69,12 +69,12 @@ def local(plan: Plan, groups: Sequence[Group], workers: int) -> Iterator[list[Ou
                     else:
                         selector.unregister(worker.results)
                     continue
-                selector.unregister(worker.results)  # it was killed, or crashed
+                selector.unregister(worker.results)  # it was killed or crashed
                 attempts[worker.group] += 1
                 if attempts[worker.group] < ATTEMPTS:
                     waiting.append(worker.group)
                 else:
-                    yield lost(worker.group, "its process was killed, or crashed")
+                    yield lost(worker.group, "its process was killed or crashed")
                 if waiting:
                     start(1)
 
