@@ -194,7 +194,7 @@ class Learning:
             panel=TRAINING,
         ),
     ] = None
-    epochs: Annotated[int, option("Passes over the training part.", "N", panel=TRAINING)] = 30
+    epochs: Annotated[int, option("Passes over the training set.", "N", panel=TRAINING)] = 30
     batch_size: Annotated[int, option("Samples per step.", "N", panel=TRAINING)] = 32
     optimizer: Annotated[Optimizer, option("Optimizer.", panel=TRAINING)] = Optimizer.sgd
     momentum: Annotated[

@@ -57,7 +57,7 @@ class StudyOptions(Learning):
     lr: Annotated[
         list[float] | None,
         option(
-            "Candidate learning rates; the validation part decides. Repeatable.",
+            "Candidate learning rates; the validation set decides. Repeatable.",
             default="0.1, 0.3, 1, 3 and 10 times train's default",
         ),
     ] = None

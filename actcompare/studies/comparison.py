@@ -89,7 +89,7 @@ def by_learning_rate(config: StudyConfig, results: Iterable[CellResult]) -> list
 def chosen(runs: Sequence[Runs]) -> dict[Setting, Runs]:
     """Return the runs with the best mean validation metric per activation, depth and width.
 
-    The test part plays no role. Ties go to the smallest learning rate.
+    The test set plays no role. Ties go to the smallest learning rate.
     """
     best: dict[Setting, Runs] = {}
     for each in sorted(runs, key=lambda each: each.lr):

@@ -82,7 +82,7 @@ class CellResult:
     units: int
     """Hidden units of all layers."""
     verdicts: dict[str, int]
-    """Number of units per verdict of VERDICTS, on the training part."""
+    """Number of units per verdict of VERDICTS, on the training set."""
     step_s: float | None
     """Seconds per step: the group's time divided by its cells; None without a step."""
     curve: tuple[float, ...]

@@ -44,10 +44,10 @@ def study(
     listen: Listener | None = None,
     **settings: Any,
 ) -> "Study":
-    """Train many paired seeds of each activation, and compare them on the test part.
+    """Train many paired seeds of each activation, and compare them on the test set.
 
     With the same seed, every activation gets the same initial weights, split and batch order. Each
-    activation's learning rate is chosen on the validation part.
+    activation's learning rate is chosen on the validation set.
 
     Args:
         activations: One or more SPECs, functions or modules; the first is the baseline.

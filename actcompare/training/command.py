@@ -59,9 +59,7 @@ class TrainOptions(Learning):
     device: Device = "cpu"
     dtype: Dtype = NumberFormat.float32
     threads: Threads = None
-    track_on: Annotated[Tracked, option("Part of the data on which units are watched.")] = (
-        Tracked.train
-    )
+    track_on: Annotated[Tracked, option("The set on which units are watched.")] = Tracked.train
 
 
 @grouped

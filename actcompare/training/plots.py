@@ -49,7 +49,7 @@ def course_picture(training: Training) -> Picture:
 
 
 def _draw_parts(canvas: Canvas, axes: Any, training: Training, of: str) -> None:
-    """Both parts over epochs, the validation part as the activation is drawn everywhere."""
+    """Both parts over epochs, the validation set as the activation is drawn everywhere."""
     course, style = training.course(), canvas.styles[training.config.activation]
     faded: Style = {"color": mixed(style["color"], canvas.palette.paper, 0.5), "linestyle": "-"}
     for part, look in zip(_PARTS, (Style(), faded), strict=True):

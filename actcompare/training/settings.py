@@ -54,7 +54,7 @@ class Settings:
     output_activation: str | None = None
     """SPEC of an activation of the outputs, such as softplus for a positive target."""
     epochs: int = 30
-    """Passes over the training part."""
+    """Passes over the training set."""
     batch_size: int = 32
     """Samples per step."""
     optimizer: str = "sgd"

@@ -139,7 +139,7 @@ def speed(device: str, rounds: int) -> list[dict[str, Any]]:
 
 
 def watching(device: str, rounds: int) -> list[dict[str, Any]]:
-    """Whole runs, watched on the training part and not at all: bits, and time per epoch."""
+    """Whole runs, watched on the training set and not at all: bits, and time per epoch."""
     print(f"watching every epoch, {device}: time of an epoch over the unwatched one's, same bits")
     results = []
     for batch_size in (32, 128):

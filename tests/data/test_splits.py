@@ -47,7 +47,7 @@ def test_standardised_by_the_training_part_alone() -> None:
     assert float(parts.train.y.mean()) == pytest.approx(0, abs=1e-12)
     rows = split_rows(None, 100, 0)
     changed = dataset.X.copy()
-    changed[rows[2]] += 1000  # what the test part holds must not show elsewhere
+    changed[rows[2]] += 1000  # what the test set holds must not show elsewhere
     poisoned = Dataset("table", changed, dataset.y, dataset.task, "", dataset.inputs)
     again = split(poisoned, 0, torch.float64, CPU)
     assert torch.equal(again.train.X, parts.train.X)
