@@ -106,7 +106,7 @@ def from_file(path: Path, column: str | None = None, key: str | None = None) -> 
         if key is None and len(names) != 1:
             raise UsageError(f"{path} has the arrays {listed(names)}: choose one with --key")
         if key is not None and key not in names:
-            raise UsageError(f"{path} has no array {key!r}, but {listed(names)}")
+            raise UsageError(f"{path} has no array {key!r}: it has {listed(names)}")
         array = arrays[names[0] if key is None else key]()
         for first in range(0, array.size, CHUNK):
             yield array.take(min(CHUNK, array.size - first)).astype(np.float64)
