@@ -257,7 +257,7 @@ def test_our_own_defects_are_one_line_too(run: Run, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("actcompare.properties.compare.compare", broken)
     result = run("table")
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
-    assert "this is a defect of actcompare (ACTCOMPARE_DEBUG=1 shows where)" in result.stderr
+    assert "this is a bug in actcompare (ACTCOMPARE_DEBUG=1 shows the traceback)" in result.stderr
     monkeypatch.setenv("ACTCOMPARE_DEBUG", "1")
     assert isinstance(run("table").exception, KeyError)
 
