@@ -164,7 +164,8 @@ def _resume(
     changed = what_differs(checkpoint.environment, run.environment)
     if changed and not quiet:
         typer.echo(
-            f"warning: the last bits may differ from an uninterrupted run, since {changed}", err=True
+            f"warning: the last bits may differ from an uninterrupted run, since {changed}",
+            err=True,
         )
     return _carry_on(run, folder, log_dir, quiet)
 
