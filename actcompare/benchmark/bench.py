@@ -1,4 +1,4 @@
-"""What activations cost: a plan measured case by case."""
+"""Measure what activations cost, case by case."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -49,18 +49,17 @@ def bench(
     """Measure what activations cost, each against the first, under every combination of conditions.
 
     Args:
-        activations: SPECs such as "softplus:beta=2", and functions or modules as themselves; the
-            first is the baseline.
-        progress: Called now and then with a case and the ratio of its second activation to the
+        activations: SPECs such as "softplus:beta=2", functions, or modules; the first is the
+            baseline.
+        progress: Called occasionally with a case and the ratio of its second activation to the
             first.
-        keep: Called with the benchmark as it stands, once before the first case and after each.
-        settings: Device, dtype, size, passes, threads ...: the fields of
-            `actcompare.benchmark.plan.Settings`.
+        keep: Called with the benchmark so far, before the first case and after each case.
+        settings: Fields of `actcompare.benchmark.plan.Settings`, such as device, dtype or size.
 
     Raises:
-        UsageError: A bad SPEC or setting.
-        ActcompareError: A device is not there, a user's function cannot be loaded, or a size does
-            not fit into memory. What fails later is in `failures()`, and the rest is measured.
+        UsageError: A SPEC or a setting is wrong.
+        ActcompareError: A device is not available, a user's function cannot be loaded, or a size
+            does not fit into memory. Later failures are in `failures()`; the rest is measured.
     """
     chosen = Settings(**settings)
     parsed = [activation.loaded() for activation in parse_all(activations)]

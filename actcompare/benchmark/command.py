@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from actcompare.stats import Estimate
 
 _SHOWING = {"load", "compare", "fail_on"} | {field.name for field in fields(Drawn)}
-"""Parameters that do not need a measurement and may accompany --load."""
+"""Parameters that may accompany --load, since they need no measurement."""
 
 
 Pass = StrEnum("Pass", ["forward", "backward", "both", "step"])
@@ -52,7 +52,7 @@ Input = StrEnum("Input", ["normal", "uniform", "tail"])
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """The settings of `actcompare.bench` that the command line offers."""
+    """Settings of `actcompare.bench` on the command line."""
 
     activations: Acts = field(default_factory=lambda: [*BOTH])
     device: Annotated[
@@ -204,7 +204,7 @@ def _read_shape(text: str) -> list[int]:
 def _measure(
     save: Path | None, old: "Benchmark | None", quiet: bool, **asked: Any
 ) -> "tuple[Benchmark, BaseException | None]":
-    """Measure and save case by case; an interrupt is returned with the cases done so far."""
+    """Measure and save case by case; return what was measured, and any interrupt or error."""
     from actcompare.benchmark.bench import bench
     from actcompare.benchmark.changes import refuse_nothing_in_common
     from actcompare.benchmark.saved import dumps
@@ -263,7 +263,7 @@ def _bar(quiet: bool) -> "Iterator[tuple[Progress | None, Callable[[Benchmark], 
 
 
 def _show(benchmark: "Benchmark", old: "Benchmark | None", destination: Destination) -> Columns:
-    """Write the result and return its columns."""
+    """Write the result, and return its columns."""
     from actcompare.benchmark.changes import compare_runs
     from actcompare.benchmark.tables import cost_grid
 

@@ -41,41 +41,41 @@ Names = str | Sequence[str]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What is measured, and how; from `device` to `input` one value or several.
+    """Settings of a benchmark. From `device` to `input`, each takes one value or several.
 
     Every combination of values is a case.
     """
 
     device: Names = "cpu"
-    """cpu, cuda, cuda:N or mps."""
+    """Device to compute on: cpu, cuda, cuda:N or mps."""
     dtype: str | torch.dtype | Sequence[str | torch.dtype] = "float32"
-    """float32, float64, bfloat16 or float16."""
+    """Number format: float32, float64, bfloat16 or float16."""
     size: int | Sequence[int] = ()
-    """Elements of the input; by default three sizes, from bound by the call to beyond the cache."""
+    """Elements of the input; by default the sizes in SIZES."""
     shape: Sequence[int] | Sequence[Sequence[int]] = ()
     """Shapes of the input, such as (128, 4096)."""
     passes: Names = ("forward", "both")
-    """forward, backward, both, or step: a training step of SimpleNet."""
+    """Pass to time: forward, backward, both, or step (a training step of SimpleNet)."""
     hidden: int | Sequence[int] = ()
     """Widths of SimpleNet, for step; 64 and 1024 by default."""
     mode: Names = "eager"
-    """eager or compiled."""
+    """Mode: eager, or compiled (torch.compile)."""
     cache: Names = "hot"
-    """hot, or cold: buffers in turn, twice as many as the last-level cache holds."""
+    """Cache: hot (one buffer), or cold (a cycle of buffers twice as large as the last level)."""
     memory: Names = "warm"
-    """warm (freed memory is reused) or fresh (large results are new pages)."""
+    """Memory: warm (freed memory is reused), or fresh (large results get new pages)."""
     layout: Names = "contiguous"
-    """contiguous, or strided: every second element."""
+    """Layout: contiguous, or strided (every second element)."""
     input: Names = "normal"
-    """normal: N(0,1); uniform: U(-1,1); tail: where exp(x) is subnormal."""
+    """Input: normal (N(0,1)), uniform (U(-1,1)), or tail (exp(x) is subnormal)."""
     threads: int | None = None
-    """Threads that torch computes with; None leaves torch's own number."""
+    """Threads that torch uses; None keeps torch's default."""
     seed: int = 0
     """Seed of the inputs and of the order within rounds."""
     time_limit: float = 1.5
-    """Seconds for the rounds of each case."""
+    """Seconds per case."""
     precision: float = 0.005
-    """A case is done when every ratio is known to within this share."""
+    """Share to within which every ratio must be known before a case stops."""
     margin: float = 0.01
     """Ratios within this share of 1 count as the same."""
 
@@ -91,11 +91,11 @@ class Settings:
 
 
 def make_plan(activations: Sequence[Activation], settings: Settings) -> BenchConfig:
-    """Return all combinations of conditions, each checked to be possible and to fit into memory.
+    """Return all combinations of conditions, after checking that each is possible and fits memory.
 
     Raises:
         UsageError: A setting is wrong.
-        ActcompareError: A device is not there, or a size does not fit into memory.
+        ActcompareError: A device is not available, or a size does not fit into memory.
     """
     cases = list(dict.fromkeys(_cases(settings)))
     peaks: dict[tuple[str, ...], list[float]] = {}
@@ -147,7 +147,7 @@ def _choices(name: str, given: Names) -> tuple[str, ...]:
         if value not in CHOICES[name]:
             raise UsageError(f"{name} {value!r} is not one of {', '.join(CHOICES[name])}")
     if not values:
-        raise UsageError(f"no {name} given: {', '.join(CHOICES[name])}")
+        raise UsageError(f"no {name} given: choose from {', '.join(CHOICES[name])}")
     return values
 
 
@@ -155,12 +155,12 @@ def _lengths(name: str, given: int | Sequence[int]) -> list[int]:
     lengths = list(_several(given, int))
     for length in lengths:
         if length < 1:
-            raise UsageError(f"{name} {length:,} must be 1 or more")
+            raise UsageError(f"{name} must be 1 or more, not {length:,}")
     return lengths
 
 
 def _shapes(given: Sequence[int] | Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """One shape or several."""
+    """Return one shape or several as a list."""
     shapes = []
     for shape in [given] if given and isinstance(given[0], int) else given:
         assert not isinstance(shape, int)
@@ -179,10 +179,10 @@ def _refuse_what_a_step_has_not(
     if set(kinds) != {"step"}:
         return
     if forms:
-        raise UsageError("the pass step takes --hidden, not --size or --shape")
+        raise UsageError("--pass step takes --hidden, not --size or --shape")
     for axis in NOT_FOR_STEP:
         if set(conditions[axis]) != {CHOICES[axis][0]}:
-            raise UsageError(f"the pass step makes its own tensors: omit --{axis}")
+            raise UsageError(f"--pass step makes its own tensors: omit --{axis}")
 
 
 def _refuse_what_a_device_has_not(case: Case) -> None:

@@ -1,4 +1,4 @@
-"""The figures of `bench`: time and ratio over size."""
+"""Figures of `bench`: time and ratio over size."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ _PASSES = {
 }
 
 _USUAL = ("cpu", "eager", "hot", "warm", "contiguous", "normal")
-"""Conditions that go without saying."""
+"""Default conditions, which are not mentioned."""
 
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _said_size(size: int) -> str:
-    """Elements as people write them: 2²⁰, 10⁶ or 5,000."""
+    """Format a number of elements as 2²⁰, 10⁶ or 5,000."""
     for base, power in ((2, size.bit_length() - 1), (10, len(str(size)) - 1)):
         if size >= 1000 and size == base**power:
             return f"{base}{str(power).translate(_SUPERSCRIPTS)}"
@@ -47,7 +47,7 @@ def _said_ratio(value: float) -> str:
 
 @dataclass(frozen=True)
 class _Quantity:
-    """What is shown over size: its columns, the middle first, and how a value is written."""
+    """A quantity shown over size: its columns, the middle first, and the format of a value."""
 
     columns: tuple[str, str, str]
     said: Callable[[float], str]
@@ -58,24 +58,24 @@ _TIME = _Quantity(("median_s", "q1_s", "q3_s"), _said_time)
 _RATIO = _Quantity(("ratio", "ratio_low", "ratio_high"), _said_ratio)
 
 Curves = dict[str, dict[str, Any]]
-"""For each label its columns as arrays over size; what `copy_` would take among them, first."""
+"""The columns of each label as arrays over size; the first label may be COPY, `copy_`'s time."""
 
 
 def cost_picture(columns: Columns, environment: Mapping[str, Any]) -> Picture:
-    """Time and ratio over size, a strip per condition; of one size alone, an interval for each.
+    """Draw time and ratio over size, one strip per condition; for a single size, draw intervals.
 
-    Bars are quartiles of the time, and 95 % intervals of the ratio.
+    Bars show the quartiles of the time and the 95 % interval of the ratio.
 
     Args:
         columns: Tidy columns of a benchmark, or of its changes.
-        environment: Where they were measured.
+        environment: The environment of the measurement.
 
     Raises:
         ActcompareError: Nothing was measured.
     """
     strips = _curves_by_condition(columns)
     if not strips:
-        raise ActcompareError("nothing was measured that could be drawn")
+        raise ActcompareError("nothing to draw: no case was measured")
     baseline = "the earlier run" if "old_median_s" in columns else columns["activation"][0]
     sizes = [_strip_size(curves) for curves in strips.values()]
 
@@ -100,7 +100,7 @@ def cost_picture(columns: Columns, environment: Mapping[str, Any]) -> Picture:
 
 
 def _conditions(columns: Columns, environment: Mapping[str, Any]) -> str:
-    """What all records share, and the machine."""
+    """Return the conditions that all records share, and the machine."""
     same = [name for name in AXES if name != "pass" and name not in varied_axes(columns)]
     said = [_condition(name, columns[name][0]) for name in same if columns[name][0] not in _USUAL]
     threads = environment["threads"]
@@ -200,7 +200,7 @@ def _draw_curves(canvas: Canvas, strip: Any, curves: Curves, baseline: str) -> N
 
 
 def _draw_intervals(canvas: Canvas, strip: Any, curves: Curves, baseline: str) -> None:
-    """Of a single size: the activations below each other, the fastest first."""
+    """Draw the activations at a single size below each other, the fastest first."""
     labels = sorted(_labels(curves), key=lambda label: curves[label]["median_s"][0])
     row = strip.subplots(1, 2, sharey=True)
     titles = ("median and quartiles", f"relative to {baseline} (95 %)")
@@ -221,7 +221,7 @@ def _draw_intervals(canvas: Canvas, strip: Any, curves: Curves, baseline: str) -
 
 
 def _as_text(strips: Mapping[str, Curves], baseline: str, width: int, colour: bool) -> str:
-    """Time and ratio over size as text, both axes logarithmic."""
+    """Draw time and ratio over size as text, on logarithmic axes."""
     drawn = []
     for title, curves in strips.items():
         for what, of in ((_TIME, "time of a call"), (_RATIO, f"time relative to {baseline}")):

@@ -1,4 +1,4 @@
-"""The command line: the commands, and the only place that exits."""
+"""The command line: all commands, under one application."""
 
 import sys
 from typing import Annotated

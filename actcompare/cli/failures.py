@@ -1,4 +1,4 @@
-"""Every failure as one line on stderr and the right exit code."""
+"""Report every failure as one line on stderr, with the right exit code."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ def _stop(*_: object) -> None:
 
 
 class ErrorLines(TyperGroup):
-    """Turns every failure into one line on stderr and the right exit code."""
+    """A group of commands that reports every failure as one line on stderr."""
 
     def main(
         self,
@@ -31,7 +31,7 @@ class ErrorLines(TyperGroup):
     ) -> Any:
         """Run a command and exit with its code."""
         debug = os.environ.get("ACTCOMPARE_DEBUG") == "1"
-        with contextlib.suppress(ValueError):  # only the main thread may say what a signal does
+        with contextlib.suppress(ValueError):  # only the main thread may set signal handlers
             signal.signal(signal.SIGTERM, _stop)
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
@@ -43,8 +43,8 @@ class ErrorLines(TyperGroup):
         except ReaderGoneError as error:
             code = error.exit_code
         except typer.TyperException as error:
-            if error.format_message():  # empty where the help was shown instead
-                said = error.format_message().replace("Value error, ", "")  # pydantic's own words
+            if error.format_message():  # empty if the help was shown instead
+                said = error.format_message().replace("Value error, ", "")  # added by pydantic
                 typer.echo(f"error: {said}", err=True)
             code = error.exit_code
         except ActcompareError as error:
@@ -60,14 +60,14 @@ class ErrorLines(TyperGroup):
             typer.echo(f"error: {error.strerror or error}", err=True)
             code = 1
         except MemoryError:
-            typer.echo("error: not enough memory for this; try less at a time", err=True)
+            typer.echo("error: out of memory; try smaller sizes", err=True)
             code = 1
         except Exception as error:
             if debug:
                 raise
             typer.echo(
-                f"error: {type(error).__name__}: {error}; this is a defect of actcompare"
-                " (ACTCOMPARE_DEBUG=1 shows where)",
+                f"error: {type(error).__name__}: {error}; this is a bug in actcompare"
+                " (ACTCOMPARE_DEBUG=1 shows the traceback)",
                 err=True,
             )
             code = 1
@@ -77,9 +77,9 @@ class ErrorLines(TyperGroup):
 
 
 class NegativeNumbers(TyperCommand):
-    """A command whose arguments may be -inf and -nan, which would read as short options."""
+    """A command that accepts -inf and -nan as arguments, not as short options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Hide the minus of such arguments from the parser, behind a space."""
+        """Hide the minus of these arguments from the parser behind a space."""
         words = ("-inf", "-infinity", "-nan")
         return super().parse_args(ctx, [f" {a}" if a.lower() in words else a for a in args])

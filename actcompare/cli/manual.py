@@ -1,4 +1,4 @@
-"""`actcompare help`: the manual, a page per command and per topic."""
+"""`actcompare help`: show a page of the manual."""
 
 import os
 from importlib.resources import files
@@ -12,33 +12,33 @@ PAGES = (
     *("eval", "table", "bench", "train", "study", "inspect"),
     *("spec", "formats", "statistics", "limits", "ray", "python"),
 )
-"""The files of actcompare/docs, in the order in which they are listed."""
+"""The files of actcompare/docs, in the order of the contents."""
 
 PLAIN_WIDTH, WIDEST = 80, 100
-"""Columns of prose where there is no terminal, and at most."""
+"""Width of prose without a terminal, and the most on one, in columns."""
 
 _ASCII = str.maketrans("─━│╭╮╰╯├┤┬┴┼•", "--|+++++++++*")
-"""For a terminal without UTF-8: the characters of drawn tables."""
+"""Replaces the characters of drawn tables on a terminal without UTF-8."""
 
 
 def read_page(name: str) -> str:
-    """A page of the manual, as Markdown."""
+    """Return a page of the manual as Markdown."""
     return files("actcompare").joinpath("docs", f"{name}.md").read_text("utf-8")
 
 
 def heading_of(name: str) -> tuple[list[str], str]:
-    """The topics of a page, and what its heading says of them: `# table, list: ...`."""
+    """Return the topics and the description in a page's heading, `# table, list: ...`."""
     topics, _, about = read_page(name).partition("\n")[0].removeprefix("# ").partition(": ")
     return topics.split(", "), about
 
 
 def page_of_topic() -> dict[str, str]:
-    """Every topic with the name of its page."""
+    """Return the name of the page for every topic."""
     return {topic: name for name in PAGES for topic in heading_of(name)[0]}
 
 
 def complete_topic(incomplete: str) -> list[str]:
-    """Topics that begin so."""
+    """Return the topics that begin with a text."""
     return [topic for topic in page_of_topic() if topic.startswith(incomplete)]
 
 
@@ -63,7 +63,7 @@ def help_command(
 
 
 def _contents() -> str:
-    """The list of topics, a line each, as a Markdown page."""
+    """Return the list of topics as a Markdown page."""
     headings = [heading_of(name) for name in PAGES]
     width = max(len(", ".join(topics)) for topics, _ in headings)
     lines = [f"{', '.join(topics):{width}}  {about}" for topics, about in headings]
@@ -78,7 +78,7 @@ def _did_you_mean(topic: str, topics: list[str]) -> str:
 
 
 def _show(page: str) -> None:
-    """On a terminal through a pager, elsewhere as plain text."""
+    """Show a page: through a pager on a terminal, as plain text elsewhere."""
     from rich.console import Console
 
     from actcompare.cli.pages import PLAIN, Page
@@ -86,7 +86,7 @@ def _show(page: str) -> None:
 
     console = Console(theme=PLAIN)
     if console.is_terminal:
-        less = os.environ.setdefault("LESS", "FRX")  # as git does: colours, and no page for a line
+        less = os.environ.setdefault("LESS", "FRX")  # as in git: colours; quit if it fits
         with console.pager(styles="R" in less.upper()):
             console.print(Page(page), width=min(console.width, WIDEST), crop=False)
         return

@@ -1,4 +1,4 @@
-"""Options that commands share: one name, one meaning."""
+"""Options that several commands share."""
 
 import functools
 import inspect
@@ -15,7 +15,7 @@ from actcompare.output.plotting import Drawing
 from actcompare.output.styles import Theme
 
 RESULT, DATA, TRAINING, MACHINE_PANEL = "Result", "Data", "Training", "Machine"
-"""The panels that options stand in under --help."""
+"""Panels of options in --help."""
 
 
 def option(
@@ -32,9 +32,9 @@ def option(
     Args:
         help: Its help text.
         metavar: The name of its value in the help; by default its type.
-        names: Its names, if not that of the parameter.
-        panel: The panel of the help that it stands in.
-        default: The default in words, where the value itself says nothing.
+        names: Its names, by default that of the parameter.
+        panel: Its panel in the help.
+        default: The default in words, if the value does not explain itself.
         complete: Completes a value for the shell.
     """
     return typer.Option(
@@ -55,7 +55,7 @@ Init = StrEnum("Init", ["default", "kaiming", "xavier"])
 
 
 def complete_spec(incomplete: str) -> list[str]:
-    """SPECs of the catalogue that begin so."""
+    """Return the SPECs of the catalogue that begin with a text."""
     from actcompare.activations.catalogue import CATALOGUE
 
     return [entry.spec for entry in CATALOGUE if entry.spec.startswith(incomplete)]
@@ -82,7 +82,7 @@ Device = Annotated[str, option("Device to compute on.", "cpu|cuda|cuda:N|mps", p
 
 @dataclass(frozen=True)
 class Written:
-    """Options for where the result goes, and in which format."""
+    """Options for the file and format of the result."""
 
     output_format: Annotated[
         Format | None,
@@ -105,13 +105,13 @@ class Written:
     ] = None
 
     def destination(self) -> Destination:
-        """Return what is asked for; raises as `Destination.asked`."""
+        """Return the destination; raise as `Destination.asked` does."""
         return Destination.asked(self.output_format, self.output)
 
 
 @dataclass(frozen=True)
 class Reported(Written):
-    """Options of a result that takes a while."""
+    """Options of a command that reports progress."""
 
     quiet: Annotated[
         bool,
@@ -121,7 +121,7 @@ class Reported(Written):
 
 @dataclass(frozen=True)
 class Drawn(Reported):
-    """Options of a result that can be drawn."""
+    """Options of a command whose result can be drawn."""
 
     plot: Annotated[
         bool, option("Draw the result in the terminal.", names=("--plot",), panel=RESULT)
@@ -132,12 +132,12 @@ class Drawn(Reported):
     plot_theme: Annotated[Theme, option("Colours of --plot-file.", panel=RESULT)] = Theme.light
 
     def drawing(self, destination: Destination) -> Drawing:
-        """Return what is asked for; raises as `Drawing.asked`."""
+        """Return the drawing; raise as `Drawing.asked` does."""
         return Drawing.asked(self.plot, self.plot_file, self.plot_theme, destination)
 
 
 def gate_option(example: str) -> Any:
-    """Return the declaration of --fail-on, with an example of the command's own."""
+    """Declare --fail-on, with an example for the command."""
     return option(
         f"Exit with code 3 if a row meets COLUMN OP NUMBER, such as '{example}'. Repeatable.",
         "CONDITION",
@@ -147,7 +147,7 @@ def gate_option(example: str) -> Any:
 
 @dataclass(frozen=True)
 class Learning:
-    """What `train` and `study` learn, and how: options, and settings of the library by name."""
+    """Options of `train` and `study`; the fields are settings of the library."""
 
     data: Annotated[
         str,
@@ -208,7 +208,7 @@ class Learning:
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take its options in dataclasses: each field becomes one option."""
+    """Let a command take its options as dataclasses, one option per field."""
     parameters, groups = list[inspect.Parameter](), dict[str, type]()
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
         group = parameter.annotation
@@ -242,7 +242,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def settings_of(group: Any) -> dict[str, Any]:
-    """The fields of a group as plain settings of the library, by name."""
+    """Return the fields of a group of options as plain settings of the library."""
     return {field.name: _plain(getattr(group, field.name)) for field in fields(group)}
 
 
@@ -260,10 +260,10 @@ Threads = Annotated[
     option("Threads torch computes with.", "N", default="torch's own", panel=MACHINE_PANEL),
 ]
 GATE_TRIPPED = 3
-"""The exit code where a --fail-on condition was met."""
+"""Exit code if a --fail-on condition is met."""
 
 
 def given_on_command_line(context: typer.Context) -> set[str]:
-    """The names of the options that were given."""
+    """Return the names of the options given on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}

@@ -1,4 +1,4 @@
-"""How a page of the manual looks in the terminal. Imported where one is shown: rich is slow."""
+"""Render a page of the manual in the terminal. Imported only when needed, since rich is slow."""
 
 from typing import Any, ClassVar
 
@@ -11,11 +11,11 @@ from rich.theme import Theme
 INDENT = "    "
 
 PLAIN = Theme({"markdown.code": "bold", "markdown.h1": "bold", "markdown.h2": "bold"})
-"""Without the colours that only suit a dark terminal."""
+"""Styles without rich's colours, which suit only dark terminals."""
 
 
 class _Heading(Heading):
-    """At the left margin, without a frame."""
+    """A heading at the left margin, without a frame."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         self.text.justify = "left"
@@ -23,7 +23,7 @@ class _Heading(Heading):
 
 
 class _CodeBlock(CodeBlock):
-    """Every line as it is, however wide: output is neither wrapped nor cut."""
+    """A code block whose lines are neither wrapped nor cut."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for line in str(self.text).rstrip().split("\n"):
@@ -31,7 +31,7 @@ class _CodeBlock(CodeBlock):
 
 
 class _Table(TableElement):
-    """Cells are folded, never cut."""
+    """A table whose cells are folded, never cut."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for table in super().__rich_console__(console, options):
@@ -43,7 +43,7 @@ class _Table(TableElement):
 
 
 class Page(Markdown):
-    """Markdown as a manual page."""
+    """A manual page, written in Markdown."""
 
     elements: ClassVar[dict[str, Any]] = Markdown.elements | {
         "heading_open": _Heading,

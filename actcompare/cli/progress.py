@@ -1,4 +1,4 @@
-"""The one live line on stderr: on a terminal only, and never with --quiet."""
+"""Show one progress line on stderr, only on a terminal and never with --quiet."""
 
 import contextlib
 import sys
@@ -19,18 +19,18 @@ def progress_line(
     time_left: bool = False,
     own_refresh: bool = False,
 ) -> Iterator[Update | None]:
-    """A bar and a description while the context lasts.
+    """Show a bar and a description within the context.
 
     Args:
-        quiet: Whether there is to be none.
-        total: Steps in all; None where that is open.
-        completed: Steps done before.
-        description: What is shown beside the bar.
-        time_left: Whether to estimate the time left.
-        own_refresh: Draw only when updated: a thread that draws takes time from measurements.
+        quiet: Show nothing.
+        total: Number of steps; None if unknown.
+        completed: Steps already done.
+        description: Text beside the bar.
+        time_left: Estimate the time left.
+        own_refresh: Draw only on updates: a drawing thread would disturb measurements.
 
     Yields:
-        What updates the line; None where there is none.
+        A function that updates the line; None if there is no line.
     """
     if quiet or not sys.stderr.isatty():
         yield None

@@ -1,9 +1,9 @@
-"""What a user's own code prints."""
+"""Redirect what a user's code prints."""
 
 import contextlib
 import sys
 
 
 def prints_aside() -> contextlib.AbstractContextManager[object]:
-    """While a user's own code runs: what it prints is talk, and goes to stderr."""
+    """Redirect stdout to stderr while a user's code runs."""
     return contextlib.redirect_stdout(sys.stderr)

@@ -75,7 +75,7 @@ def evaluate_command(
         with prints_aside():
             return evaluate(points, activations, dtype=dtype.value, device=device, **options)
 
-    evaluate_chunk([0.0], order=0)  # a wrong request fails here, before anything is read
+    evaluate_chunk([0.0], order=0)  # an invalid request fails before anything is read
     seen = Seen()
     to_terminal = destination.file is None and destination.for_machines and sys.stdout.isatty()
     stream = (
@@ -106,11 +106,11 @@ def _chunks(context: typer.Context, points: PointOptions) -> "Iterator[Chunk]":
     if (bool(x) + (range_ is not None) + (file is not None)) != 1:
         given = "no points" if not x and range_ is None and file is None else "points given twice"
         raise UsageError(
-            f"{given}: write them (actcompare eval -- -2 0 5), or --range START STOP COUNT,"
-            " or --file FILE, or - for standard input"
+            f"{given}: list them (actcompare eval -- -2 0 5), or use --range START STOP COUNT,"
+            " --file FILE, or - for standard input"
         )
     if file is None and (points.column or points.key):
-        raise UsageError("--column and --key go with --file")
+        raise UsageError("--column and --key need --file")
     from actcompare.evaluation import points as inputs
 
     if range_ is not None:
@@ -119,13 +119,13 @@ def _chunks(context: typer.Context, points: PointOptions) -> "Iterator[Chunk]":
         return inputs.from_file(file, points.column, points.key)
     if "-" in x:
         if len(x) > 1:
-            raise UsageError("- reads standard input: give it alone")
+            raise UsageError("- reads standard input: omit the other points")
         return inputs.from_text(sys.stdin, "standard input")
     return inputs.from_arguments(x)
 
 
 def _refuse_unknown_option(context: typer.Context, text: str) -> None:
-    """Options that nobody knows arrive among the points, since negative numbers must."""
+    """Refuse an unknown option, which the parser passes on as a point, like a negative number."""
     if text.lower().lstrip("-") in ("inf", "infinity", "nan") and not text.startswith("--"):
         return
     known = [
@@ -137,7 +137,7 @@ def _refuse_unknown_option(context: typer.Context, text: str) -> None:
 
 
 def _with_progress(chunks: "Iterator[Chunk]", shown: bool) -> "Iterator[Chunk]":
-    """The same chunks, with a count of points on stderr from the second one on."""
+    """Yield the chunks unchanged; from the second one on, show the count of points on stderr."""
     from actcompare.cli.progress import progress_line
 
     yield (first := next(chunks))

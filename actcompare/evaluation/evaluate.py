@@ -1,4 +1,4 @@
-"""f, f' and f'' at given points, from autograd on the real torch function."""
+"""Evaluate f, f' and f'' at given points, by autograd on the torch function itself."""
 
 import math
 from collections.abc import Sequence
@@ -30,18 +30,18 @@ Points = Sequence[float] | npt.NDArray[np.floating] | Tensor
 
 @dataclass(frozen=True)
 class Evaluation(Tabular):
-    """Activations at points."""
+    """Values and derivatives of activations at points."""
 
     config: EvaluationConfig
     environment: Environment
     x: Tensor
-    """The points, shape (point,), as rounded into the dtype, on the CPU."""
+    """The points, rounded to the dtype, on the CPU; shape (point,)."""
     results: tuple[Derivatives, ...]
     cautions: tuple[Caution, ...]
 
     @cached_property
     def table(self) -> Table:
-        """Tidy columns: one record per point and activation, activations varying fastest."""
+        """The tidy records, one per point and activation, activations varying fastest."""
         points, k = len(self.x), len(self.results)
 
         def interleave(tensors: Sequence[Tensor | None]) -> npt.NDArray[np.generic]:
@@ -89,16 +89,16 @@ def evaluate(
     """Evaluate activations and their derivatives at points.
 
     Args:
-        x: The points, any shape; taken in C order.
-        activations: SPECs such as "softplus:beta=2", and functions or modules as themselves.
-        order: How many derivatives, 0, 1 or 2.
+        x: The points, of any shape, read in C order.
+        activations: SPECs such as "softplus:beta=2", functions, or modules.
+        order: Number of derivatives: 0, 1 or 2.
         error: Compare values and first derivatives with exact ones.
-        dtype: float32, float64, bfloat16 or float16.
-        device: Cpu, cuda, cuda:N or mps.
+        dtype: Number format: float32, float64, bfloat16 or float16.
+        device: Device to compute on: cpu, cuda, cuda:N or mps.
 
     Raises:
-        UsageError: A bad SPEC, dtype, order or no points.
-        ActcompareError: The device is not there, or a function fails on it.
+        UsageError: A SPEC, the dtype or the order is wrong, or there are no points.
+        ActcompareError: The device is not available, or a function fails on it.
     """
     if order not in (0, 1, 2):
         raise UsageError(f"order must be 0, 1 or 2, not {order}")
@@ -110,7 +110,7 @@ def evaluate(
         on_device = points.to(where)
     except (RuntimeError, TypeError, AssertionError) as refusal:
         raise ActcompareError(
-            f"{device} cannot take {dtype} numbers: {describe(refusal)}"
+            f"{device} does not support {dtype}: {describe(refusal)}"
         ) from refusal
     results, cautions = [], rounding_caution(given, points, dtype)
     for activation in parsed:

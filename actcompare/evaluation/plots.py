@@ -1,4 +1,4 @@
-"""The figures of `eval`: an activation and its derivatives."""
+"""Figures of `eval`: activations and their derivatives."""
 
 from dataclasses import replace
 from typing import Any
@@ -18,15 +18,15 @@ _TITLES = {"value": "f(x)", "grad": "f'(x)", "grad2": "f''(x)"}
 _ORDERS = ("value", "value and derivative", "value and two derivatives")
 
 _BEYOND = 1e300
-"""Numbers from here on would overflow when an axis is given room."""
+"""Larger numbers could overflow when the axis gets margins."""
 
 
 def curve_picture(curves: Evaluation, marked: Evaluation | None = None) -> Picture:
-    """Draw f, f' (and f'') side by side.
+    """Draw f, f' and, if present, f'' side by side.
 
     Args:
-        curves: Activations on a fine grid.
-        marked: The same ones at points to mark.
+        curves: The activations on a fine grid.
+        marked: The same activations at points to mark.
     """
     config, columns = curves.config, curves.columns()
     names = [name for name in _TITLES if name in columns]
@@ -70,7 +70,7 @@ def _panel(canvas: Canvas, name: str, curves: Evaluation, marked: Evaluation | N
 
 
 def _select(columns: Columns, label: str, name: str) -> tuple[Any, Any]:
-    """The points of one activation, NaN where there is nothing to be drawn."""
+    """Return the points of one activation, NaN where nothing can be drawn."""
     mine = np.asarray(columns["activation"], dtype=object) == label
     x, y = (np.asarray(columns[each], dtype=np.float64)[mine] for each in ("x", name))
     return _drawable(x), _drawable(y)
@@ -81,7 +81,7 @@ def _drawable(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _interesting(columns: Columns, name: str) -> tuple[float, float]:
-    """The range of the numbers, without the few beside a pole that would hide all others."""
+    """Return the range of the numbers, without the few near a pole that would hide the others."""
     y = _drawable(np.asarray(columns[name], dtype=np.float64))
     y = y[np.isfinite(y)]
     if not len(y):
@@ -94,7 +94,7 @@ def _interesting(columns: Columns, name: str) -> tuple[float, float]:
 
 
 def _as_text(curves: Evaluation, width: int, colour: bool) -> str:
-    """The same as text: told apart by colour, or without colours by what they are drawn with."""
+    """Draw the curves as text, distinguished by colour or else by character."""
     columns, drawn = curves.columns(), []
     looks = terminal_styles(curves.config.activations, colour=colour)
     for name in (name for name in _TITLES if name in columns):

@@ -1,4 +1,4 @@
-"""Where the points come from: the command line, a range, a file, standard input. In chunks."""
+"""Read points in chunks from the command line, a range, a file or standard input."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from actcompare.files.tabular import read_number
 from actcompare.text import listed
 
 CHUNK = 2**17
-"""Points per chunk: large enough to vectorise, small enough that memory stays flat."""
+"""Points per chunk: enough to vectorise, few enough to keep memory constant."""
 
 Chunk = npt.NDArray[np.float64]
 
@@ -22,40 +22,40 @@ FILES = (*tabular.ENDINGS, ".npy", ".npz")
 
 
 def from_arguments(texts: Sequence[str]) -> Iterator[Chunk]:
-    """Numbers given one by one.
+    """Yield the numbers given as arguments.
 
     Raises:
-        UsageError: One of them is not a number.
+        UsageError: An argument is not a number.
     """
     try:
         yield np.array([read_number(text) for text in texts])
     except ValueError as error:
-        raise UsageError(f"{error}; numbers are written -2, 1e-3, inf, nan") from None
+        raise UsageError(f"{error}; write numbers as -2, 1e-3, inf or nan") from None
 
 
 def from_range(start: float, stop: float, count: int) -> Iterator[Chunk]:
-    """`count` evenly spaced numbers from `start` to `stop`, both included.
+    """Yield `count` evenly spaced numbers from `start` to `stop`, both included.
 
     Raises:
-        UsageError: An end is not finite, or fewer than 2 numbers are asked for.
+        UsageError: An end is not finite, the range is too wide, or `count` is below 2.
     """
     if not (math.isfinite(start) and math.isfinite(stop)):
         raise UsageError("--range needs a finite START and STOP")
     if math.isinf(max(abs(start), abs(stop)) * count):
         raise UsageError("--range is too wide for float64")
     if count < 2:
-        raise UsageError(f"--range needs a COUNT of at least 2, for both ends; not {count}")
+        raise UsageError(f"--range needs a COUNT of at least 2 (both ends), not {count}")
     for first in range(0, count, CHUNK):
         i = np.arange(first, min(first + CHUNK, count), dtype=np.float64)
-        # One rounding where the products are exact, as for whole numbers: 0 100 101 stays whole.
+        # For whole numbers only the division rounds, so that 0 100 101 yields whole numbers.
         yield (start * (count - 1 - i) + stop * i) / (count - 1)
 
 
 def from_text(lines: Iterable[str], name: str) -> Iterator[Chunk]:
-    """Numbers separated by white space or commas.
+    """Yield numbers separated by white space or commas.
 
     Raises:
-        ActcompareError: Something is not a number, or there are none; the line is named.
+        ActcompareError: A field is not a number (names the line), or there are no numbers.
     """
     values: list[float] = []
     found = False
@@ -74,28 +74,28 @@ def from_text(lines: Iterable[str], name: str) -> Iterator[Chunk]:
     if values:
         yield np.array(values)
     elif not found:
-        raise ActcompareError(f"{name} holds no numbers")
+        raise ActcompareError(f"{name} contains no numbers")
 
 
 def from_file(path: Path, column: str | None = None, key: str | None = None) -> Iterator[Chunk]:
-    """The numbers of a .csv, .tsv, .npy, .npz or .parquet file.
+    """Yield the numbers of a .csv, .tsv, .npy, .npz or .parquet file.
 
     Args:
         path: The file.
-        column: Which column of a table; needed where there are several and none is named x.
-        key: Which array of an .npz; needed where there are several.
+        column: Column of a table; required if it has several and none is named x.
+        key: Array of an .npz file; required if it has several.
 
     Raises:
-        UsageError: A kind of file that is not read, or an option that does not fit it.
-        ActcompareError: The file cannot be read, or holds something else than numbers.
+        UsageError: The kind of file is not supported, or an option does not apply to it.
+        ActcompareError: The file cannot be read, or a value is not a number.
     """
     kind = path.suffix.lower()
     if kind not in FILES:
-        raise UsageError(f"{path}: only {', '.join(FILES[:-1])} and {FILES[-1]} files are read")
+        raise UsageError(f"{path}: use a {', '.join(FILES[:-1])} or {FILES[-1]} file")
     if column is not None and kind not in tabular.ENDINGS:
-        raise UsageError(f"--column is for tables; {path} is an array")
+        raise UsageError(f"--column applies only to tables, not to {path}")
     if key is not None and kind != ".npz":
-        raise UsageError(f"--key is for .npz files, not for {path}")
+        raise UsageError(f"--key applies only to .npz files, not to {path}")
     if kind in tabular.ENDINGS:
         named = None if column is None else [column]
         columns = tabular.read_numbers(path, lambda names: named or _only_or_x(names, path), CHUNK)
@@ -106,7 +106,7 @@ def from_file(path: Path, column: str | None = None, key: str | None = None) -> 
         if key is None and len(names) != 1:
             raise UsageError(f"{path} has the arrays {listed(names)}: choose one with --key")
         if key is not None and key not in names:
-            raise UsageError(f"{path} has no array {key!r}, but {listed(names)}")
+            raise UsageError(f"{path} has no array {key!r}: it has {listed(names)}")
         array = arrays[names[0] if key is None else key]()
         for first in range(0, array.size, CHUNK):
             yield array.take(min(CHUNK, array.size - first)).astype(np.float64)

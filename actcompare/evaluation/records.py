@@ -1,4 +1,4 @@
-"""What `eval` was asked for, and what it found."""
+"""Records of an evaluation: its settings and results."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """What was asked for."""
+    """Settings of an evaluation."""
 
     activations: tuple[str, ...]
     order: int
@@ -18,7 +18,7 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Exact results and the error of the computed ones, float64 of shape (point,)."""
+    """Exact results and the errors of the computed ones, in float64, each of shape (point,)."""
 
     exact: Tensor
     ulp_error: Tensor
@@ -26,14 +26,14 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Derivatives:
-    """One activation at the points: shape (point,), on the CPU, in the dtype computed with."""
+    """Results of one activation, on the CPU, in the dtype of the computation; shape (point,)."""
 
     label: str
     value: Tensor
     grad: Tensor | None
-    """f', for order 1 and 2."""
+    """f', for orders 1 and 2."""
     grad2: Tensor | None
-    """f'', for order 2 where torch can differentiate twice."""
+    """f'', for order 2 if torch can differentiate twice."""
     accuracy: Accuracy | None
-    """Of the value; None unless asked for, and for a user's own function."""
+    """Accuracy of the value; None if not requested, or for a user's function."""
     grad_accuracy: Accuracy | None

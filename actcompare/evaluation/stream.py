@@ -1,4 +1,4 @@
-"""What a stream of evaluations leaves behind once its chunks are written and gone."""
+"""Collect what is reported after a stream of evaluations."""
 
 import math
 
@@ -8,7 +8,7 @@ from actcompare.evaluation.explain import Caution
 
 
 class Seen:
-    """What a stream of evaluations leaves behind: cautions, the range of x, a few points."""
+    """Cautions, the range of x, and the first points of a stream of evaluations."""
 
     MOST_MARKED = 50
 
@@ -18,7 +18,7 @@ class Seen:
         self._cautions: dict[str, list[Caution]] = {}
 
     def add(self, evaluation: Evaluation) -> Evaluation:
-        """Take note of one more, and hand it on."""
+        """Record an evaluation and return it."""
         finite = evaluation.x[evaluation.x.isfinite()].double()
         if len(finite):
             self._low = min(self._low, finite.min().item())
@@ -32,16 +32,16 @@ class Seen:
         return evaluation
 
     def messages(self) -> list[str]:
-        """One message per kind of caution, naming the other activations it holds for."""
+        """Return one message per kind of caution, naming the other activations it applies to."""
         messages = []
         for first, *others in self._cautions.values():
             labels = ", ".join(other.label for other in others)
-            also = f" (the same, at points of their own: {labels})" if others else ""
+            also = f" (also, at other points: {labels})" if others else ""
             messages.append(first.message + also)
         return messages
 
     def plotted_range(self) -> list[float]:
-        """A fine grid over the points seen, with some room at both ends."""
+        """Return a fine grid over the range of the points, with a margin at both ends."""
         if self._low > self._high:
             raise ActcompareError("nothing to plot: no point is finite")
         room = 0.05 * (self._high - self._low) or 1.0

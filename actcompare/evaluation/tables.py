@@ -1,4 +1,4 @@
-"""The tables of `eval`."""
+"""Tables of `eval`."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from actcompare.output.render import Grid, cell
 from actcompare.table import Columns
 
 MOST_ROWS = 40
-"""Longer evaluations show their first and last MOST_ROWS / 2 points."""
+"""Most points in a table; longer evaluations show the first and last MOST_ROWS / 2."""
 
 DIGITS = {"float32": 7, "float64": 16, "bfloat16": 4, "float16": 5}
 """Significant digits of each dtype."""
@@ -35,7 +35,7 @@ def keep_ends(chunks: Iterable[Columns], records_per_row: int) -> tuple[dict[str
             kept = head.setdefault(name, [])
             room = half - len(kept)
             kept += list(column[:room])
-            # What did not fit in the head may be the tail; only its last records can be.
+            # The tail consists of the last records that did not fit in the head.
             rest = list(column[max(room, length - half) :])
             tail[name] = (tail.get(name, []) + rest)[-half:]
         total += length
@@ -47,8 +47,7 @@ def evaluation_grid(
 ) -> Grid:
     """Return a row per point: x, then value, derivatives and errors of each activation.
 
-    `columns` holds the records of every point; if there are `total` points and these are more,
-    those of the first and the last.
+    If there are more points (`total`) than in `columns`, the rows in the middle are elided.
     """
     digits, k = DIGITS[dtype], len(activations)
     names = [name for name in _EVALUATED if name in columns]
@@ -64,7 +63,7 @@ def evaluation_grid(
         rows.insert(len(rows) // 2, ["..."] * len(titles))
         caption = (
             f"The first and last {MOST_ROWS // 2} of {total:,} points;"
-            " --format csv --output FILE writes them all."
+            " --format csv --output FILE writes all of them."
         )
     return Grid(titles, rows, group=len(names), caption=caption)
 

@@ -1,1 +1,1 @@
-"""Everything that is read or written."""
+"""Read and write files."""

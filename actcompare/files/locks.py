@@ -1,4 +1,4 @@
-"""Files and folders that one process at a time writes."""
+"""Lock files and folders so that only one process writes to them."""
 
 from pathlib import Path
 
@@ -8,19 +8,19 @@ from actcompare.errors import ActcompareError
 
 
 def locked(path: Path, shown: Path, who: str, what: str) -> BaseFileLock:
-    """A lock that is held until its release() or the end of the process.
+    """Acquire a lock that is held until its release() or the end of the process.
 
-    The system holds it, not the file's presence: an empty file that stays behind locks nothing. It
-    is not removed on release, since another process may be about to lock it.
+    The operating system holds the lock, so an empty lock file that is left behind locks nothing.
+    The file is not removed on release, since another process may be about to lock it.
 
     Args:
-        path: Of the lock's own file.
-        shown: What is named where it fails.
-        who: Writes to it elsewhere, such as a run.
-        what: To choose another one of, such as a folder.
+        path: The lock file.
+        shown: The path to name in error messages.
+        who: What else may be writing, such as "run".
+        what: What the user can choose instead, such as "folder".
 
     Raises:
-        ActcompareError: Another process holds it, or its file cannot be written.
+        ActcompareError: Another process holds the lock, or the lock file cannot be written.
     """
     lock = FileLock(path, thread_local=False)
     try:

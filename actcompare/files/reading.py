@@ -1,4 +1,4 @@
-"""What can be wrong with any file that is read."""
+"""Report the errors that any file can have when it is read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ from actcompare.errors import ActcompareError
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """While a file is opened and read.
+    """Turn failures to open or read a file into errors for the user.
 
     Raises:
-        ActcompareError: It is empty, or the system refuses to open or read it.
+        ActcompareError: The file is empty, or cannot be opened or read.
     """
     try:
         if path.is_file() and path.stat().st_size == 0:

@@ -1,4 +1,4 @@
-"""Tensors in files of torch.save and of safetensors; code in them is never run."""
+"""Read tensors from torch.save and safetensors files, without running code in them."""
 
 import pickle
 from pathlib import Path
@@ -13,11 +13,11 @@ ENDINGS = (".pt", ".pth", ".safetensors")
 
 
 def read_tensors(path: Path) -> Any:
-    """The tensors of a .safetensors file by name, or what torch.save wrote of plain containers.
+    """Return the named tensors of a .safetensors file, or the object that torch.save wrote.
 
     Raises:
-        MissingExtraError: Safetensors is not installed.
-        ActcompareError: It cannot be read, is damaged, or holds more than tensors.
+        MissingExtraError: The package safetensors is not installed.
+        ActcompareError: The file cannot be read, is damaged, or contains more than tensors.
     """
     with reading(path):
         return (_read_safetensors if path.suffix.lower() == ".safetensors" else _read_saved)(path)
@@ -32,7 +32,7 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ActcompareError(f"{path} is not a safetensors file, or is damaged") from error
+        raise ActcompareError(f"{path} is not a safetensors file or is damaged") from error
 
 
 def _read_saved(path: Path) -> Any:
@@ -40,8 +40,8 @@ def _read_saved(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ActcompareError(
-            f"{path} holds more than tensors, or is damaged; what else a pickle holds could run"
-            " code, and is never loaded: save tensors alone, such as model.state_dict()"
+            f"{path} contains more than tensors, or is damaged; other pickled objects could run"
+            " code and are not loaded: save only tensors, such as model.state_dict()"
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise ActcompareError(f"{path} is not a file of torch.save, or is damaged") from error
+        raise ActcompareError(f"{path} is not a torch.save file or is damaged") from error

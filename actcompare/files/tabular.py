@@ -1,4 +1,4 @@
-"""Tables in .csv, .tsv and .parquet files: columns of numbers in parts, or the whole as a frame."""
+"""Read .csv, .tsv and .parquet tables: columns of numbers in parts, or whole data frames."""
 
 import csv
 import itertools
@@ -24,33 +24,33 @@ Numbers = npt.NDArray[np.float64]
 """Shape (row, column)."""
 
 Choose = Callable[[list[str]], Sequence[str]]
-"""From the names of a table's columns to those of the columns to read."""
+"""Takes the names of all columns of a table, and returns the names of the columns to read."""
 
 SAMPLE_ROWS = 1000
 
 _READ_OTHERWISE = '"\0\x1c\x1d\x1e\x1f'
-"""Characters that csv or float take for something else than numpy does."""
+"""Characters that csv or float interpret differently from numpy."""
 
 
 def read_number(text: str) -> float:
-    """A number as people write it: -2, 1e-3, inf, nan.
+    """Parse a number such as -2, 1e-3, inf or nan.
 
     Raises:
-        ValueError: It is not one, or it is beyond float64.
+        ValueError: The text is not a number, or is out of range for float64.
     """
     try:
-        value = float(text.replace("_", "?"))  # 1_000 is Python's, not a number in a file
+        value = float(text.replace("_", "?"))  # only Python accepts 1_000
     except ValueError:
         short = text[:60]
         what = repr(short) if text.strip() else "an empty field"
         raise ValueError(f"{what} is not a number") from None
     if math.isinf(value) and "inf" not in text.lower():
-        raise ValueError(f"{text[:60]!r} is beyond float64; write inf if you mean it")
+        raise ValueError(f"{text[:60]!r} is out of range for float64; write inf for infinity")
     return value
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a number."""
+    """Return whether a text is a number."""
     try:
         read_number(text)
     except ValueError:
@@ -62,19 +62,19 @@ def is_number(text: str) -> bool:
 
 
 def read_numbers(path: Path, choose: Choose, rows: int) -> Iterator[Numbers]:
-    """Some columns of a table, so many rows at a time.
+    """Yield the chosen columns of a table in blocks of rows.
 
-    A table has a header line, or none where every field of its first line is a number: then its
-    columns are named 1, 2 and so on. Every row has a field for every column.
+    If every field of the first line is a number, the table has no header, and its columns are
+    named 1, 2 and so on. Every row must have a field for every column.
 
     Args:
         path: The file.
-        choose: Which columns to read.
-        rows: How many are read at a time.
+        choose: Chooses the columns to read.
+        rows: Rows per block.
 
     Raises:
-        UsageError: There is no such column.
-        ActcompareError: It cannot be read, or holds something else than numbers; the line is named.
+        UsageError: A chosen column does not exist.
+        ActcompareError: The file cannot be read, or a field is not a number; names the row.
     """
     with reading(path):
         if path.suffix.lower() == ".parquet":
@@ -103,7 +103,7 @@ def _numbers_of_csv(stream: IO[str], path: Path, choose: Choose, rows: int) -> I
         empty = False
         yield numbers
         line += len(block)
-    # What is left once a block is not plain, as one with quotes, blank lines or a fault.
+    # The first block with quotes, blank lines or errors, and everything after it.
     rest = csv.reader(itertools.chain(block, lines), delimiter=delimiter)
     numbered = ((line + rest.line_num, row) for row in rest if row)
     while batch := list(itertools.islice(numbered, rows)):
@@ -114,11 +114,11 @@ def _numbers_of_csv(stream: IO[str], path: Path, choose: Choose, rows: int) -> I
 
 
 def _chosen(names: list[str], choose: Choose, path: Path) -> list[int]:
-    """The numbers of the chosen columns, counted from 0."""
+    """Return the indices of the chosen columns."""
     wanted = choose(names)
     for name in wanted:
         if name not in names:
-            raise UsageError(f"{path} has no column {name!r}, but {listed(names)}")
+            raise UsageError(f"{path} has no column {name!r}: it has {listed(names)}")
         if names.count(name) > 1:
             raise ActcompareError(f"{path} has {names.count(name)} columns named {name!r}")
     return [names.index(name) for name in wanted]
@@ -127,9 +127,9 @@ def _chosen(names: list[str], choose: Choose, path: Path) -> list[int]:
 def _plain_numbers(
     lines: list[str], delimiter: str, width: int, chosen: Sequence[int]
 ) -> Numbers | None:
-    """The chosen columns of lines that are a row each; None where that is in any doubt.
+    """Parse the chosen columns with numpy; return None unless every line is plainly one row.
 
-    numpy rounds decimals as Python does, and takes a fifth of its time.
+    numpy rounds decimals as Python does, in a fifth of the time.
     """
     text = "".join(lines)
     delimiters = set(map(str.count, lines, itertools.repeat(delimiter)))
@@ -144,7 +144,7 @@ def _plain_numbers(
 
 
 def _checked(row: list[str], names: list[str], chosen: Sequence[int], place: str) -> list[float]:
-    """The chosen numbers of a row, one by one."""
+    """Parse the chosen fields of a row one by one."""
     _check_width(row, names, place)
     numbers = []
     for i in chosen:
@@ -171,7 +171,7 @@ def _numbers_of_parquet(path: Path, choose: Choose, rows: int) -> Iterator[Numbe
             if not (
                 pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
             ):
-                raise ActcompareError(f"{path}: column {name!r} holds {kind}, not numbers")
+                raise ActcompareError(f"{path}: column {name!r} contains {kind}, not numbers")
         if not file.metadata.num_rows:
             raise ActcompareError(f"{path} has no rows")
         for batch in file.iter_batches(batch_size=rows, columns=names):
@@ -183,10 +183,10 @@ def _numbers_of_parquet(path: Path, choose: Choose, rows: int) -> Iterator[Numbe
 
 
 def first_rows(path: Path) -> tuple[float, "pd.DataFrame"]:
-    """About how many rows a table has, and the first of them.
+    """Return the approximate number of rows of a table, and its first rows.
 
     Raises:
-        ActcompareError: It cannot be read, or is no table.
+        ActcompareError: The file cannot be read or is not a table.
     """
     with reading(path):
         if path.suffix.lower() == ".parquet":
@@ -201,10 +201,10 @@ def first_rows(path: Path) -> tuple[float, "pd.DataFrame"]:
 
 
 def read_frame(path: Path) -> "pd.DataFrame":
-    """A table with a header line, held whole, as pandas reads it.
+    """Read a whole table with a header line.
 
     Raises:
-        ActcompareError: It cannot be read, or is no table.
+        ActcompareError: The file cannot be read or is not a table.
     """
     with reading(path):
         if path.suffix.lower() == ".parquet":
@@ -222,7 +222,7 @@ def _frame_of_csv(path: Path, nrows: int | None = None) -> "pd.DataFrame":
 
     with _as_csv(path):
         try:
-            # low_memory would read a column in pieces, of types that differ from piece to piece.
+            # low_memory=True may infer different types for parts of one column.
             frame = pd.read_csv(
                 path,
                 sep=_delimiter(path),
@@ -236,7 +236,7 @@ def _frame_of_csv(path: Path, nrows: int | None = None) -> "pd.DataFrame":
         except pd.errors.ParserError as error:
             _check_widths(path)
             raise ActcompareError(f"{path} is not a table: {error}") from None
-        # pandas fills a short row with missing values, and takes a long first one for an index.
+        # pandas pads short rows with missing values, and reads an index from a long first row.
         doubtful = not isinstance(frame.index, pd.RangeIndex) or frame.iloc[:, -1].isna().any()
         if nrows is None and doubtful:
             _check_widths(path)
@@ -244,7 +244,7 @@ def _frame_of_csv(path: Path, nrows: int | None = None) -> "pd.DataFrame":
 
 
 def _check_widths(path: Path) -> None:
-    """Check, line by line, that every row has a field for every column."""
+    """Check that every row has a field for every column."""
     with path.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.reader(stream, delimiter=_delimiter(path))
         rows = filter(None, reader)
@@ -262,7 +262,7 @@ def _delimiter(path: Path) -> str:
 
 @contextmanager
 def _as_csv(path: Path) -> Iterator[None]:
-    """While a file is read that should be lines of text, and a table."""
+    """Turn decoding and CSV errors into errors for the user."""
     try:
         yield
     except UnicodeDecodeError:
@@ -281,4 +281,4 @@ def _open_parquet(path: Path) -> Iterator[Any]:
         with path.open("rb") as stream, pyarrow.parquet.ParquetFile(stream) as file:
             yield file
     except (pyarrow.ArrowException, ValueError) as error:
-        raise ActcompareError(f"{path} is not a Parquet file, or is damaged") from error
+        raise ActcompareError(f"{path} is not a Parquet file or is damaged") from error

@@ -1,4 +1,4 @@
-"""Where results go: standard output, or a file that is written whole or not at all."""
+"""Write results to standard output, or to a file that is replaced atomically."""
 
 import contextlib
 import io
@@ -10,12 +10,12 @@ from typing import BinaryIO, TextIO
 
 from actcompare.errors import ActcompareError, ReaderGoneError
 
-# --- where to ------------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
-    """Open standard output, or a file that is written whole or not at all, for text.
+    """Open standard output, or a file that is replaced atomically, for text.
 
     Raises:
         ReaderGoneError: The reader of standard output has closed it.
@@ -31,7 +31,7 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def open_binary(path: Path | None) -> Iterator[BinaryIO]:
-    """Open standard output, or a file that is written whole or not at all, for bytes.
+    """Open standard output, or a file that is replaced atomically, for bytes.
 
     Raises:
         ReaderGoneError: The reader of standard output has closed it.
@@ -42,7 +42,7 @@ def open_binary(path: Path | None) -> Iterator[BinaryIO]:
             yield standard.buffer
         return
     try:
-        if path.exists() and not path.is_file():  # a device or a pipe: nothing to replace
+        if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced
             with path.open("wb") as out:
                 yield out
             return
@@ -61,7 +61,7 @@ def open_binary(path: Path | None) -> Iterator[BinaryIO]:
 @contextlib.contextmanager
 def _stdout() -> Iterator[TextIO]:
     if sys.stdout is None:
-        raise ActcompareError("standard output is closed: --output FILE writes to a file")
+        raise ActcompareError("standard output is closed: use --output FILE")
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -75,16 +75,16 @@ def _stdout() -> Iterator[TextIO]:
 
 
 def _abandon_stdout() -> None:
-    """Send what is still buffered nowhere, so that the interpreter's last flush cannot fail."""
+    """Discard buffered output, so that the interpreter's final flush cannot fail."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def check_writable(path: Path) -> None:
-    """Check, before anything is computed, that a file can be written there.
+    """Check that a file can be written, before anything is computed.
 
     Raises:
-        ActcompareError: It cannot.
+        ActcompareError: The file cannot be written.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):  # a device or a pipe
         return

@@ -1,4 +1,4 @@
-"""Timers: measure the time of a block of calls on each kind of device."""
+"""Time blocks of calls on each kind of device."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from actcompare.machine.cuda import throttle_check
 Work = Callable[[], object]
 
 Timer = Callable[[Work, int], float]
-"""Takes work and a number of calls, and returns the seconds that the calls took."""
+"""Takes work and a number of calls, and returns the seconds the calls took."""
 
 QUEUED_CALLS = 128
 """Most calls per block on CUDA: all must fit into the launch queue while the GPU sleeps."""
@@ -22,7 +22,7 @@ _CYCLES_PER_S = 2e9
 
 
 def cpu_timer(work: Work, calls: int) -> float:
-    """Return the seconds that `calls` calls took, by the monotonic clock."""
+    """Return the seconds that `calls` calls took on the monotonic clock."""
     begin = time.perf_counter()
     for _ in repeat(None, calls):
         work()
@@ -31,19 +31,19 @@ def cpu_timer(work: Work, calls: int) -> float:
 
 @dataclass(frozen=True)
 class Stopwatch:
-    """How work is timed on a device, and what the device limits."""
+    """A timer for a device, with the limits of the device."""
 
     timer: Timer = cpu_timer
     now: Callable[[], float] = time.perf_counter
-    """The clock of time limits."""
+    """The clock for time limits."""
     throttled: Callable[[], bool] | None = None
-    """Whether the device's clock is held down now; None where that cannot be known."""
+    """Whether the device's clock is throttled now; None if that is unknown."""
     most_calls: int | None = None
-    """The most calls of a block."""
+    """The most calls per block; None if unlimited."""
 
 
 def stopwatch_for(device: torch.device) -> Stopwatch:
-    """The stopwatch of a device; it waits until the work is done."""
+    """Return the stopwatch of a device; it waits until the work is done."""
     return Stopwatch(
         timer_for(device),
         throttled=throttle_check(device),

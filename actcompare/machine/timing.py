@@ -28,19 +28,19 @@ from actcompare.stats import (
 )
 
 CLOCK_SHARE = 1e-3
-"""A block of calls is so long that reading the clock is less than this share of it.
+"""Largest share of a block of calls that reading the clock may take.
 
-That cost is taken off, so that what is left of it is less than a tenth of this. Shorter blocks are
-more rounds: stalls then spoil a few of them, and the median passes over those.
+That cost is subtracted, which leaves less than a tenth of it. Shorter blocks allow more rounds, so
+that stalls affect only a few of them, and the median ignores those.
 """
 
 FEWEST_ROUNDS = 12
-"""Before this many rounds nothing but the time limit stops a measurement."""
+"""Rounds before which only the time limit stops a measurement."""
 
 ON_CPU = Stopwatch()
 
 STALLED = 0.9
-"""Noise has stopped falling where four times the rounds leave more than this of an interval."""
+"""Noise no longer falls if four times the rounds leave more than this share of an interval."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Timings:
     calls: tuple[int, ...]
     """Calls per block, for each candidate."""
     stopped_by: str
-    """precision, noise (which no longer falls) or time."""
+    """Why the measurement stopped: precision, noise (it no longer falls) or time."""
     dropped: int = 0
-    """Rounds that were discarded because the device's clock was throttled."""
+    """Rounds dropped because the device's clock was throttled."""
 
     def ratio(self, candidate: int) -> Estimate:
         """Return the time over the baseline's: the median over rounds, with a 95 % interval.
@@ -103,16 +103,16 @@ def time_paired(
     """Time callables against the first of them.
 
     Args:
-        candidates: Name to a callable without arguments that finishes its work before it returns
-            (or whose work the stopwatch waits for).
-        time_limit: Seconds in all, warming up included.
+        candidates: Callables without arguments, by name. Each finishes its work before it returns,
+            unless the stopwatch waits for it.
+        time_limit: Total seconds, including warm-up.
         precision: Stop when every ratio's interval is within this share of the ratio.
         seed: Seed of the random order.
-        stopwatch: What times blocks of calls.
-        progress: Called now and then with the first ratio's interval.
+        stopwatch: Times blocks of calls.
+        progress: Called occasionally with the first ratio's interval.
 
     Raises:
-        UsageError: No candidates, or a time limit or precision that is not above 0.
+        UsageError: There are no candidates, or the time limit or precision is not positive.
         ActcompareError: Every round was throttled.
     """
     if not candidates:
@@ -128,13 +128,13 @@ def time_paired(
             if stopwatch.throttled is not None and stopwatch.throttled():
                 rounds.dropped += 1
                 continue
-            # Drift is slow: in a short while an interval that does not shrink says nothing.
+            # Drift is slow, so early on an interval that does not shrink says nothing.
             late = stopwatch.now() > begin + time_limit / 2
             if rounds.add(row, order, precision, late, progress):
                 break
     if not rounds.seconds:
         raise ActcompareError(
-            f"the clock was throttled (heat or power) in all {rounds.dropped} rounds:"
+            f"the device's clock was throttled (heat or power) in all {rounds.dropped} rounds:"
             " let the device cool, or raise its power limit"
         )
     return rounds.timings()
@@ -152,12 +152,12 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 class _Blocks:
-    """The candidates, each with the number of calls that make a block."""
+    """The candidates, each with its number of calls per block."""
 
     def __init__(
         self, works: list[Work], stopwatch: Stopwatch, begin: float, limit: float, seed: int
     ) -> None:
-        """Find the numbers of calls within a limit in seconds from `begin` on."""
+        """Choose the numbers of calls, within `limit` seconds from `begin`."""
         self._stopwatch = stopwatch
         self._clock_s = min(stopwatch.timer(lambda: None, 0) for _ in range(20))
         ends = [begin + limit * (i + 1) / len(works) for i in range(len(works))]
@@ -166,11 +166,11 @@ class _Blocks:
         self._rng, self._order = random.Random(seed), list(range(len(self._columns)))
 
     def _calls(self, work: Work, until: float) -> int:
-        """Double the calls until the clock's own cost is lost in the block."""
+        """Double the number of calls until the clock's cost is negligible in a block."""
         timer, most = self._stopwatch.timer, self._stopwatch.most_calls or math.inf
-        timer(work, 1)  # the first call of anything is special
+        timer(work, 1)  # the first call is atypical
         calls, wanted = 1, self._clock_s / CLOCK_SHARE
-        # The least of three, since one slow call, of a thread that had to wait, says nothing.
+        # Take the minimum of three, since a single block may have been interrupted.
         while min(timer(work, calls) for _ in range(3)) < wanted and self._stopwatch.now() < until:
             if 2 * calls > most:
                 break
@@ -178,7 +178,7 @@ class _Blocks:
         return calls
 
     def one_round(self) -> tuple[list[float], list[int]]:
-        """Run every block once, and the baseline's twice: seconds per call, and the order."""
+        """Run every block once, the baseline's twice; return seconds per call and the order."""
         self._rng.shuffle(self._order)
         row = [0.0] * len(self._columns)
         for i in self._order:
@@ -202,7 +202,7 @@ class _Rounds:
 
     @property
     def begun(self) -> bool:
-        """Whether a round was run at all."""
+        """Whether any round has run."""
         return bool(self.seconds or self.dropped)
 
     def add(
@@ -213,7 +213,7 @@ class _Rounds:
         late: bool,
         progress: Callable[[Estimate], None] | None,
     ) -> bool:
-        """Add a round; whether there are enough of them."""
+        """Add a round, and return whether there are enough."""
         self.seconds.append(row)
         self.order.append(order)
         n = len(self.seconds)
@@ -243,7 +243,7 @@ class _Rounds:
 
 
 def _widest(timings: Timings) -> float:
-    """Return half the width of the widest interval of the log ratios, the control's included."""
+    """Return half the width of the widest interval of the log ratios, including the control's."""
     logs = np.log(timings.seconds)
     base = (logs[:, 0] + logs[:, -1]) / 2
     columns = [logs[:, i] - base for i in range(1, len(timings.labels))]

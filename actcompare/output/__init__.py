@@ -1,1 +1,1 @@
-"""Results for people and machines."""
+"""Write results for people and for programs."""

@@ -1,4 +1,4 @@
-"""Write columns with Arrow: Parquet, and long CSV in a fraction of Python's time."""
+"""Write columns with Arrow: as Parquet, or as CSV, for which Arrow is much faster than Python."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ import pyarrow.parquet
 from actcompare.table import Columns
 
 _ROWS = 2**16
-"""Rows of CSV that are made at a time."""
+"""Rows of CSV formatted at a time."""
 
 
 def csv_lines(columns: Columns, field: Callable[[object], str]) -> Iterable[str]:
@@ -22,7 +22,7 @@ def csv_lines(columns: Columns, field: Callable[[object], str]) -> Iterable[str]
 
     Args:
         columns: The records.
-        field: Returns any value as it stands in a line; Arrow's own texts are made equal to it.
+        field: Formats a value; the result matches it exactly, even where Arrow does the formatting.
     """
     length = len(next(iter(columns.values())))
     with ThreadPoolExecutor() as pool:
@@ -40,12 +40,12 @@ def csv_lines(columns: Columns, field: Callable[[object], str]) -> Iterable[str]
 def write_parquet(
     chunks: Iterable[Columns], out: BinaryIO, text_of: Callable[[object], str]
 ) -> None:
-    """Write records as they come, a row group per chunk.
+    """Write records to Parquet as they arrive, one row group per chunk.
 
     Args:
         chunks: The records, all with the same columns.
-        out: Where to.
-        text_of: Turns a value into text, for columns whose values have several types.
+        out: A binary stream.
+        text_of: Converts a value to text, for columns of mixed types.
     """
     writer = None
     for columns in chunks:
@@ -69,14 +69,14 @@ def _texts(column: Any, field: Callable[[object], str]) -> pa.Array:
         return _float_texts(column.astype(np.float64), field)
     try:
         encoded = pa.array(column).dictionary_encode()
-    except pa.ArrowException:  # values of several types
+    except pa.ArrowException:  # mixed types
         return pa.array([field(value) for value in column])
     distinct = pa.array([field(value) for value in encoded.dictionary.to_pylist()], pa.string())
     return distinct.take(encoded.indices).fill_null(field(None))
 
 
 def _float_texts(values: npt.NDArray[np.float64], field: Callable[[object], str]) -> pa.Array:
-    """Return Python's texts, which differ from Arrow's: 1.0, not 1; 1e-05, not 0.00001."""
+    """Format floats as Python does; Arrow differs (1 for 1.0, 0.00001 for 1e-05)."""
     texts, size = pc.cast(pa.array(values), pa.string()), np.abs(values)
     whole = (size < 1e10) & (values == np.trunc(values))
     other = ~(size < 1e10) | ((size < 1e-4) & (values != 0))

@@ -1,6 +1,6 @@
-"""A figure under way: panels with a line for each label, named where the lines end.
+"""Draw a figure: panels with one line per label, and the names at the ends of the lines.
 
-Only what is drawn on knows matplotlib; axes and (sub)figures are its own, and therefore Any.
+Axes and (sub)figures are matplotlib objects, typed Any because matplotlib is optional.
 """
 
 import math
@@ -15,49 +15,49 @@ import numpy as np
 from actcompare.output.styles import Palette, line_styles
 
 Style = dict[str, Any]
-"""Colour, dash and width of a line, as matplotlib's keywords."""
+"""Colour, dash and width of a line, as matplotlib keywords."""
 
 MOST_TOGETHER = 7
-"""Lines that one panel can show; more of them get a small panel each."""
+"""Most lines in one panel; with more, each gets a small panel."""
 
 SMALL = 7.5
-"""The size of letters beside lines and ticks, in points."""
+"""Font size beside lines and ticks, in points."""
 
 _FAR = 0.15
-"""Inches that a name may stand from its line's end before a legend is clearer."""
+"""Most inches between a name and the end of its line; beyond it a legend is clearer."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One quantity, with a line for each label."""
+    """A panel for one quantity, with one line per label."""
 
     title: str
     x: str
-    """What the horizontal axis shows."""
+    """Label of the horizontal axis."""
     line: Callable[[Any, str, Style], None]
-    """Draws the line of a label on axes, in a style."""
+    """Draws the line of a label on axes in a style."""
     finish: Callable[[Any], str]
-    """Sets scales, limits and ticks of axes that have all their lines; what is to be said of it."""
+    """Sets scales, limits and ticks once all lines are drawn, and returns a remark for the axis."""
     behind: Callable[[Any], None] = lambda _: None
-    """Draws on axes what is of no label."""
+    """Draws what belongs to no label, behind the lines."""
     named: Sequence[str] = ()
-    """The lines that are named where they end; matplotlib knows them by these labels."""
+    """Labels of the lines to name at their ends."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A row of a forest plot; ends that are no numbers are not drawn."""
+    """A row of a forest plot; the interval is drawn only if both ends are finite."""
 
     label: str
     middle: float
     low: float
     high: float
     said: str = ""
-    """What stands above it."""
+    """Text above the interval."""
 
 
 def wrapped(label: str, width: int = 22) -> str:
-    """A SPEC on as many lines as it needs, broken where its parts end."""
+    """Wrap a SPEC to a width, breaking it between its parts."""
     lines = [""]
     for part in re.findall(r"\n|[^,:/=._\n]+[,:/=._]*|[,:/=._]+", label):
         if part == "\n" or (lines[-1] and len(lines[-1]) + len(part) > width):
@@ -69,7 +69,7 @@ def wrapped(label: str, width: int = 22) -> str:
 
 
 def curves_size(labels: Sequence[str], panels: int) -> tuple[float, float]:
-    """The inches that `Canvas.curves` wants, titles of the figure aside."""
+    """Return the width and height in inches that `Canvas.curves` needs, without the titles."""
     if len(labels) > MOST_TOGETHER:
         columns = _columns(len(labels))
         return 1.4 * columns, panels * (1.2 * math.ceil(len(labels) / columns) + 0.45)
@@ -82,18 +82,18 @@ def _columns(count: int) -> int:
 
 
 class Canvas:
-    """A figure under way, with the colours of a theme."""
+    """A figure that is being drawn, in the colours of a theme."""
 
     def __init__(
         self, figure: Any, palette: Palette, labels: Sequence[str], title: str, note: str
     ) -> None:
-        """Begin a figure of some labels with its title and, below, what it is of."""
+        """Begin a figure with a title and, below it, a note."""
         self.palette = palette
         looks = line_styles(labels, palette).items()
         self.styles: Mapping[str, Style] = {
             label: {"linewidth": 1.5, "zorder": 3} | look for label, look in looks
         }
-        """How each label is drawn, wherever it is drawn."""
+        """Style of each label, the same in every panel."""
         self._ends: list[tuple[Any, list[Any]]] = []
         width = figure.get_size_inches()[0]
         self._left = 0.08 / width
@@ -103,7 +103,7 @@ class Canvas:
         self._body.suptitle(note, fontsize=SMALL + 0.5, color=palette.quiet, **left)
 
     def strips(self, titles: Sequence[str], heights: Sequence[float]) -> list[Any]:
-        """A strip of the figure for each title, one below the other."""
+        """Return one strip of the figure per title, from top to bottom."""
         strips = self._body.subfigures(len(titles), 1, squeeze=False, height_ratios=heights)[:, 0]
         for strip, title in zip(strips, titles, strict=True):
             if title:
@@ -113,14 +113,14 @@ class Canvas:
     # --- curves ----------------------------------------------------------------------------------
 
     def curves(self, strip: Any, panels: Sequence[Panel], labels: Sequence[str]) -> None:
-        """The panels side by side, or of too many labels as grids, one below the other."""
+        """Draw the panels side by side or, with too many labels, as grids below each other."""
         if len(labels) <= MOST_TOGETHER:
             self.row(strip.subplots(1, len(panels), squeeze=False)[0], panels, labels)
         else:
             self.grids(strip, panels, labels)
 
     def row(self, row: Sequence[Any], panels: Sequence[Panel], labels: Sequence[str]) -> None:
-        """All labels together, each panel on axes of its own."""
+        """Draw each panel on its own axes, with all labels together."""
         for panel, axes in zip(panels, row, strict=True):
             panel.behind(axes)
             for label in labels:
@@ -131,7 +131,7 @@ class Canvas:
                 self.name_ends(axes, panel.named)
 
     def grids(self, strip: Any, panels: Sequence[Panel], labels: Sequence[str]) -> None:
-        """Small axes for each label, the first label behind each, in a grid for each panel."""
+        """Draw a grid per panel: small axes for each label, with the first label in grey behind."""
         figures = strip.subfigures(len(panels), 1, squeeze=False)[:, 0]
         for panel, figure in zip(panels, figures, strict=True):
             self._grid(figure, panel, labels)
@@ -160,7 +160,7 @@ class Canvas:
         figure.supxlabel(below, fontsize=SMALL)
 
     def forest(self, axes: Any, rows: Sequence[Interval]) -> None:
-        """An interval for each label, the first on top."""
+        """Draw one interval per row, the first on top."""
         for y, row in enumerate(rows):
             style = self.styles[row.label] | {"linestyle": "-"}
             if math.isfinite(row.low) and math.isfinite(row.high):
@@ -176,10 +176,10 @@ class Canvas:
         axes.margins(x=0.08)
         axes.set_ylim(-len(rows) + 0.4, 0.6)
 
-    # --- names where lines end -------------------------------------------------------------------
+    # --- names at the ends of lines --------------------------------------------------------------
 
     def name_ends(self, axes: Any, names: Iterable[str]) -> None:
-        """Name lines of axes at their right ends, or in a legend if there is no room."""
+        """Name lines at their right ends, or in a legend if there is no room."""
         lines = {line.get_label(): line for line in axes.get_lines()}
         texts = []
         for name in names:
@@ -212,7 +212,7 @@ class Canvas:
             self._ends.append((axes, texts))
 
     def settle(self) -> None:
-        """Lay the figure out, and move names apart that lie on each other."""
+        """Lay the figure out, and move overlapping names apart."""
         from matplotlib.text import Text
 
         self._figure.draw_without_rendering()
@@ -250,26 +250,26 @@ class Canvas:
         )
 
     def _readable(self, colour: str) -> str:
-        """A line's colour as letters can bear it: nearer to the ink."""
+        """Return a line's colour, closer to that of the text so that letters are readable."""
         return mixed(colour, self.palette.ink, 0.35)
 
 
 def _last_point(line: Any) -> tuple[float, float] | None:
-    """The last point of a line that has numbers."""
+    """Return the last finite point of a line, if any."""
     x, y = (np.asarray(each, dtype=np.float64) for each in line.get_data())
     good = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
     return (float(x[good[-1]]), float(y[good[-1]])) if len(good) else None
 
 
 def _clamped_end(axes: Any, text: Any) -> tuple[float, float]:
-    """Where a name's line ends or leaves the axes: y, x."""
+    """Return (y, x), where a line ends or leaves the axes."""
     x, y = text.xy
     low, high = sorted(axes.get_ylim())
     return min(max(y, low), high), x
 
 
 def mixed(colour: str, other: str, share: float) -> str:
-    """A colour with that share of another one, both #rrggbb."""
+    """Mix a share of another colour into a colour, both #rrggbb."""
     parts = (
         (1 - share) * int(colour[i : i + 2], 16) + share * int(other[i : i + 2], 16)
         for i in (1, 3, 5)
@@ -280,9 +280,9 @@ def mixed(colour: str, other: str, share: float) -> str:
 def spread(
     wanted: Sequence[float], heights: Sequence[float], low: float, high: float
 ) -> list[float]:
-    """The middles nearest to those wanted, which ascend, where none of the heights overlap.
+    """Return the centres nearest to the ascending `wanted` ones at which no heights overlap.
 
-    Nearest by least squares (isotonic regression after taking the heights away), then moved into
+    Nearest in least squares (isotonic regression after subtracting the heights), then moved into
     [low, high].
     """
     below = [0.0, *accumulate((a + b) / 2 for a, b in pairwise(heights))]

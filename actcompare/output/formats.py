@@ -1,4 +1,4 @@
-"""The formats of a result, and where it goes."""
+"""Formats and destinations of results."""
 
 import sys
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from actcompare.files.writing import check_writable
 
 
 class Format(StrEnum):
-    """How results are written."""
+    """Format of a result."""
 
     table = "table"
     csv = "csv"
@@ -34,7 +34,7 @@ _BY_ENDING = {
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a result goes, and in which format."""
+    """File and format of a result."""
 
     format: Format = Format.table
     file: Path | None = None
@@ -42,7 +42,7 @@ class Destination:
 
     @classmethod
     def asked(cls, given: Format | None, output: Path | None) -> "Destination":
-        """Return what --format and --output ask for, checked before anything is computed.
+        """Return the destination for --format and --output, checked before anything is computed.
 
         Raises:
             UsageError: The ending of the file is unknown, or Parquet would go to a terminal.
@@ -62,7 +62,7 @@ class Destination:
 
     @property
     def for_machines(self) -> bool:
-        """Whether records are written, and no tables."""
+        """Whether to write records instead of tables."""
         return self.format in MACHINE
 
 
@@ -72,7 +72,7 @@ def _format_of(file: Path | None) -> Format:
     if ending not in _BY_ENDING:
         known = ", ".join(filter(None, _BY_ENDING))
         raise UsageError(
-            f"--output {file}: no format has the ending {ending}; use one of {known}, or say which"
+            f"--output {file}: no format has the ending {ending}; use one of {known}, or choose one"
             " with --format"
         )
     return _BY_ENDING[ending]

@@ -32,9 +32,9 @@ class Gate:
     bound: float
 
     def trips(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row meets the condition. One without the number does not; NaN does.
+        """Return whether a row meets the condition. NaN meets it, a missing number does not.
 
-        `slower>3%` is met by a row whose verdict is slower, and whose ratio's whole interval lies
+        A row meets `slower>3%` if its verdict is slower and the whole interval of its ratio lies
         above 1.03.
         """
         if self.column == SLOWER:
@@ -46,10 +46,10 @@ class Gate:
 
 
 def parse_gate(text: str, columns: Sequence[str]) -> Gate:
-    """Read COLUMN OP NUMBER, where % divides by 100; `slower` stands for ratio_low - 1.
+    """Parse COLUMN OP NUMBER, where % divides by 100; `slower` stands for ratio_low - 1.
 
     Raises:
-        UsageError: It cannot be read, or there is no such column of numbers.
+        UsageError: The condition cannot be parsed, or the column does not exist.
     """
     known = [*columns, SLOWER] if "ratio_low" in columns else list(columns)
     found = _GRAMMAR.fullmatch(text)
@@ -66,19 +66,19 @@ def parse_gate(text: str, columns: Sequence[str]) -> Gate:
             f"--fail-on {text!r}: write COLUMN OP NUMBER with >, >=, < or <=, such as '{example}'"
         ) from None
     if column not in known:
-        raise UsageError(f"--fail-on {text!r}: no column {column}; there are {', '.join(known)}")
+        raise UsageError(f"--fail-on {text!r}: no column {column}; use one of {', '.join(known)}")
     if column == SLOWER and sign.startswith("<"):
         raise UsageError(f"--fail-on {text!r}: slower takes > or >=")
     return Gate(text, column, sign, bound)
 
 
 def parse_gates(texts: Sequence[str] | None, columns: Sequence[str]) -> list[Gate]:
-    """Read the conditions of --fail-on; raises as `parse_gate`."""
+    """Parse the conditions of --fail-on; raise as `parse_gate` does."""
     return [parse_gate(text, columns) for text in texts or ()]
 
 
 def tripped(gates: Sequence[Gate], columns: Mapping[str, Sequence[Any]]) -> list[tuple[Gate, int]]:
-    """Each gate that trips, with the index of each row that trips it."""
+    """Return each gate that trips, with the index of each row that trips it."""
     rows = len(next(iter(columns.values()), ()))
     records = [{name: values[i] for name, values in columns.items()} for i in range(rows)]
     return [(gate, i) for gate in gates for i, row in enumerate(records) if gate.trips(row)]
@@ -87,12 +87,12 @@ def tripped(gates: Sequence[Gate], columns: Mapping[str, Sequence[Any]]) -> list
 def report_tripped(
     gates: Sequence[Gate], columns: Mapping[str, Sequence[Any]], describe: Callable[[str, int], str]
 ) -> bool:
-    """Whether a gate trips; each that does is named on stderr with the row that trips it.
+    """Return whether a gate trips; report each one that does, and the row, on stderr.
 
     Args:
         gates: The conditions.
-        columns: The rows they judge.
-        describe: What to say of a gate's column in the row of that index.
+        columns: The rows to check.
+        describe: Describes a column in the row with an index.
     """
     found = tripped(gates, columns)
     for gate, i in found:

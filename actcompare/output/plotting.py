@@ -1,4 +1,4 @@
-"""Figures in a file or in the terminal: what all of them share."""
+"""Write figures to a file or draw them in the terminal."""
 
 import io
 import os
@@ -19,7 +19,7 @@ from actcompare.output.styles import PALETTES, Theme
 if TYPE_CHECKING:
     from actcompare.output.canvas import Canvas
 
-# Dates would make every file differ.
+# Without dates, equal figures give equal files.
 _METADATA: dict[str, Any] = {".svg": {"Date": None}, ".png": {}, ".pdf": {"CreationDate": None}}
 
 
@@ -29,19 +29,19 @@ class Picture:
 
     title: str
     note: str
-    """What was measured and on what, below the title."""
+    """What was measured, and on which machine; shown below the title."""
     labels: Sequence[str]
-    """Of the activations, the baseline first."""
+    """Labels of the activations, the baseline first."""
     size: tuple[float, float]
-    """In inches, without title and note."""
+    """Width and height in inches, without title and note."""
     draw: "Callable[[Canvas], None]"
     text: Callable[[int, bool], str]
-    """For a terminal of some width, with or without colours."""
+    """Draws for a terminal of a width, with or without colours."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Where results are to be drawn: the terminal, a file, both or none."""
+    """Where results are drawn: in the terminal, to a file, both, or not at all."""
 
     terminal: TextIO | None
     file: Path | None
@@ -51,10 +51,10 @@ class Drawing:
     def asked(
         cls, plot: bool, plot_file: Path | None, theme: Theme, destination: Destination
     ) -> "Drawing":
-        """What the options ask for, checked before anything is computed.
+        """Return the drawing for the options, checked before anything is computed.
 
         Raises:
-            ActcompareError: It cannot be drawn; and what check_figure and check_terminal raise.
+            ActcompareError: As `check_figure` and `check_terminal`.
         """
         aside = sys.stderr if destination.for_machines else sys.stdout
         drawing = cls(aside if plot else None, plot_file, theme)
@@ -65,15 +65,15 @@ class Drawing:
         return drawing
 
     def __bool__(self) -> bool:
-        """Whether anything is to be drawn."""
+        """Return whether anything is drawn."""
         return bool(self.terminal or self.file)
 
     def show(self, picture: Picture) -> None:
         """Draw a picture.
 
         Raises:
-            ActcompareError: It cannot be written.
-            ReaderGoneError: Whoever read standard output has closed it.
+            ActcompareError: The picture cannot be written.
+            ReaderGoneError: The reader of standard output has closed it.
         """
         if self.file:
             write_figure(self.file, picture, self.theme)
@@ -88,12 +88,12 @@ class Drawing:
 
 
 def check_figure(path: Path) -> None:
-    """Check, before anything is computed, that a figure of this name can be drawn.
+    """Check that a figure with this name can be drawn, before anything is computed.
 
     Raises:
         UsageError: The name does not end in .svg, .png or .pdf.
         ActcompareError: The file cannot be written.
-        MissingExtraError: Matplotlib is not installed.
+        MissingExtraError: The package matplotlib is not installed.
     """
     if path.suffix.lower() not in _METADATA:
         raise UsageError(f"--plot-file {path}: the name must end in .svg, .png or .pdf")
@@ -103,23 +103,23 @@ def check_figure(path: Path) -> None:
 
 
 def check_terminal(encoding: str | None) -> None:
-    """Check, before anything is computed, that curves can be drawn in the terminal.
+    """Check that curves can be drawn in the terminal, before anything is computed.
 
     Raises:
         ActcompareError: The terminal cannot show Braille.
-        MissingExtraError: Plotille is not installed.
+        MissingExtraError: The package plotille is not installed.
     """
     if "utf" not in (encoding or "").lower():
-        raise ActcompareError("--plot needs a UTF-8 terminal; --plot-file draws to a file")
+        raise ActcompareError("--plot needs a UTF-8 terminal: use --plot-file FILE")
     if find_spec("plotille") is None:
         raise MissingExtraError("--plot draws with plotille", "plot")
 
 
 def write_figure(path: Path, picture: Picture, theme: Theme = Theme.light) -> None:
-    """Write a picture to a file, whole or not at all; its name chooses the format.
+    """Write a picture to a file atomically, in the format of its ending.
 
     Raises:
-        ActcompareError: The file cannot be written; and what check_figure raises.
+        ActcompareError: The file cannot be written, or as `check_figure`.
     """
     check_figure(path)
     drawn = figure_bytes(picture, path.suffix.lower(), theme)
@@ -128,7 +128,7 @@ def write_figure(path: Path, picture: Picture, theme: Theme = Theme.light) -> No
 
 
 def figure_bytes(picture: Picture, suffix: str, theme: Theme = Theme.light) -> bytes:
-    """A picture as the content of a .svg, .png or .pdf file: the same bytes each time."""
+    """Return a picture as the bytes of a .svg, .png or .pdf file, the same each time."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -179,7 +179,7 @@ def figure_bytes(picture: Picture, suffix: str, theme: Theme = Theme.light) -> b
 
 
 def named(labels: Sequence[str]) -> str:
-    """The activations of a title: their labels, or how many there are."""
+    """Return the labels for a title, or their number if there are many."""
     if len(labels) > 4:
         return f"{len(labels)} activations"
     return " and ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))

@@ -1,7 +1,6 @@
-"""Plain columns out as a rich table, CSV, JSON or Markdown. Never sees a tensor.
+"""Write columns as a rich table, CSV, JSON or Markdown.
 
-Columns are a mapping from name to equally long sequences: of records for machines (tidy, full
-precision), of finished cells for people (a Grid).
+Programs get columns of records (tidy, at full precision), people a Grid of formatted cells.
 """
 
 import json
@@ -18,7 +17,7 @@ from actcompare.table import Columns
 PROSE_WIDTH = 100
 
 LONG = 10_000
-"""Records for which loading Arrow pays."""
+"""Fewest records for which loading Arrow pays off."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +27,16 @@ class Grid:
     titles: Sequence[str]
     rows: Sequence[Sequence[str]]
     keys: int = 1
-    """How many leading columns name the row; they stand in every piece of a table split to fit."""
+    """Number of leading columns that name the row; every part of a split table repeats them."""
     group: int = 1
-    """How many of the other columns belong together."""
+    """Number of the other columns that stay together if the table is split."""
     caption: str = ""
     align: str = "right"
-    """Of the columns that are not keys."""
+    """Alignment of the columns that are not keys."""
 
 
 def cell(value: object, digits: int) -> str:
-    """A value as people read it, numbers to that many significant digits."""
+    """Format a value for people, numbers to `digits` significant digits."""
     if value is None:
         return "n/a"
     if isinstance(value, bool):
@@ -54,7 +53,7 @@ def cell(value: object, digits: int) -> str:
 
 
 def write_table(grid: Grid, out: TextIO) -> None:
-    """The grid as a rich table: on a terminal split to fit it, elsewhere plain and whole."""
+    """Write a grid as a rich table, split to fit a terminal, plain and whole elsewhere."""
     from rich.console import Console
 
     console = Console(file=out, highlight=False, markup=False)
@@ -97,7 +96,7 @@ def _rich_table(grid: Grid, columns: Sequence[int]) -> Any:
 
 
 def write_markdown(grid: Grid, out: TextIO, *, header: bool = True) -> None:
-    """The grid as a Markdown table, or without a header as more rows of one."""
+    """Write a grid as a Markdown table, or without a header as further rows of one."""
     mark = "---" if grid.align == "left" else "---:"
 
     def line(cells: Sequence[str]) -> str:
@@ -110,7 +109,7 @@ def write_markdown(grid: Grid, out: TextIO, *, header: bool = True) -> None:
 
 
 def write_prose(text: str, out: TextIO) -> None:
-    """Paragraphs, wrapped to the terminal or to a readable width."""
+    """Write paragraphs, wrapped to the terminal or to a readable width."""
     import shutil
 
     width = min(PROSE_WIDTH, shutil.get_terminal_size().columns) if out.isatty() else PROSE_WIDTH
@@ -124,7 +123,7 @@ def write_prose(text: str, out: TextIO) -> None:
 
 
 def write_csv(chunks: Iterable[Columns], out: TextIO) -> None:
-    """Records as CSV with a header, written as they come."""
+    """Write records as CSV with a header, as they arrive."""
     for i, columns in enumerate(chunks):
         if i == 0:
             out.write(",".join(map(csv_field, columns)) + "\n")
@@ -148,7 +147,7 @@ def _csv_fields(column: Any) -> list[str]:
 
 
 def csv_field(value: object) -> str:
-    """Return a value as it stands in a line of CSV."""
+    """Format a value as a field of CSV."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -171,7 +170,7 @@ def write_json(
     out: TextIO,
     tail: Callable[[], Mapping[str, Any]],
 ) -> None:
-    """One object: the entries of `head`, `rows` written as they come, the entries of `tail()`."""
+    """Write one object: the entries of `head`, `rows` as they arrive, the entries of `tail()`."""
     out.write("{\n")
     for key, value in head.items():
         out.write(f"{json.dumps(key)}: {_dumps(value)},\n")
@@ -194,7 +193,7 @@ def _dumps(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """JSON has no infinities and no NaN: they become strings."""
+    """Replace infinities and NaN, which JSON does not have, with strings."""
     if isinstance(value, float):
         if math.isnan(value):
             return "NaN"

@@ -12,7 +12,7 @@ from actcompare.table import Columns
 
 
 def heading(command: str, config: object, environment: object) -> dict[str, object]:
-    """Return the entries with which a JSON result begins."""
+    """Return the first entries of a JSON result."""
     return {
         "command": command,
         "version": __version__,
@@ -31,11 +31,11 @@ def write(
     intro: str = "",
     more: Mapping[str, object] | None = None,
 ) -> None:
-    """Write records for machines, or grids and a reading for people.
+    """Write records for programs, or grids and a reading for people.
 
     Args:
-        destination: Where to, and in which format.
-        head: The entries with which JSON begins.
+        destination: File and format.
+        head: The first entries of JSON.
         columns: The tidy records.
         grids: The tables for people.
         reading: The result in words.
@@ -69,13 +69,13 @@ def write_records(
     chunks: Iterable[Columns],
     tail: Callable[[], Mapping[str, Any]],
 ) -> None:
-    """Write records as they come, as CSV, JSON or Parquet.
+    """Write records as CSV, JSON or Parquet, as they arrive.
 
     Args:
-        destination: Where to, and in which of these formats.
-        head: The entries with which JSON begins.
+        destination: File and format.
+        head: The first entries of JSON.
         chunks: The tidy records, all with the same columns.
-        tail: Returns, once all records are written, the entries of JSON after the rows.
+        tail: Called once all records are written; returns the entries of JSON after the rows.
     """
     if destination.format is Format.parquet:
         from actcompare.output.arrow import write_parquet

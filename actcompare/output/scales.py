@@ -1,4 +1,4 @@
-"""Scales, limits and ticks that show where numbers differ, in the units people write."""
+"""Choose scales, limits and ticks that show differences, in readable units."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def scaled(axis: Any, said: Callable[[float], str]) -> None:
-    """Give an axis of positive numbers the scale that shows their differences, and few ticks."""
+    """Set the scale of an axis of positive numbers to show their differences, with few ticks."""
     low, high = _data_range(axis)
     if not 0 < low <= high < math.inf:
         return
@@ -26,12 +26,12 @@ def scaled(axis: Any, said: Callable[[float], str]) -> None:
 def zoomed(
     values: Iterable[float], ends: Iterable[float], least: float
 ) -> tuple[float, float] | None:
-    """The range of an axis in which the best differ, without what lies far below; None for all.
+    """Return an axis range that shows how the best differ and cuts off far lower values, or None.
 
     Args:
-        values: All that could be shown.
-        ends: What must be seen: the best of each line, and the ends of their intervals.
-        least: A difference that is to be seen as small.
+        values: All values.
+        ends: Values that must be visible: the best of each line, and the ends of its interval.
+        least: A difference that should look small.
     """
     values, ends = (list(filter(math.isfinite, some)) for some in (values, ends))
     if not values or not ends:
@@ -44,22 +44,22 @@ def zoomed(
 
 
 def mark_below(axes: Any, x: Any, colour: str) -> None:
-    """A triangle at the lower edge for each point that the axis cuts off, at these x."""
-    if not len(x):  # what is empty and not clipped has no place, and would break the layout
+    """Draw a triangle at the lower edge for each x at which the axis cuts a point off."""
+    if not len(x):  # an empty, unclipped artist would break the layout
         return
     edge = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 4}
     axes.plot(x, np.zeros(len(x)), "v", color=colour, markersize=4, **edge)
 
 
 def _data_range(axis: Any) -> tuple[float, float]:
-    """The least and greatest number drawn on the axis and those that share it."""
+    """Return the smallest and largest number drawn on an axis and those that share it."""
     siblings = getattr(axis.axes, f"get_shared_{axis.axis_name}_axes")().get_siblings(axis.axes)
     intervals = [getattr(axes.dataLim, f"interval{axis.axis_name}") for axes in siblings]
     return float(np.min(intervals)), float(np.max(intervals))
 
 
 def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
-    """Some round numbers in a range of positive ones."""
+    """Return at most `most` round numbers in a range of positive numbers."""
     if high <= 4 * low:
         from matplotlib.ticker import MaxNLocator
 
@@ -76,12 +76,12 @@ def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def said_metric(metric: str, value: float, digits: int = 3) -> str:
-    """A value of a metric as people write it: an accuracy in percent."""
+    """Format a value of a metric; an accuracy is given in percent."""
     return f"{100 * value:.{digits}g} %" if metric == "accuracy" else f"{value:.{digits}g}"
 
 
 def scale_metric(axes: Any, metric: str, shown: tuple[float, float] | None) -> None:
-    """Give the vertical axis a range of a metric's values."""
+    """Set range and ticks of the vertical axis for a metric."""
     from matplotlib.ticker import MaxNLocator
 
     if shown is not None:
@@ -91,7 +91,7 @@ def scale_metric(axes: Any, metric: str, shown: tuple[float, float] | None) -> N
 
 
 def whole_numbers(axis: Any) -> None:
-    """Ticks at whole numbers alone."""
+    """Put ticks only at whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))

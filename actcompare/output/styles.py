@@ -1,4 +1,4 @@
-"""What activations look like: a colour and a dash for each label, the same in every figure."""
+"""Choose a colour and a dash for each label, the same in every figure."""
 
 import zlib
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ class Palette:
     paper: str
     ink: str
     quiet: str
-    """Of what is said aside."""
+    """Colour of secondary text."""
     faint: str
-    """Of what lies behind the curves: axes, bands, the baseline of a small panel."""
+    """Colour of what lies behind the curves: axes, bands, the baseline of a small panel."""
     lines: tuple[str, ...]
 
 
 PALETTES = {
-    # The colours of Okabe and Ito, which every kind of colour vision tells apart, but for yellow.
+    # The colour-blind-safe palette of Okabe and Ito, without yellow.
     Theme.light: Palette(
         paper="#FFFFFF",
         ink="#1A1A1A",
@@ -31,7 +31,7 @@ PALETTES = {
         faint="#C4C4C4",
         lines=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
     ),
-    # The same hues, lighter, and as far apart.
+    # The same hues, lighter and equally far apart.
     Theme.dark: Palette(
         paper="#121212",
         ink="#EDEDED",
@@ -45,8 +45,8 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)
 
 _COLOURS = len(PALETTES[Theme.light].lines)
 
-# The number of colours and that of dashes have no common factor, so that counting through both
-# gives every pair once. The first of these, the most used, have each a colour to themselves.
+# The numbers of colours and of dashes are coprime, so cycling through both yields every pair once.
+# The first of these labels, the most used, each have a colour of their own.
 _FIXED = (
     *("relu", "softplus", "gelu", "silu", "leaky_relu", "tanh", "elu"),
     *("sigmoid", "mish", "selu", "prelu", "relu6", "hardswish", "celu"),
@@ -63,7 +63,7 @@ _TERMINAL_COLOURS = (
 
 
 def line_styles(labels: Sequence[str], palette: Palette) -> dict[str, dict[str, Any]]:
-    """The colour and dash of each label, no two alike while there are enough of them."""
+    """Return the colour and dash of each label, distinct while there are enough."""
     slots = _slots(labels, _COLOURS * len(DASHES), _COLOURS)
     return {
         label: {"color": palette.lines[slot % _COLOURS], "linestyle": DASHES[slot % len(DASHES)]}
@@ -72,16 +72,16 @@ def line_styles(labels: Sequence[str], palette: Palette) -> dict[str, dict[str, 
 
 
 def terminal_styles(labels: Sequence[str], *, colour: bool) -> dict[str, str]:
-    """What each label is drawn with in a terminal: a colour, or without colours a character."""
+    """Return what each label is drawn with in a terminal: a colour or else a character."""
     names = _TERMINAL_COLOURS if colour else _MARKS
     return {label: names[slot] for label, slot in _slots(labels, len(names), 1).items()}
 
 
 def _slots(labels: Sequence[str], count: int, step: int) -> dict[str, int]:
-    """One of `count` slots for each label: its own, or where that is taken one some steps on.
+    """Return one of `count` slots per label: its own or, if that is taken, one some steps on.
 
-    A label in the table has its place there, any other one that its letters give. Who yields does
-    not depend on the order of the labels: those in the table come first, the others by name.
+    The slot of a label is its index in _FIXED, or else a hash. The result does not depend on the
+    order of the labels: those in _FIXED choose first, then the others by name.
     """
     known = [label for label in _FIXED if label in labels]
     slots: dict[str, int] = {}

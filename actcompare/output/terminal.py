@@ -1,4 +1,4 @@
-"""Curves in the terminal, drawn with plotille."""
+"""Draw curves in the terminal with plotille."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def terminal_figure(width: int, colour: bool, x: str, y: str) -> Any:
-    """An empty figure for a terminal of that width."""
+    """Return an empty figure for a terminal of a width."""
     import plotille
 
     def number(value: float, chars: int, delta: float, left: bool = False) -> str:  # noqa: ARG001
@@ -22,7 +22,7 @@ def terminal_figure(width: int, colour: bool, x: str, y: str) -> Any:
 
 
 def terminal_line(figure: Any, x: Any, y: Any, label: str, look: str, colour: bool) -> None:
-    """Draw the finite points of a line, as `terminal_styles` says: in a colour, or of a letter."""
+    """Draw the finite points of a line in its look from `terminal_styles`."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     finite = np.isfinite(x) & np.isfinite(y)
     if not finite.any():

@@ -1,4 +1,4 @@
-"""The comparison table: properties of activations, each found by probing the function itself."""
+"""Compare properties of activations, each measured on the function itself."""
 
 import itertools
 import math
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     pass
 
 NEAR = 30.0
-"""Where the shape of an activation shows: [-NEAR, NEAR] is looked at most densely."""
+"""[-NEAR, NEAR], where the shape of an activation shows, is probed most densely."""
 
 NEAR_POINTS = 2**15
 
@@ -44,11 +44,11 @@ class Comparison(Tabular):
 
     @cached_property
     def table(self) -> Table:
-        """Tidy columns: one record per activation."""
+        """The tidy records, one per activation."""
         return Table.of([asdict(each) for each in self.properties])
 
     def reading(self) -> str:
-        """What the numbers mean for choosing, in words drawn from them."""
+        """Describe what the properties mean for the choice of an activation."""
         return read_comparison(self.properties, self.config.dtype)
 
 
@@ -58,11 +58,11 @@ def compare(
     dtype: str | torch.dtype = "float32",
     device: str = "cpu",
 ) -> Comparison:
-    """Compare activations property by property, by probing each in `dtype` on `device`.
+    """Compare activations property by property, in `dtype` on `device`.
 
     Raises:
-        UsageError: A bad SPEC or dtype.
-        ActcompareError: The device is not there, or a function fails on it.
+        UsageError: A SPEC or the dtype is wrong.
+        ActcompareError: The device is not available, or a function fails on it.
     """
     where, (dtype, kind) = resolve_device(device), resolve_dtype(dtype)
     found = tuple(_probe(a, kind, where) for a in parse_all(activations))
@@ -72,7 +72,7 @@ def compare(
 
 @dataclass(frozen=True)
 class _Probes:
-    """f, f' and f'' in float64 over ascending points of the dtype, each of shape (point,)."""
+    """f, f' and f'' in float64 at ascending points of the dtype, each of shape (point,)."""
 
     x: Tensor
     f: Tensor
@@ -94,7 +94,7 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
     chosen = at(torch.tensor([-2.0, 0.0, 5.0], dtype=torch.float64))
     smoothness, jumps = find_jumps(function, label, near.x, dtype, device)
     jump, kink = smoothness == "discontinuous", smoothness == "C0"
-    # With nodes on both sides of a jump, no cell of the quadrature holds two branches.
+    # Nodes on both sides of each jump keep every cell of the quadrature within one branch.
     sides = torch.tensor([x for j in jumps for x in (j.below, j.above)], dtype=torch.float64)
     normal = at(torch.cat([_normal_nodes(), sides]))
     left, right = _limit(everywhere, -1), _limit(everywhere, 1)
@@ -139,11 +139,11 @@ def _probe(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
     )
 
 
-# --- where to look -------------------------------------------------------------------------------
+# --- points --------------------------------------------------------------------------------------
 
 
 def _everywhere(dtype: torch.dtype) -> Tensor:
-    """From the dtype's least number to its greatest, dense around 0."""
+    """Return points from the smallest number of the dtype to the largest, dense around 0."""
     info = torch.finfo(dtype)
     top, bottom = math.log2(info.max), math.log2(info.smallest_normal)
     powers = 2.0 ** torch.linspace(bottom, math.floor(top), 8 * int(top - bottom)).double()
@@ -154,7 +154,7 @@ def _everywhere(dtype: torch.dtype) -> Tensor:
 
 
 def _near(dtype: torch.dtype, parameters: Mapping[str, Any]) -> Tensor:
-    """[-NEAR, NEAR] densely, [-1024, 1024] less so, and around whatever the parameters name."""
+    """Return points dense in [-NEAR, NEAR], sparser in [-1024, 1024], and near the parameters."""
     dense = torch.linspace(-NEAR, NEAR, NEAR_POINTS + 1, dtype=torch.float64)
     wide = _everywhere(dtype)
     numbers = [abs(float(v)) for v in parameters.values() if isinstance(v, int | float)]
@@ -166,34 +166,32 @@ def _near(dtype: torch.dtype, parameters: Mapping[str, Any]) -> Tensor:
 
 
 def _normal_nodes() -> Tensor:
-    """Midpoints of equal cells, so that 0 (a kink of most activations) is between two of them."""
+    """Return midpoints of equal cells; 0, a kink of many activations, is between two of them."""
     cell = 2 * NORMAL_REACH / NORMAL_POINTS
     return (torch.arange(NORMAL_POINTS, dtype=torch.float64) + 0.5) * cell - NORMAL_REACH
 
 
 def _normal_mass(x: Tensor) -> Tensor:
-    """P(z is nearest to x[i]) for z ~ N(0,1) and ascending x: weights of a quadrature rule."""
+    """Return quadrature weights: P(z is nearest to x[i]) for z ~ N(0,1) and ascending x."""
     edges = torch.cat([torch.tensor([-math.inf]), (x[1:] + x[:-1]) / 2, torch.tensor([math.inf])])
-    # Differences of the tail nearest to each cell, since 1 - tiny would lose it.
+    # Subtract in the nearer tail, since 1 - tiny rounds to 1.
     lower, upper = torch.special.ndtr(edges), torch.special.ndtr(-edges)
     return torch.where(x < 0, lower[1:] - lower[:-1], upper[:-1] - upper[1:])
 
 
 def _expectation(mass: Tensor, values: Tensor) -> float:
-    """The quadrature's sum, without the digits it cannot have (its error is about 1e-9)."""
+    """Return the weighted sum, rounded; the error of the quadrature is about 1e-9."""
     return round((mass * values).sum().item(), 12) + 0.0
 
 
-# --- what is found -------------------------------------------------------------------------------
+# --- properties ----------------------------------------------------------------------------------
 
 
 def _limit(probes: _Probes, side: int, values: Tensor | None = None) -> float | None:
-    """The limit at side * infinity from f (or other values) at doubling |x|.
+    """Return the limit of f (or other values) at side * infinity: finite, infinite, or None.
 
-    A number, an infinity, or None.
-
-    It diverges where the steps from one doubling to the next do not shrink, and converges where
-    they vanish against the value.
+    As |x| doubles, f diverges if its steps do not shrink, and converges if they become negligible
+    relative to its value.
     """
     x = probes.x * side
     top = int(math.log2(x.max().item()))
@@ -217,7 +215,7 @@ def _steady(steps: Tensor) -> bool:
 
 
 def _steepest(everywhere: _Probes, near: _Probes, normal: _Probes, kinks: Sequence[Jump]) -> float:
-    """The largest |f'|, on both sides of a kink too; infinite where f' grows without bound."""
+    """Return the largest |f'|, including both sides of each kink; infinite if f' is unbounded."""
     growing = [_limit(everywhere, side, everywhere.df) for side in (-1, 1)]
     if any(v is not None and math.isinf(v) for v in growing):
         return math.inf
@@ -226,7 +224,7 @@ def _steepest(everywhere: _Probes, near: _Probes, normal: _Probes, kinks: Sequen
 
 
 def _monotone(near: _Probes, eps: float, jumps: list[float]) -> bool:
-    slack = 4 * eps * torch.maximum(near.f.abs(), near.x.abs())  # rounding makes f waver
+    slack = 4 * eps * torch.maximum(near.f.abs(), near.x.abs())  # allow for rounding of f
     rising = _never_falls(near.f, slack) and all(step > 0 for step in jumps)
     falling = _never_falls(-near.f, slack) and all(step < 0 for step in jumps)
     return rising or falling
@@ -250,9 +248,9 @@ def _zero_regions(
     *,
     derivative: bool,
 ) -> list[tuple[float, float]]:
-    """The intervals of x on which f (or f') is exactly 0, ends found by bisection.
+    """Return the intervals on which f (or f') is exactly 0; bisection locates their ends.
 
-    An interval that reaches the last number of the dtype is given as reaching infinity.
+    An interval that includes the last number of the dtype ends at infinity.
     """
     zero = (probes.df if derivative else probes.f) == 0
     x, regions = probes.x.tolist(), []
@@ -287,7 +285,7 @@ def _reaching(regions: list[tuple[float, float]], end: float) -> float | None:
 
 
 def _normal_probability(low: float, high: float) -> float:
-    """P(low < z < high) for z ~ N(0,1), from the tail nearer to the interval."""
+    """Return P(low < z < high) for z ~ N(0,1), computed from the nearer tail."""
     if low > 0:
         low, high = -high, -low
     return (math.erfc(-high / math.sqrt(2)) - math.erfc(-low / math.sqrt(2))) / 2

@@ -1,4 +1,4 @@
-"""Where a function or its derivatives jump: probed between neighbouring numbers of a dtype."""
+"""Find jumps of a function and its derivatives between neighbouring numbers of a dtype."""
 
 import math
 from collections.abc import Callable
@@ -10,25 +10,25 @@ from torch import Tensor
 from actcompare.activations.derivatives import Function, differentiate
 
 SYMBOLS = {"discontinuous": "f", "C0": "f'", "C1": "f''", "C1+": "", "C2+": ""}
-"""What is the first to jump."""
+"""The first of f, f', f'' that jumps, for each smoothness."""
 
 
 @dataclass(frozen=True)
 class Jump:
-    """Where a function jumps, and by how much."""
+    """A jump: its place and height."""
 
     x: float
     below: float
-    """The neighbouring numbers that it lies between."""
+    """The lower of the two neighbouring numbers it lies between; `above` is the upper one."""
     above: float
     step: float
     beside: float
-    """The larger of the absolute values on its two sides."""
+    """The larger absolute value of its two sides."""
 
 
 @dataclass(frozen=True)
 class _End:
-    """One end of intervals: the points, the function and its slope there, each (interval,)."""
+    """One end of each interval: points, values and slopes, each of shape (interval,)."""
 
     x: Tensor
     f: Tensor
@@ -38,7 +38,7 @@ class _End:
         return _End(self.x[which], self.f[which], self.slope[which])
 
     def where(self, mine: Tensor, other: "_End") -> "_End":
-        """These ends where `mine`, the other's elsewhere."""
+        """Take these ends where `mine` is true, and the other ones elsewhere."""
         return _End(
             torch.where(mine, self.x, other.x),
             torch.where(mine, self.f, other.f),
@@ -47,20 +47,20 @@ class _End:
 
 
 _ROUNDINGS = (8, 64, 64)
-"""How many roundings a step of f, f' or f'' may be without being a jump, ..."""
+"""Largest step of f, f' and f'', in roundings, that is not a jump."""
 
 _NOTABLE = 1 / 8
-"""... unless it is this large, relative to the largest value: 16-bit types round coarsely."""
+"""A step above this share of the largest value is a jump even in coarse 16-bit dtypes."""
 
 
 def find_jumps(
     function: Function, label: str, x: Tensor, dtype: torch.dtype, device: torch.device
 ) -> tuple[str, list[Jump]]:
-    """How smooth a function is in a dtype, judged over ascending points.
+    """Classify the smoothness of a function in a dtype, over ascending points.
 
     Returns:
-        discontinuous, C0, C1, C2+ or (without a second derivative) C1+; and the jumps of the first
-        of f, f', f'' that jumps between neighbouring numbers.
+        The class, discontinuous, C0, C1, C2+ or (without a second derivative) C1+, and the jumps of
+        the first of f, f', f'' that jumps.
     """
 
     def at(points: Tensor, order: int) -> tuple[Tensor, Tensor | None]:
@@ -81,10 +81,10 @@ def find_jumps(
 def _jumps(
     at: Callable[[Tensor], tuple[Tensor, Tensor | None]], x: Tensor, dtype: torch.dtype, order: int
 ) -> list[Jump]:
-    """Every place where a function jumps, by bisecting what its slope cannot explain.
+    """Find every jump by bisecting the intervals whose change the slope does not explain.
 
-    A jump stays when its interval shrinks to two neighbouring numbers of the dtype; what a slope
-    adds does not. `at` gives the function and its slope (or None), each of shape (point,).
+    A jump remains when its interval shrinks to two neighbouring numbers of the dtype; a slope does
+    not. `at` returns the function and its slope (or None), each of shape (point,).
     """
     allowed = _ROUNDINGS[order] * torch.finfo(dtype).eps
     f, slope = at(x)
@@ -97,7 +97,7 @@ def _jumps(
         if order == 0:
             local = a.f.abs() + b.f.abs() + a.x.abs() + b.x.abs()
             return unexplained(a, b) > min(allowed, _NOTABLE) * local.clamp(min=1e-3)
-        # A derivative is the less exact the larger x is, whose rounding it has to bear.
+        # Derivatives are less exact at larger x, because x is rounded.
         slack = (allowed * b.x.abs().clamp(min=1)).clamp(max=_NOTABLE)
         return unexplained(a, b) > slack * scale
 
@@ -128,6 +128,6 @@ def _jumps(
 
 
 def largest(values: Tensor) -> float:
-    """The largest finite absolute value; infinite where there is none."""
+    """Return the largest finite absolute value, or infinity if there is none."""
     finite = values[values.isfinite()].abs()
     return finite.max().item() if len(finite) else math.inf

@@ -1,4 +1,4 @@
-"""The tables of `table` and `list`."""
+"""Tables of `table` and `list`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from actcompare.output.render import Grid, cell
 from actcompare.table import Columns
 
 MOST_COLUMNS = 4
-"""More activations than this are compared as rows, not as columns."""
+"""Most activations that are compared as columns; more become rows."""
 
 _SECTIONS: tuple[tuple[str, dict[str, str]], ...] = (
     ("formula", {"formula": "f(x)", "derivative": "f'(x)"}),
@@ -66,7 +66,7 @@ def _property_cell(value: object) -> str:
 
 
 def comparison_grids(columns: Columns) -> list[Grid]:
-    """The comparison table: a column per activation, or for many of them a row per activation."""
+    """Return the comparison with a column per activation or, for many of them, a row each."""
     labels = [str(label) for label in columns["activation"]]
     if len(labels) <= MOST_COLUMNS:
         rows = [
@@ -89,7 +89,7 @@ def comparison_grids(columns: Columns) -> list[Grid]:
 
 
 def catalogue_columns(catalogue: Sequence[Entry]) -> dict[str, list[object]]:
-    """The catalogue as tidy columns, one record per activation."""
+    """Return the catalogue as tidy columns, one record per activation."""
     return {
         "activation": [entry.spec for entry in catalogue],
         "torch_class": [f"torch.nn.{entry.torch_class}" for entry in catalogue],
@@ -103,7 +103,7 @@ def catalogue_columns(catalogue: Sequence[Entry]) -> dict[str, list[object]]:
 
 
 def catalogue_grid(columns: Mapping[str, Sequence[Any]]) -> Grid:
-    """The catalogue for people."""
+    """Return the catalogue as a table for people."""
     names = {
         "activation": "SPEC",
         "formula": "formula",

@@ -38,7 +38,7 @@ Tracked = StrEnum("Tracked", ["train", "validation"])
 
 @dataclass(frozen=True)
 class TrainOptions(Learning):
-    """The settings of `actcompare.train` that the command line offers."""
+    """Settings of `actcompare.train` on the command line."""
 
     activation: Annotated[
         list[str],
@@ -154,7 +154,7 @@ def _resume(
         was = ", ".join(f"{name} {old[name]}" for name in differ)
         now = ", ".join(f"{name} {new[name]}" for name in differ)
         raise ActcompareError(
-            f"the run in {path} has {was}, not {now}: omit these options, or start a new run with"
+            f"the run in {path} uses {was}, not {now}: omit these options, or start a new run with"
             " --save"
         )
     with prints_aside():
@@ -162,7 +162,7 @@ def _resume(
     changed = what_differs(checkpoint.environment, run.environment)
     if changed and not quiet:
         typer.echo(
-            f"warning: results may differ from an uninterrupted run in the last bits: {changed}",
+            f"warning: the last bits may differ from an uninterrupted run, since {changed}",
             err=True,
         )
     return _carry_on(run, folder, log_dir, quiet)
@@ -171,7 +171,7 @@ def _resume(
 def _carry_on(
     run: "Run", folder: Any, log_dir: Path | None, quiet: bool
 ) -> "tuple[Training, BaseException | None]":
-    """Train to the end; an interrupt or error is returned with the result of the epochs done."""
+    """Train to the end; return the result so far, and any interrupt or error."""
     from actcompare.training.train import carry_on
 
     if not quiet:

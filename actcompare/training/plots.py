@@ -1,4 +1,4 @@
-"""The figures of `train`: loss, metric and units over epochs."""
+"""Figures of `train`: loss, metric and units over epochs."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def course_picture(training: Training) -> Picture:
 
 
 def _draw_parts(canvas: Canvas, axes: Any, training: Training, of: str) -> None:
-    """Both parts over epochs, the validation set as the activation is drawn everywhere."""
+    """Draw both parts over epochs: validation in the activation's usual style, train faded."""
     course, style = training.course(), canvas.styles[training.config.activation]
     faded: Style = {"color": mixed(style["color"], canvas.palette.paper, 0.5), "linestyle": "-"}
     for part, look in zip(_PARTS, (Style(), faded), strict=True):
@@ -106,7 +106,7 @@ def _said(name: str) -> str:
 
 
 def _as_text(training: Training, width: int, colour: bool) -> str:
-    """The same as text."""
+    """Draw loss, metric and units over epochs as text."""
     course, drawn = training.course(), []
     panels = {
         "loss": {part: course[f"{part}_loss"] for part in _PARTS},

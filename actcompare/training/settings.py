@@ -30,7 +30,7 @@ WEIGHT_DECAY = {"sgd": 0.0, "adam": 0.0, "adamw": 0.01}
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a SimpleNet is trained. Settings that cannot be used are refused when they are made.
+    """Settings of a training run, checked when they are created.
 
     Raises:
         UsageError: A setting is wrong.
@@ -39,44 +39,44 @@ class Settings:
     target: str | None = None
     """Column of a table to predict."""
     task: str | None = None
-    """classification or regression; None infers it from the target."""
+    """Task: classification or regression; None infers it from the target."""
     scale: str | None = None
     """Scaling of the inputs: standard (each to mean 0 and deviation 1), unit (all divided by the
-    largest absolute value) or none; by default unit for pixels, else standard."""
+    largest absolute value) or none. The default is unit for pixels, otherwise standard."""
     input_size: int | None = None
-    """Number of inputs of the data `random`, 4 by default."""
+    """Number of inputs of `random` data, 4 by default."""
     output_size: int | None = None
-    """Number of outputs of the data `random`, 1 by default."""
+    """Number of outputs of `random` data, 1 by default."""
     hidden: int = 64
     """Units in a hidden layer."""
     depth: int = 1
-    """Hidden layers."""
+    """Number of hidden layers."""
     output_activation: str | None = None
-    """SPEC of an activation of the outputs, such as softplus for a positive target."""
+    """SPEC of the activation of the outputs, such as softplus for a positive target."""
     epochs: int = 30
     """Passes over the training set."""
     batch_size: int = 32
     """Samples per step."""
     optimizer: str = "sgd"
-    """sgd, adam or adamw."""
+    """Optimizer: sgd, adam or adamw."""
     lr: float | None = None
-    """Learning rate; by default 0.1 with sgd (0.01 for a regression), else 0.003."""
+    """Learning rate; by default 0.1 with sgd (0.01 for regression), otherwise 0.003."""
     momentum: float | None = None
     """Momentum of sgd, 0.9 by default."""
     weight_decay: float | None = None
-    """Weight decay as in torch.optim: 0 by default, 0.01 with adamw."""
+    """Weight decay, as in torch.optim; 0 by default, 0.01 with adamw."""
     init: str = "default"
-    """Initialisation of the weights: default (PyTorch's own), kaiming or xavier."""
+    """Initialisation of the weights: default (PyTorch's), kaiming or xavier."""
     seed: int = 0
     """Seed of the split, the weights and the order of batches."""
     device: str = "cpu"
-    """cpu, cuda, cuda:N or mps."""
+    """Device to compute on: cpu, cuda, cuda:N or mps."""
     dtype: str = "float32"
-    """float32, float64, bfloat16 or float16."""
+    """Number format: float32, float64, bfloat16 or float16."""
     threads: int | None = None
-    """Threads that torch computes with; None leaves torch's own number."""
+    """Threads that torch uses; None keeps torch's default."""
     track_on: str | None = "train"
-    """Part of the data on which units are watched, train or validation; None watches none."""
+    """Part of the data on which units are watched: train, validation, or None."""
 
     def __post_init__(self) -> None:
         for name in ("hidden", "depth", "batch_size"):
@@ -114,7 +114,7 @@ _CHOICES: dict[str, Sequence[str]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a run starts from."""
+    """The checked inputs of a training run."""
 
     config: TrainConfig
     dataset: Dataset
@@ -122,18 +122,18 @@ class Recipe:
     output_activation: Activation | None
 
     def users_own(self) -> list[Activation]:
-        """The activations that are not in the catalogue."""
+        """Return the activations that are not in the catalogue."""
         both = (self.activation, self.output_activation)
         return [a for a in both if a is not None and a.entry is None]
 
 
 def make_recipe(activation: Specs = "relu", data: Source = "digits", **settings: Any) -> Recipe:
-    """Check all settings, load the data, and read the activations.
+    """Check all settings, load the data, and parse the activations.
 
     Args:
         activation: The activation of the hidden layers.
-        data: Which data.
-        settings: Fields of `Settings`. Whether this machine has the device is not looked at.
+        data: The data.
+        settings: Fields of `Settings`. Whether the device is available is not checked.
 
     Raises:
         UsageError: A setting is wrong.
@@ -162,7 +162,7 @@ def make_recipe(activation: Specs = "relu", data: Source = "digits", **settings:
 def _filled_in(
     given: Settings, data: Source, dataset: Dataset, inner: Activation, outer: Activation | None
 ) -> TrainConfig:
-    """The settings with every default made explicit."""
+    """Return the settings with every default made explicit."""
     optimizer, task = given.optimizer, dataset.task
     chosen: dict[str, Any] = {
         "activation": inner.label,

@@ -214,9 +214,9 @@ def test_what_fails_half_way_fails_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"size": 0}, "size 0"),
-        ({"size": [5, -1]}, "size -1"),
-        ({"shape": (3, 0)}, "length of a shape 0"),
+        ({"size": 0}, "size must be 1 or more, not 0"),
+        ({"size": [5, -1]}, "size must be 1 or more, not -1"),
+        ({"shape": (3, 0)}, "length of a shape must be 1 or more, not 0"),
         ({"passes": "sideways"}, "pass 'sideways' is not one of forward"),
         ({"passes": ()}, "no pass given"),
         ({"mode": "slow"}, "mode 'slow'"),

@@ -155,8 +155,8 @@ def test_failures_are_told_and_the_rest_is_shown(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--size", "0"], 2, "size 0"),
-        (["--size", "-5"], 2, "size -5"),
+        (["--size", "0"], 2, "size must be 1 or more, not 0"),
+        (["--size", "-5"], 2, "size must be 1 or more, not -5"),
         (["--size", "1.5"], 2, "--size '1.5'"),
         (["--size", "2^99999"], 2, "--size '2^99999'"),
         (["--size", "1e18"], 1, "would fit"),

@@ -68,7 +68,7 @@ def test_warnings_come_once_per_kind_on_stderr(run: Run) -> None:
     lines = result.stderr.splitlines()
     assert all(line.startswith("warning: ") for line in lines)
     assert len(lines) == 3  # rounding, underflow of values, underflow of gradients
-    assert all(line.endswith("(the same, at points of their own: mish)") for line in lines[1:])
+    assert all(line.endswith("(also, at other points: mish)") for line in lines[1:])
     assert run("eval", "-200", "--quiet").stderr == ""
 
 
@@ -210,10 +210,10 @@ def test_version(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["eval"], 2, "no points: write them"),
+        (["eval"], 2, "no points: list them"),
         (["eval", "1", "--range", "0", "1", "3"], 2, "points given twice"),
-        (["eval", "-", "1"], 2, "give it alone"),
-        (["eval", "1", "--column", "a"], 2, "go with --file"),
+        (["eval", "-", "1"], 2, "omit the other points"),
+        (["eval", "1", "--column", "a"], 2, "need --file"),
         (["eval", "abc"], 2, "'abc' is not a number"),
         (["eval", "1", "--ordr", "2"], 2, "No such option: --ordr: did you mean --order?"),
         (["eval", "-x", "2"], 2, "No such option: -x"),
@@ -246,7 +246,7 @@ def test_bad_usage_is_one_line(run: Run, arguments: list[str], code: int, says: 
 
 
 def test_empty_standard_input(run: Run) -> None:
-    assert "standard input holds no numbers" in run("eval", "-", stdin="").stderr
+    assert "standard input contains no numbers" in run("eval", "-", stdin="").stderr
     assert "standard input, line 2: 'b'" in run("eval", "-", stdin="1\nb").stderr
 
 
@@ -257,7 +257,7 @@ def test_our_own_defects_are_one_line_too(run: Run, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("actcompare.properties.compare.compare", broken)
     result = run("table")
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
-    assert "this is a defect of actcompare (ACTCOMPARE_DEBUG=1 shows where)" in result.stderr
+    assert "this is a bug in actcompare (ACTCOMPARE_DEBUG=1 shows the traceback)" in result.stderr
     monkeypatch.setenv("ACTCOMPARE_DEBUG", "1")
     assert isinstance(run("table").exception, KeyError)
 

@@ -21,7 +21,7 @@ def test_arguments() -> None:
 
 @pytest.mark.parametrize("bad", ["abc", "", "1,2", "0x10", "1e400", "--5", "1_000"])
 def test_arguments_that_are_no_numbers(bad: str) -> None:
-    with pytest.raises(UsageError, match=r"is not a number|beyond float64"):
+    with pytest.raises(UsageError, match=r"is not a number|out of range"):
         flat(from_arguments(["1", bad]))
 
 
@@ -57,7 +57,7 @@ def test_text() -> None:
     assert flat(from_text(["1 2,3\n", "\n", " -4 ,\t5 \n"], "it")) == [1, 2, 3, -4, 5]
     with pytest.raises(ActcompareError, match="it, line 2: 'x' is not a number"):
         flat(from_text(["1\n", "2 x\n"], "it"))
-    with pytest.raises(ActcompareError, match="it holds no numbers"):
+    with pytest.raises(ActcompareError, match="it contains no numbers"):
         flat(from_text(["\n"], "it"))
 
 
@@ -95,12 +95,12 @@ def test_every_kind_of_file() -> None:
     ("name", "options", "says"),
     [
         ("two.npz", {}, "arrays n, z: choose one with --key"),
-        ("two.npz", {"key": "y"}, "no array 'y', but n, z"),
-        ("two.npz", {"column": "z"}, "--column is for tables"),
-        ("one.npy", {"key": "z"}, "--key is for .npz"),
-        ("two.csv", {"key": "z"}, "--key is for .npz"),
-        ("two.csv", {"column": "y"}, "no column 'y', but n, z"),
-        ("one.xlsx", {}, "only .csv, .tsv, .parquet, .npy and .npz files are read"),
+        ("two.npz", {"key": "y"}, "no array 'y': it has n, z"),
+        ("two.npz", {"column": "z"}, "--column applies only to tables"),
+        ("one.npy", {"key": "z"}, "--key applies only to .npz"),
+        ("two.csv", {"key": "z"}, "--key applies only to .npz"),
+        ("two.csv", {"column": "y"}, "no column 'y': it has n, z"),
+        ("one.xlsx", {}, "use a .csv, .tsv, .parquet, .npy or .npz file"),
     ],
 )
 def test_requests_that_do_not_fit_the_file(name: str, options: dict[str, str], says: str) -> None:

@@ -61,7 +61,7 @@ def test_numbers_beyond_float64_are_rounded_to_it() -> None:
 def test_texts_are_taken_where_they_are_asked_for() -> None:
     np.savez("x.npz", it=np.array(["a", "bc"]))
     assert read("x.npz", kinds="U").tolist() == ["a", "bc"]
-    with pytest.raises(ActcompareError, match="array 'it' holds <U2, not real numbers"):
+    with pytest.raises(ActcompareError, match="array 'it' contains <U2, not real numbers"):
         read("x.npz")
 
 
@@ -76,11 +76,11 @@ class Bomb:
 @pytest.mark.parametrize(
     ("array", "says"),
     [
-        (np.array([Bomb()], dtype=object), "never unpickled"),
-        (np.array([(1, Bomb())], dtype=[("a", "i4"), ("b", "O")]), "never unpickled"),
-        (np.array([1j]), "holds complex128"),
+        (np.array([Bomb()], dtype=object), "not loaded"),
+        (np.array([(1, Bomb())], dtype=[("a", "i4"), ("b", "O")]), "not loaded"),
+        (np.array([1j]), "contains complex128"),
         (np.array(["2020-01-01"], dtype="M8[D]"), "not real numbers"),
-        (np.zeros((0, 3)), r"empty array, of shape \(0, 3\)"),
+        (np.zeros((0, 3)), r"empty array of shape \(0, 3\)"),
     ],
 )
 def test_what_is_no_number_is_refused(name: str, array: Numbers, says: str) -> None:
@@ -96,7 +96,7 @@ def test_no_part_of_a_file_is_taken_for_the_whole(name: str, share: float, colum
     SAVE[name](np.arange(600.0).reshape((20, 30), order="F" if columns else "C"))
     whole = Path(name).read_bytes()
     Path(name).write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(ActcompareError, match=r"is cut short|damaged|is empty") as caught:
+    with pytest.raises(ActcompareError, match=r"is truncated|damaged|is empty") as caught:
         read(name, 3)
     assert name in str(caught.value)
 
@@ -116,7 +116,7 @@ def test_a_changed_byte_of_an_archive_changes_no_number(place: int, bits: int) -
 def test_other_files_are_refused() -> None:
     for name in ("x.npy", "x.npz"):
         Path(name).write_text("no array at all")
-        with pytest.raises(ActcompareError, match=f"{name} is not an .*, or is damaged"):
+        with pytest.raises(ActcompareError, match=f"{name} is not an .* or is damaged"):
             read(name)
         Path(name).write_bytes(b"")
         with pytest.raises(ActcompareError, match=f"{name} is empty"):

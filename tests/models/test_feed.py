@@ -66,7 +66,7 @@ def test_tables_give_their_columns() -> None:
     assert whole("t.tsv").tolist() == [[1, 2]]
     with pytest.raises(ActcompareError, match="row 2, column 'name': 'x' is not a number"):
         whole("t.csv")
-    with pytest.raises(UsageError, match="no column 'c', but a, b, name"):
+    with pytest.raises(UsageError, match="no column 'c': it has a, b, name"):
         whole("t.csv", keys=["c"])
 
 

@@ -62,7 +62,7 @@ def test_what_cannot_be_read_is_told(text: str) -> None:
 
 
 def test_slower_goes_with_ratios_only() -> None:
-    with pytest.raises(UsageError, match="no column slower; there are zero_dead"):
+    with pytest.raises(UsageError, match="no column slower; use one of zero_dead"):
         parse_gate("slower>3%", ["zero_dead"])
 
 

@@ -1,8 +1,7 @@
-"""Forward and backward through a stack of linear layers and activations.
+"""Run forward and backward passes through a stack of linear layers and activations.
 
-Autograd's tape is kept for the activations alone, whatever they are; the backward pass of linear
-layers and of the loss is written by hand. A step of a small net is bound by the number of calls,
-and this takes the fewest.
+Autograd differentiates only the activations; the backward passes of the linear layers and the loss
+are written by hand. This minimises the number of calls, which bounds a step of a small net.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,23 +11,23 @@ import torch
 from torch import Tensor
 
 CHUNK = 2**18
-"""Activations of a layer computed at once when a whole part is scored."""
+"""Most activations of a layer computed at once when a whole part is scored."""
 
 
 class Layer(Protocol):
-    """A linear layer z = W x + b and the activation a = f(z) behind it, for one net or for many."""
+    """A linear layer z = W x + b followed by an activation a = f(z), for one net or many."""
 
     def linear(self, x: Tensor) -> Tensor:
-        """Pre-activations of inputs."""
+        """Return the pre-activations of inputs."""
 
     def activate(self, z: Tensor) -> Tensor:
-        """Activations, with autograd's tape."""
+        """Return the activations, recorded by autograd."""
 
     def backward(self, z: Tensor, a: Tensor, gradient: Tensor) -> Tensor:
-        """Backpropagate dL/da to dL/dz; the activation's own weights keep their gradients."""
+        """Backpropagate dL/da to dL/dz, and keep the gradients of the activation's parameters."""
 
     def collect(self, x: Tensor, gradient: Tensor) -> None:
-        """Keep the gradients of weight and bias that follow from dL/dz."""
+        """Compute the gradients of weight and bias from dL/dz, and keep them."""
 
     def pull(self, gradient: Tensor) -> Tensor:
         """Backpropagate dL/dz to dL/dx."""
@@ -41,14 +40,14 @@ def differentiate(
     x: Tensor,
     loss_and_gradient: Callable[[Tensor], tuple[Tensor, Tensor]],
 ) -> Tensor:
-    """The loss; every layer has collected its gradients.
+    """Return the loss, after every layer has collected its gradients.
 
     Args:
-        hidden: The hidden layers, from the inputs on.
-        output: The last layer.
-        output_activation: Whether an activation follows it.
-        x: Inputs.
-        loss_and_gradient: Of outputs, the loss and its gradient with respect to them.
+        hidden: The hidden layers, from first to last.
+        output: The output layer.
+        output_activation: Whether the output layer has an activation.
+        x: The inputs.
+        loss_and_gradient: Returns the loss of outputs, and its gradient with respect to them.
     """
     tapes = []
     for layer in hidden:
@@ -73,5 +72,5 @@ def differentiate(
 
 
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:
-    """The dtype that losses are computed in."""
+    """Return the dtype for computing losses."""
     return torch.float64 if dtype == torch.float64 else torch.float32
