@@ -92,7 +92,8 @@ def _read_depth(rows: "Sequence[Properties]") -> str:
 def _read_sign(rows: "Sequence[Properties]") -> str:
     positive = [row for row in rows if row.range_min >= 0]
     if not positive:
-        return "Sign: all of them have negative outputs."
+        have = _s(rows, "all of them have", f"{rows[0].activation} has")
+        return f"Sign: {have} negative outputs."
     strict = [
         row
         for row in positive

@@ -35,7 +35,7 @@ from tests.benchmark.runs import CASE, benchmark
         ("numbers", "9 times as long as on N(0,1)", {"cost": {"over_normal": 9.0}}),
         (
             "",
-            "call overhead explains 40 % of relu's time, memory traffic 30 %",
+            "Call overhead explains 40 % of relu's time, memory traffic 30 %",
             {"cost": {"over_one_element": 2.5}, "copy": 0.3e-3},
         ),
         (

@@ -50,6 +50,6 @@ def test_what_is_missing() -> None:
     study = replace(study_of({"relu": [0.9] * 3}), config=config("relu", "gelu", seeds=4))
     study = replace(study, failures=(failure("gelu"),))
     said = study.reading()
-    assert "1 runs failed, the first (gelu, seed 0): it broke." in said
+    assert "1 run failed, the first (gelu, seed 0): it broke." in said
     assert "No run of gelu has finished." in said
     assert "4 of 8 runs are still missing" in said
