@@ -76,7 +76,7 @@ def test_what_was_not_measured_is_left_out() -> None:
     costs = tuple(replace(cost, error="no") for cost in run.measurements[0].costs)
     failed = replace(run.measurements[0], costs=costs, timings=None)
     assert "relu" in words(picture(replace(run, measurements=(failed, run.measurements[1]))))
-    with pytest.raises(ActcompareError, match="nothing was measured"):
+    with pytest.raises(ActcompareError, match="no case was measured"):
         picture(replace(run, measurements=(failed,)))
 
 

@@ -210,5 +210,5 @@ def cases(text: str) -> list[list[str]]:
 
 
 def _opening(text: str) -> str:
-    """The first words of the last paragraph, up to its first comma or number."""
-    return re.split(r"[,\d]", text.rpartition("\n\n")[2])[0]
+    """The first words of the last paragraph, up to its first punctuation or number."""
+    return re.split(r"[,:\d]", text.rpartition("\n\n")[2])[0]

@@ -159,7 +159,7 @@ def test_other_settings_are_named(run: Run) -> None:
     run(*QUICK, "--save", "run", "--act", "softplus:beta=2")
     done = run("train", "--resume", "run", "--lr", "0.5", "--seed", "3")
     assert done.exit_code == 1
-    assert "has lr 0.1, seed 0, not lr 0.5, seed 3" in done.stderr
+    assert "uses lr 0.1, seed 0, not lr 0.5, seed 3" in done.stderr
     done = run("train", "--resume", "run", "--act", "relu", "--no-track")
     assert "has activation softplus:beta=2, track_on train, not" in done.stderr
     same = ("--act", "softplus:threshold=20,beta=2", "--hidden", "8")
