@@ -22,6 +22,15 @@ class Estimate:
     high: float
 
 
+def _at_least(
+    least: int, values: Sequence[float] | npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) < least:
+        raise ValueError(f"{len(x)} values: at least {least} needed")
+    return x
+
+
 def median_interval(values: Sequence[float] | npt.NDArray[np.float64]) -> Estimate:
     """Return the median with its distribution-free 95 % interval.
 
@@ -34,8 +43,11 @@ def median_interval(values: Sequence[float] | npt.NDArray[np.float64]) -> Estima
 
     Args:
         values: Independent observations, shape (observation,), at least one.
+
+    Raises:
+        ValueError: There are no values.
     """
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    ordered = np.sort(_at_least(1, values))
     n, k = len(ordered), _rank_below(len(ordered))
     middle = float((ordered[(n - 1) // 2] + ordered[n // 2]) / 2)
     if k == 0:
@@ -194,8 +206,11 @@ def t_interval(values: Sequence[float] | npt.NDArray[np.float64], level: float =
     Args:
         values: Independent observations, shape (observation,), at least one.
         level: Confidence level.
+
+    Raises:
+        ValueError: There are no values.
     """
-    x = np.asarray(values, dtype=np.float64)
+    x = _at_least(1, values)
     mean = float(x.mean())
     if len(x) < 2:
         return Estimate(mean, -math.inf, math.inf)
@@ -213,29 +228,39 @@ def interquartile_mean(values: Sequence[float] | npt.NDArray[np.float64]) -> flo
 
     Args:
         values: Observations, shape (observation,), at least one.
+
+    Raises:
+        ValueError: There are no values.
     """
-    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    ordered = np.sort(_at_least(1, values))
     cut = len(ordered) // 4
     return float(ordered[cut : len(ordered) - cut].mean())
 
 
 def sign_flip_p(differences: Sequence[float] | npt.NDArray[np.float64], seed: int = 0) -> float:
-    """The two-sided p-value of paired differences under the hypothesis that signs are chance.
+    """Return the two-sided p-value of paired differences under random signs.
 
-    The share of all 2^n assignments of signs whose sum is at least as far from 0 as the observed
-    one: exact up to MOST_EXACT pairs, by the sorted sums of either half; beyond, of DRAWS drawn
-    assignments, the observed one among them. The smallest possible value is 2^(1-n).
+    It is the share of all 2^n assignments of signs whose sum is at least as far from 0 as the
+    observed one: exact up to MOST_EXACT pairs, from the sorted sums of both halves; with more
+    pairs, of DRAWS random assignments, the observed one included. The smallest value is 2^(1-n).
 
-    Source: Fisher 1935, The design of experiments, section 21; for the drawn ones Phipson and Smyth
+    Source: Fisher 1935, The design of experiments, section 21; for random ones Phipson and Smyth
     2010, Permutation p-values should never be zero.
 
     Args:
-        differences: Shape (pair,); of none the value is 1.
-        seed: Of the drawn assignments.
+        differences: Paired differences, shape (pair,); without any the p-value is 1.
+        seed: Seed of the random assignments.
+
+    Raises:
+        ValueError: A difference is NaN or infinite.
     """
-    x = np.abs(np.asarray(differences, dtype=np.float64))
-    observed = abs(float(np.sum(differences)))
-    least = observed - 1e-9 * float(x.sum())  # sums that only rounding tells apart are equal
+    given = np.asarray(differences, dtype=np.float64)
+    if not np.isfinite(given).all():
+        raise ValueError("differences must be finite")
+    x = np.abs(given)
+    # Sums that only rounding tells apart count as equal.
+    rounding = 8 * np.finfo(np.float64).eps * len(x) * float(x.sum())
+    least = abs(float(given.sum())) - rounding
     x = x[x > 0]
     if len(x) == 0:
         return 1.0
@@ -264,7 +289,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Return Holm-adjusted p-values, which control the family-wise error rate.
 
     Source: Holm 1979, A simple sequentially rejective multiple test procedure.
+
+    Raises:
+        ValueError: A p-value does not lie in [0, 1].
     """
+    if not all(0 <= p <= 1 for p in p_values):
+        raise ValueError("p-values must lie in [0, 1]")
     corrected, largest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
@@ -309,8 +339,11 @@ def seeds_to_settle(
 
     Returns:
         A whole number, or infinity if no number of pairs would do.
+
+    Raises:
+        ValueError: There are fewer than two differences.
     """
-    x = np.asarray(differences, dtype=np.float64)
+    x = _at_least(2, differences)
     mean, spread = abs(float(x.mean())), float(x.std(ddof=1))
     needed = [
         ((z + NormalDist().inv_cdf(POWER)) * spread / distance) ** 2 + z * z / 2

@@ -183,3 +183,21 @@ def test_what_no_number_of_seeds_settles() -> None:
     assert seeds_to_settle([0.1, -0.1], 0.0) == math.inf
     assert seeds_to_settle([0.5, 0.5], 0.0) == 6
     assert seeds_to_settle([0.5, 0.5], 0.0, comparisons=4) == 8
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_has_no_answer_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        sign_flip_p([1.0, bad, 2.0])
+    with pytest.raises(ValueError, match="lie in"):
+        holm([bad, 0.01, 0.03])
+    for statistic in (median_interval, t_interval, interquartile_mean):
+        with pytest.raises(ValueError, match="0 values: at least 1"):
+            statistic([])
+    with pytest.raises(ValueError, match="1 values: at least 2"):
+        seeds_to_settle([0.1], 0.01)
+
+
+def test_an_outlier_does_not_hide_the_other_signs() -> None:
+    """All signs agree, whatever the sizes: only two of 2^6 assignments are as extreme."""
+    assert sign_flip_p([1e12, 1, 2, 3, 4, 5]) == 2 / 2**6

@@ -138,11 +138,11 @@ def bench_command(
     """
     destination = drawn.destination()
     drawing = drawn.drawing(destination)
-    from actcompare.benchmark.records import NUMBERS
+    from actcompare.benchmark.records import NUMBERS, VERDICTS
     from actcompare.benchmark.saved import load as load_saved
     from actcompare.output.gates import parse_gates
 
-    gates = parse_gates(fail_on, NUMBERS)
+    gates = parse_gates(fail_on, NUMBERS, VERDICTS)
     old = load_saved(compare) if compare else None
     stopped: BaseException | None = None
     if load is not None:

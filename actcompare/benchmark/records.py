@@ -209,6 +209,9 @@ _MEASURED = (
 NUMBERS = ("size", *(name for name in _MEASURED if name not in ("verdict", "stopped_by")))
 """The columns that `--fail-on` can test."""
 
+VERDICTS = ("slower", "faster", "same", "unclear", "failed")
+"""The verdicts on activations other than the baseline."""
+
 
 def varied_axes(columns: Columns) -> list[str]:
     """Return the conditions, apart from the size, in which the records differ."""

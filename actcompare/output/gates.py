@@ -1,4 +1,7 @@
-"""`--fail-on`: a condition on the rows of a result, such as `median_s>0.001` or `slower>3%`."""
+"""`--fail-on`: a condition on the rows of a result.
+
+Such as `median_s>0.001`, `slower>3%` or `verdict==worse`. A gate that judged nothing trips.
+"""
 
 import math
 import operator
@@ -10,29 +13,50 @@ from typing import Any
 
 from actcompare.errors import UsageError
 
-_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
     "<": operator.lt,
     "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
 }
 
 _GRAMMAR = re.compile(r"\s*([A-Za-z]\w*)\s*(>=|<=|>|<)\s*([^\s%_]+)\s*(%?)\s*")
 
-SLOWER = "slower"
+_VERDICT_GRAMMAR = re.compile(r"\s*verdict\s*(==|!=)\s*([a-z]+(?: [a-z]+)*)\s*")
+
+SLOWER, VERDICT = "slower", "verdict"
+
+BASELINE = "baseline"
+
+WITHOUT_RESULT = ("failed", "not run")
+"""Verdicts of rows that hold no result: every gate trips on them."""
+
+_COMPARED = (VERDICT, SLOWER, "ratio", "difference", "p_")
+"""How the columns begin that compare a row with the baseline."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """COLUMN OP NUMBER."""
+    """COLUMN OP NUMBER, or verdict==TEXT."""
 
     text: str
     column: str
     sign: str
-    bound: float
+    bound: float | str
+
+    def judges(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a row has a value to judge."""
+        verdict = row.get(VERDICT)
+        if verdict in WITHOUT_RESULT:
+            return False
+        if verdict == BASELINE and self.column.startswith(_COMPARED):
+            return False
+        return row["ratio_low" if self.column == SLOWER else self.column] is not None
 
     def trips(self, row: Mapping[str, Any]) -> bool:
-        """Return whether a row meets the condition. NaN meets it, a missing number does not.
+        """Return whether a row that it judges meets the condition, as NaN does.
 
         A row meets `slower>3%` if its verdict is slower and the whole interval of its ratio lies
         above 1.03.
@@ -40,17 +64,33 @@ class Gate:
         if self.column == SLOWER:
             if row["verdict"] != SLOWER:
                 return False
+            assert isinstance(self.bound, float)
             return _OPERATORS[self.sign](row["ratio_low"], 1 + self.bound)
         value = row[self.column]
-        return value is not None and (math.isnan(value) or _OPERATORS[self.sign](value, self.bound))
+        not_a_number = isinstance(value, float) and math.isnan(value)
+        return not_a_number or _OPERATORS[self.sign](value, self.bound)
 
 
-def parse_gate(text: str, columns: Sequence[str]) -> Gate:
-    """Parse COLUMN OP NUMBER, where % divides by 100; `slower` stands for ratio_low - 1.
+def parse_gate(text: str, columns: Sequence[str], verdicts: Sequence[str] = ()) -> Gate:
+    """Parse COLUMN OP NUMBER, where % divides by 100, or verdict==TEXT.
+
+    `slower` stands for ratio_low - 1.
+
+    Args:
+        text: The condition.
+        columns: The columns of numbers.
+        verdicts: The verdicts that rows may have; none if they have no verdict.
 
     Raises:
-        UsageError: The condition cannot be parsed, or the column does not exist.
+        UsageError: The condition cannot be parsed, or the column or verdict does not exist.
     """
+    if verdicts and (found := _VERDICT_GRAMMAR.fullmatch(text)):
+        sign, verdict = found.groups()
+        if verdict not in verdicts:
+            raise UsageError(
+                f"--fail-on {text!r}: no verdict {verdict}; use one of {', '.join(verdicts)}"
+            )
+        return Gate(text, VERDICT, sign, verdict)
     known = [*columns, SLOWER] if "ratio_low" in columns else list(columns)
     found = _GRAMMAR.fullmatch(text)
     try:
@@ -72,16 +112,31 @@ def parse_gate(text: str, columns: Sequence[str]) -> Gate:
     return Gate(text, column, sign, bound)
 
 
-def parse_gates(texts: Sequence[str] | None, columns: Sequence[str]) -> list[Gate]:
+def parse_gates(
+    texts: Sequence[str] | None, columns: Sequence[str], verdicts: Sequence[str] = ()
+) -> list[Gate]:
     """Parse the conditions of --fail-on; raise as `parse_gate` does."""
-    return [parse_gate(text, columns) for text in texts or ()]
+    return [parse_gate(text, columns, verdicts) for text in texts or ()]
 
 
-def tripped(gates: Sequence[Gate], columns: Mapping[str, Sequence[Any]]) -> list[tuple[Gate, int]]:
-    """Return each gate that trips, with the index of each row that trips it."""
+def tripped(
+    gates: Sequence[Gate], columns: Mapping[str, Sequence[Any]]
+) -> list[tuple[Gate, int | None]]:
+    """Return each gate that trips, with the index of each row that trips it.
+
+    A row without a result trips every gate. If no row has a value to judge, the index is None.
+    """
     rows = len(next(iter(columns.values()), ()))
     records = [{name: values[i] for name, values in columns.items()} for i in range(rows)]
-    return [(gate, i) for gate in gates for i, row in enumerate(records) if gate.trips(row)]
+    found: list[tuple[Gate, int | None]] = []
+    for gate in gates:
+        judged = [gate.judges(row) for row in records]
+        for i, row in enumerate(records):
+            if row.get(VERDICT) in WITHOUT_RESULT or (judged[i] and gate.trips(row)):
+                found.append((gate, i))
+        if not any(judged) and not any(row.get(VERDICT) in WITHOUT_RESULT for row in records):
+            found.append((gate, None))
+    return found
 
 
 def report_tripped(
@@ -96,5 +151,11 @@ def report_tripped(
     """
     found = tripped(gates, columns)
     for gate, i in found:
-        print(f"failed on {gate.text}: {describe(gate.column, i)}", file=sys.stderr)
+        if i is None:
+            said = "nothing to judge"
+        elif VERDICT in columns and columns[VERDICT][i] in WITHOUT_RESULT:
+            said = f"nothing to judge for {columns['activation'][i]}: {columns[VERDICT][i]}"
+        else:
+            said = describe(gate.column, i)
+        print(f"failed on {gate.text}: {said}", file=sys.stderr)
     return bool(found)

@@ -118,8 +118,9 @@ def study_command(
     destination = drawn.destination()
     drawing = drawn.drawing(destination)
     from actcompare.output.gates import parse_gates
+    from actcompare.studies.comparison import VERDICTS
 
-    gates = parse_gates(fail_on, _NUMBERS)
+    gates = parse_gates(fail_on, _NUMBERS, VERDICTS)
     settings = settings_of(options)
     asked = given_on_command_line(context) & set(settings)
     settings["lr"] = settings["lr"] or None
@@ -304,6 +305,8 @@ def _trips(gates: "list[Gate]", study: "Study") -> bool:
 
     def where(column: str, i: int) -> str:
         setting = f"depth {columns['depth'][i]}, hidden {columns['hidden'][i]}"
-        return f"it is {columns[column][i]:.6g} for {columns['activation'][i]} ({setting})"
+        value = columns[column][i]
+        shown = value if isinstance(value, str) else f"{value:.6g}"
+        return f"it is {shown} for {columns['activation'][i]} ({setting})"
 
     return report_tripped(gates, columns, where)

@@ -18,9 +18,12 @@ from actcompare.stats import (
     sign_flip_p,
     t_interval,
 )
-from actcompare.studies.records import CellResult, StudyConfig
+from actcompare.studies.records import CellResult, Failure, StudyConfig
 
-BASELINE, FAILED = "baseline", "failed"
+BASELINE, FAILED, NOT_RUN = "baseline", "failed", "not run"
+
+VERDICTS = ("better", "worse", "same", "unclear", FAILED, NOT_RUN)
+"""The verdicts on activations other than the baseline."""
 
 Setting = tuple[str, int, int]
 """Activation, depth, hidden."""
@@ -99,8 +102,11 @@ def chosen(runs: Sequence[Runs]) -> dict[Setting, Runs]:
     return best
 
 
-def answer(config: StudyConfig, results: Iterable[CellResult]) -> list[dict[str, Any]]:
+def answer(
+    config: StudyConfig, results: Iterable[CellResult], failures: Iterable[Failure] = ()
+) -> list[dict[str, Any]]:
     """Return one record per activation, depth and width, each compared with the baseline."""
+    failed = {(each.cell.activation, each.cell.depth, each.cell.hidden) for each in failures}
     best = chosen(by_learning_rate(config, results))
     rows, compared = [], []
     for depth, hidden in itertools.product(config.depths, config.hiddens):
@@ -110,7 +116,8 @@ def answer(config: StudyConfig, results: Iterable[CellResult]) -> list[dict[str,
             row: dict[str, Any] = {"activation": activation, "depth": depth, "hidden": hidden}
             rows.append(row | _described(runs))
             if runs is None:
-                rows[-1]["verdict"] = FAILED
+                tried = (activation, depth, hidden) in failed
+                rows[-1]["verdict"] = FAILED if tried else NOT_RUN
             elif baseline is None:
                 rows[-1]["verdict"] = "unclear"
             elif runs is baseline:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actcompare.studies.comparison import BASELINE, FAILED
+from actcompare.studies.comparison import BASELINE, FAILED, NOT_RUN
 from actcompare.studies.records import CellResult, Failure, StudyConfig
 from actcompare.text import listed
 
@@ -148,6 +148,9 @@ def _missing(
     gone = [_name(config, row) for row in rows if row["verdict"] == FAILED]
     if gone and results:
         said.append(f"No run of {listed(gone)} has finished.")
+    not_run = [_name(config, row) for row in rows if row["verdict"] == NOT_RUN]
+    if not_run and results:
+        said.append(f"{listed(not_run)} {'have' if len(not_run) > 1 else 'has'} not been run yet.")
     if missing:
         said.append(f"{missing:,} of {total:,} runs are still missing: the verdicts may change.")
     return said

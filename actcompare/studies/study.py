@@ -244,7 +244,7 @@ class Study(Tabular):
     @cached_property
     def table(self) -> Table:
         """The answer: one record per activation, depth and width."""
-        return Table.of(answer(self.config, self.results))
+        return Table.of(answer(self.config, self.results, self.failures))
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the records of the answer."""

@@ -34,19 +34,40 @@ def test_conditions(text: str, trips: bool) -> None:
     assert parse_gate(text, COLUMNS).trips(row()) is trips
 
 
-def test_what_is_no_number_trips_and_what_is_missing_does_not() -> None:
+def test_nan_trips_and_a_missing_number_is_not_judged() -> None:
     for text in ("ratio<0.5", "ratio>0.5"):
         assert parse_gate(text, COLUMNS).trips(row(ratio=float("nan")))
-        assert not parse_gate(text, COLUMNS).trips(row(ratio=None))
+        assert not parse_gate(text, COLUMNS).judges(row(ratio=None))
+
+
+def indices(text: str, *rows: dict[str, Any]) -> list[int | None]:
+    gate = parse_gate(text, COLUMNS, ["better", "worse"])
+    columns = {name: [each[name] for each in rows] for name in rows[0]} if rows else {}
+    return [i for _, i in tripped([gate], columns)]
+
+
+def test_a_gate_that_judged_nothing_trips() -> None:
+    fine, unknown = row(), row(ratio=None)
+    baseline, failed = row(verdict="baseline", ratio=1.0), row(verdict="failed", ratio=None)
+    assert indices("ratio>9", fine, unknown, baseline) == []
+    assert indices("ratio>9") == indices("ratio>9", unknown) == [None]
+    assert indices("ratio>9", baseline) == indices("slower>3%", baseline) == [None]
+    assert indices("median_s>9", baseline) == []
+    for verdict in ("failed", "not run"):
+        assert indices("ratio>9", fine, failed | {"verdict": verdict}) == [1]
+        assert indices("verdict==worse", baseline, failed | {"verdict": verdict}) == [1]
+
+
+def test_a_verdict_can_be_a_condition() -> None:
+    rows = [row(verdict=verdict) for verdict in ("baseline", "worse", "better")]
+    assert indices("verdict==worse", *rows) == indices(" verdict != better ", *rows) == [1]
+    with pytest.raises(UsageError, match="no verdict slow; use one of better, worse"):
+        indices("verdict==slow", *rows)
 
 
 @pytest.mark.parametrize("verdict", ["faster", "same", "unclear", "failed", "baseline"])
 def test_slower_takes_a_verdict(verdict: str) -> None:
     assert not parse_gate("slower>3%", COLUMNS).trips(row(verdict=verdict))
-
-
-def test_a_row_without_the_number_does_not_trip() -> None:
-    assert not parse_gate("peak_bytes>0", COLUMNS).trips(row(peak_bytes=None))
 
 
 @pytest.mark.parametrize(
@@ -76,4 +97,4 @@ def test_every_row_that_trips_is_found() -> None:
     gates = [parse_gate("ratio>1", COLUMNS), parse_gate("median_s<0", COLUMNS)]
     columns: dict[str, list[Any]] = {"ratio": [0.5, 1.5, None, 2.0], "median_s": [1, 2, 3, 4]}
     assert tripped(gates, columns) == [(gates[0], 1), (gates[0], 3)]
-    assert tripped(gates, {}) == []
+    assert tripped(gates, {}) == [(gates[0], None), (gates[1], None)]
