@@ -9,6 +9,7 @@ from actcompare import __version__
 from actcompare.benchmark.command import bench_command
 from actcompare.cli.failures import ErrorLines, NegativeNumbers
 from actcompare.cli.manual import help_command
+from actcompare.cli.options import dtype_named
 from actcompare.errors import UsageError
 from actcompare.evaluation.command import evaluate_command
 from actcompare.inspection.command import inspect_command
@@ -21,7 +22,7 @@ app = typer.Typer(
     cls=ErrorLines,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": dtype_named},
     help="Measure softplus, ReLU and any other PyTorch activation on your own inputs.",
 )
 

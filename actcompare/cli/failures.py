@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -77,9 +78,20 @@ class ErrorLines(TyperGroup):
 
 
 class NegativeNumbers(TyperCommand):
-    """A command that accepts -inf and -nan as arguments, not as short options."""
+    """A command that takes -inf and -2o as arguments, not as bundles of short options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Hide the minus of these arguments from the parser behind a space."""
-        words = ("-inf", "-infinity", "-nan")
-        return super().parse_args(ctx, [f" {a}" if a.lower() in words else a for a in args])
+        """Hide the minus of such arguments from the parser, behind a space."""
+        return super().parse_args(ctx, [f" {arg}" if _is_hidden(arg) else arg for arg in args])
+
+
+def _is_hidden(arg: str) -> bool:
+    if re.match(r"-(?:inf|nan)", arg, re.IGNORECASE):
+        return True
+    if not re.match(r"-[\d.]", arg):
+        return False
+    try:
+        float(arg)
+    except ValueError:
+        return True
+    return False

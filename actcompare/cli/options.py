@@ -48,6 +48,15 @@ def option(
 
 
 NumberFormat = StrEnum("NumberFormat", ["float32", "float64", "bfloat16", "float16"])
+
+
+def dtype_named(token: str) -> str:
+    """Return the name of a dtype that is written as torch.float16, fp16 or half, or the token."""
+    short = {"half": "float16", "fp16": "float16", "bf16": "bfloat16", "double": "float64"}
+    name = token.removeprefix("torch.")
+    return short.get(name, name)
+
+
 Task = StrEnum("Task", ["classification", "regression"])
 Scale = StrEnum("Scale", ["standard", "unit", "none"])
 Optimizer = StrEnum("Optimizer", ["sgd", "adam", "adamw"])

@@ -99,7 +99,7 @@ def evaluate_command(
 
 
 def _chunks(context: typer.Context, points: PointOptions) -> "Iterator[Chunk]":
-    x, range_, file = points.x or [], points.range_, points.file
+    x, range_, file = [text.strip() for text in points.x or []], points.range_, points.file
     for text in x:
         if text.startswith("-") and text[1:2].isalpha() | text.startswith("--"):
             _refuse_unknown_option(context, text)

@@ -112,6 +112,8 @@ def open_arrays(path: Path, kinds: str = REAL) -> Iterator[Mapping[str, Callable
                 stream = kept.enter_context(archive.open(member))
                 return Array(stream, f"{path}, array {name!r}", kinds)
 
+            if not archive.namelist():
+                raise ActcompareError(f"{path} contains no arrays")
             members = {member.removesuffix(".npy"): member for member in archive.namelist()}
             yield {name: partial(opened, member, name) for name, member in members.items()}
         except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:

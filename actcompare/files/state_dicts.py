@@ -43,5 +43,5 @@ def _read_saved(path: Path) -> Any:
             f"{path} contains more than tensors, or is damaged; other pickled objects could run"
             " code and are not loaded: save only tensors, such as model.state_dict()"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+    except (RuntimeError, EOFError, ValueError, LookupError, AttributeError) as error:
         raise ActcompareError(f"{path} is not a torch.save file or is damaged") from error

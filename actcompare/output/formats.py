@@ -28,6 +28,7 @@ _BY_ENDING = {
     ".csv": Format.csv,
     ".json": Format.json,
     ".md": Format.markdown,
+    ".markdown": Format.markdown,
     ".parquet": Format.parquet,
 }
 

@@ -172,7 +172,10 @@ def _compare(
     compared: Sequence[tuple[dict[str, Any], npt.NDArray[np.float64]]], margin: float, seed: int
 ) -> None:
     """Fill in the comparisons with the baseline; p-values are Holm-adjusted over all rows."""
-    p_values = [sign_flip_p(differences, seed) for _, differences in compared]
+    p_values = [
+        sign_flip_p(differences, seed) if np.isfinite(differences).all() else 1.0
+        for _, differences in compared
+    ]
     corrected = holm(p_values)
     for (row, differences), p, p_holm in zip(compared, p_values, corrected, strict=True):
         nothing = Estimate(math.nan, -math.inf, math.inf)

@@ -155,6 +155,15 @@ def test_no_digits_are_shown_that_float64_does_not_hold(run: Run) -> None:
     assert "0.126928011042972493" not in text
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("torch.float32", "float32"), ("half", "float16"), ("fp16", "float16"), ("bf16", "bfloat16")],
+)
+def test_dtypes_by_the_names_that_people_use(run: Run, text: str, name: str) -> None:
+    said = run("eval", "1", "--dtype", text, "--format", "json").stdout
+    assert json.loads(said)["config"]["dtype"] == name
+
+
 def test_output_dash_is_standard_output(run: Run) -> None:
     assert run("eval", "1", "--output", "-").stdout == run("eval", "1").stdout
 
@@ -215,6 +224,9 @@ def test_version(run: Run) -> None:
         (["eval", "-", "1"], 2, "omit the other points"),
         (["eval", "1", "--column", "a"], 2, "need --file"),
         (["eval", "abc"], 2, "'abc' is not a number"),
+        (["eval", "-2o", "5"], 2, "'-2o' is not a number"),
+        (["eval", "-1q", "5"], 2, "'-1q' is not a number"),
+        (["eval", "-infty"], 2, "No such option: -infty"),
         (["eval", "1", "--ordr", "2"], 2, "No such option: --ordr: did you mean --order?"),
         (["eval", "-x", "2"], 2, "No such option: -x"),
         (["eval", "1", "--order", "3"], 2, "--order"),

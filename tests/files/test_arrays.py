@@ -146,3 +146,9 @@ def test_memory_does_not_grow_with_the_file(name: str) -> None:
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_an_archive_without_arrays_says_so() -> None:
+    np.savez("none.npz")
+    with pytest.raises(ActcompareError, match=r"none\.npz contains no arrays"):
+        read("none.npz")

@@ -45,6 +45,13 @@ def test_no_part_of_a_file_is_taken_for_the_whole(name: str) -> None:
             read_tensors(Path(name))
 
 
+@pytest.mark.parametrize("content", [b"abc", b"\x80", b"PK", b"."])
+def test_what_was_never_a_file_of_tensors_is_told(content: bytes) -> None:
+    Path("bad.pt").write_bytes(content)
+    with pytest.raises(ActcompareError, match=r"bad\.pt .*damaged"):
+        read_tensors(Path("bad.pt"))
+
+
 def test_code_is_never_run() -> None:
     torch.save({"weights": Evil()}, "evil.pt")
     with pytest.raises(ActcompareError, match="could run code and are not loaded"):

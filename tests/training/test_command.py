@@ -161,7 +161,7 @@ def test_other_settings_are_named(run: Run) -> None:
     assert done.exit_code == 1
     assert "uses lr 0.1, seed 0, not lr 0.5, seed 3" in done.stderr
     done = run("train", "--resume", "run", "--act", "relu", "--no-track")
-    assert "has activation softplus:beta=2, track_on train, not" in done.stderr
+    assert "uses activation softplus:beta=2, track_on train, not" in done.stderr
     same = ("--act", "softplus:threshold=20,beta=2", "--hidden", "8")
     assert run("train", "--resume", "run", *same).exit_code == 0
 
