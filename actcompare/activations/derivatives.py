@@ -53,7 +53,7 @@ def differentiate(
     leaf = x.detach().clone().requires_grad_(order > 0)
     try:
         y = function(leaf)
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # the function may be a user's
         raise ActcompareError(
             f"{label} failed in {str(x.dtype).removeprefix('torch.')} on {x.device}:"
             f" {describe(error)}"
@@ -100,7 +100,7 @@ def _derivative(total: Tensor, x: Tensor, label: str, *, keep_graph: bool) -> Te
         return torch.zeros_like(x)
     try:
         (grad,) = torch.autograd.grad(total, x, create_graph=keep_graph, materialize_grads=True)
-    except Exception as error:
+    except Exception as error:  # a user's backward may raise anything
         raise ActcompareError(
             f"the derivative of {label} failed on {x.device}: {describe(error)}"
         ) from error

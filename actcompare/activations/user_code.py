@@ -26,7 +26,7 @@ def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., 
     if isinstance(made, type):
         try:
             made = made(**parameters)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # a user's code
             raise ActcompareError(f"cannot create {target}: {describe(error)}") from error
         if not callable(made):
             raise ActcompareError(f"instances of {target} are not callable")
@@ -74,7 +74,7 @@ def _import_users_own(module_name: str, target: str) -> object:
             sys.modules[name] = module
             try:
                 spec.loader.exec_module(module)
-            except BaseException:
+            except BaseException:  # nothing half-imported stays, whatever ended it
                 del sys.modules[name]
                 raise
             return module
@@ -90,7 +90,7 @@ def _import_users_own(module_name: str, target: str) -> object:
                 " (write a file as path/to/file.py:Name)"
             ) from None
         raise ActcompareError(f"cannot import {module_name}: {describe(error)}") from error
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # a user's code
         raise ActcompareError(f"cannot import {module_name}: {describe(error)}") from error
 
 

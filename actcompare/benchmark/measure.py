@@ -89,7 +89,7 @@ def _measure(
         for activation in activations:
             try:
                 work, cost = _try_out(activation, case, buffers, config.seed)
-            except (Exception, SystemExit) as error:
+            except (Exception, SystemExit) as error:  # the others are still measured
                 reason = _reason(activation.label, case, activations, error)
                 costs.append(Cost(activation.label, error=reason))
                 continue
@@ -102,7 +102,7 @@ def _measure(
         if case.where.type == "cuda" and case.cache == "hot":
             costs = _with_graphs(case, costs, works, timings)
         return Measurement(case, tuple(costs), timings, _new_pages(case, buffers))
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # other cases are still measured
         reason = _reason("the measurement", case, activations, error)
         known = {cost.activation: cost.error for cost in costs}
         failed = (Cost(a.label, error=known.get(a.label) or reason) for a in activations)

@@ -63,7 +63,7 @@ class ErrorLines(TyperGroup):
         except MemoryError:
             typer.echo("error: out of memory; try smaller sizes", err=True)
             code = 1
-        except Exception as error:
+        except Exception as error:  # no traceback reaches a user
             if debug:
                 raise
             typer.echo(

@@ -223,7 +223,7 @@ def _run(model: nn.Module, inputs: Inputs, name: str) -> None:
     try:
         with torch.no_grad():
             model(*inputs.args, **inputs.kwargs)
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # the model is a user's code
         shapes = [
             str(tuple(value.shape))
             for value in (*inputs.args, *inputs.kwargs.values())

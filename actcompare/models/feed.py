@@ -80,7 +80,7 @@ def _users_own(source: str) -> Iterator[Any]:
         yield from found
     except ActcompareError:
         raise
-    except Exception as error:
+    except Exception as error:  # the batches come from a user's code
         raise users_error(f"{source} fails", error) from error
 
 

@@ -40,7 +40,7 @@ def load_model(target: str) -> nn.Module:
             )
         try:
             found = found()
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # a user's code
             raise users_error(f"{target}() fails", error) from error
     if not isinstance(found, nn.Module):
         raise ActcompareError(f"{target}() returns {type(found).__name__}, not a torch.nn.Module")
