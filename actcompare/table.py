@@ -1,7 +1,7 @@
 """The table of a result: tidy records, stored by column."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ class Table(Mapping[str, Any]):
         return self.frame().to_html(index=False)
 
 
-class Tabular:
+class Tabular(ABC):
     """A result with one table of records."""
 
-    @cached_property
+    @property
+    @abstractmethod
     def table(self) -> Table:
-        """The tidy records."""
-        raise NotImplementedError
+        """The tidy records; a result makes them once, as a cached property."""
 
     def columns(self) -> Table:
         """Return the tidy records by column."""

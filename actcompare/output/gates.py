@@ -130,11 +130,11 @@ def tripped(
     records = [{name: values[i] for name, values in columns.items()} for i in range(rows)]
     found: list[tuple[Gate, int | None]] = []
     for gate in gates:
-        judged = [gate.judges(row) for row in records]
-        for i, row in enumerate(records):
-            if row.get(VERDICT) in WITHOUT_RESULT or (judged[i] and gate.trips(row)):
-                found.append((gate, i))
-        if not any(judged) and not any(row.get(VERDICT) in WITHOUT_RESULT for row in records):
+        judged = [i for i, row in enumerate(records) if gate.judges(row)]
+        missing = [i for i, row in enumerate(records) if row.get(VERDICT) in WITHOUT_RESULT]
+        trips = sorted(missing + [i for i in judged if gate.trips(records[i])])
+        found += [(gate, i) for i in trips]
+        if not (judged or missing):
             found.append((gate, None))
     return found
 
