@@ -1,15 +1,16 @@
 """Import a user's own code, named as `package.module:Name` or `path/to/file.py:Name`."""
 
+import contextlib
 import difflib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import actcompare
-from actcompare.errors import ActcompareError, UsageError, UsersError
+from actcompare.errors import ActcompareError, Terminated, UsageError, UsersError
 
 
 def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., Any]:
@@ -26,7 +27,9 @@ def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., 
     if isinstance(made, type):
         try:
             made = made(**parameters)
-        except (Exception, SystemExit) as error:  # a user's code
+        except (KeyboardInterrupt, Terminated):
+            raise
+        except BaseException as error:  # a user's code
             raise ActcompareError(f"cannot create {target}: {describe(error)}") from error
         if not callable(made):
             raise ActcompareError(f"instances of {target} are not callable")
@@ -48,12 +51,13 @@ def find_users_own(target: str) -> Any:
         raise UsageError(f"{target!r} has no name: write module:Name or file.py:Name")
     found: Any = _import_users_own(module_name, target)
     for part in name.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            near = difflib.get_close_matches(part, dir(found), n=1)
-            hint = f": did you mean {near[0]}?" if near else ""
-            raise ActcompareError(f"{module_name} has no {name!r}{hint}") from None
+        with users_code(f"{target} cannot be read"):  # a module may have its own `__getattr__`
+            try:
+                found = getattr(found, part)
+            except AttributeError:
+                near = difflib.get_close_matches(part, dir(found), n=1)
+                hint = f": did you mean {near[0]}?" if near else ""
+                raise ActcompareError(f"{module_name} has no {name!r}{hint}") from None
     return found
 
 
@@ -81,7 +85,7 @@ def _import_users_own(module_name: str, target: str) -> object:
         if "" not in sys.path and str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
         return importlib.import_module(module_name)
-    except ActcompareError:
+    except (ActcompareError, KeyboardInterrupt, Terminated):
         raise
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
@@ -90,8 +94,23 @@ def _import_users_own(module_name: str, target: str) -> object:
                 " (write a file as path/to/file.py:Name)"
             ) from None
         raise ActcompareError(f"cannot import {module_name}: {describe(error)}") from error
-    except (Exception, SystemExit) as error:  # a user's code
+    except BaseException as error:  # a user's code
         raise ActcompareError(f"cannot import {module_name}: {describe(error)}") from error
+
+
+@contextlib.contextmanager
+def users_code(what: str) -> Iterator[None]:
+    """Report whatever a user's code raises as a UsersError, also SystemExit and its like.
+
+    Raises:
+        UsersError: The code within the context failed.
+    """
+    try:
+        yield
+    except (ActcompareError, KeyboardInterrupt, Terminated, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise users_error(what, error) from error
 
 
 def users_error(what: str, error: BaseException) -> UsersError:
@@ -112,5 +131,8 @@ def _is_ours(filename: str) -> bool:
 
 def describe(error: BaseException) -> str:
     """Describe an exception on one line: its type and the first line of its message."""
-    lines = str(error).strip().splitlines()
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # an exception of a user's, whose text fails
+        lines = []
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

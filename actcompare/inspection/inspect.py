@@ -1,7 +1,5 @@
 """Inspect a user's model on their data: which units are dead, and what a swap would change."""
 
-import contextlib
-import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from actcompare.activations.user_code import users_error
+from actcompare.activations.user_code import users_code
 from actcompare.errors import ActcompareError
 from actcompare.inspection.explain import describe_inspection
 from actcompare.inspection.records import InspectConfig, Settings, WhatIf
@@ -21,6 +19,7 @@ from actcompare.machine.environment import Environment, describe_environment
 from actcompare.models.feed import Inputs, cut, prepare, select, slices
 from actcompare.models.load import check_made
 from actcompare.models.records import Unseen, WatchedLayer, layer_columns, total_of
+from actcompare.models.state import left_as_it_was, module_paths
 from actcompare.models.swap import Swap, Swaps, swap_activations, swaps_of_calls
 from actcompare.models.watch import Watch, watch
 from actcompare.table import Table, Tabular
@@ -90,8 +89,9 @@ def inspect_model(
 ) -> Inspection:
     """Run a model over batches in `eval()` mode without gradients, and judge each of its units.
 
-    The model's modes, hooks, gradients and buffers are left as they were, even if it raises; so are
-    the samples and the random number generators.
+    The model is left as it was, to the bit, whatever its own code does and even if it raises:
+    weights, buffers, modes, hooks, gradients and attributes. So are the samples, the generators of
+    random numbers, and the settings of torch and numpy. A copy of the weights is kept meanwhile.
 
     Args:
         model: Any module, on any device.
@@ -118,37 +118,39 @@ def inspect_named(
     progress: Progress | None = None,
 ) -> Inspection:
     """Inspect a model as `inspect_model` does, with names of the model and the data."""
-    check_made(model)
     if isinstance(batches, Tensor | np.ndarray):
         if batches.ndim == 0:
             raise ActcompareError(f"{source} holds a single number, not samples")
         batches = slices(batches, settings.batch_size)
     swap = settings.swap or {}
-    with _as_it_was(model), contextlib.ExitStack() as kept:
-        here, number = _move(model, settings.device, settings.dtype)
-        twin, swaps = swap_activations(model, swap) if swap else (None, ())
+    with left_as_it_was(model):
+        with users_code(f"{name} cannot be prepared"):
+            check_made(model)
+            _evaluating(model)
+            here, number = _move(model, settings.device, settings.dtype)
+            twin, swaps = swap_activations(model, swap) if swap else (None, ())
         other = _watch(twin, settings) if twin is not None else None
-        seen = kept.enter_context(_watch(model, settings))
-        total = 0
-        for inputs in _inputs(model, batches, source, settings, (here, number)):
-            if twin is not None and other is not None:
-                with other:
-                    _run(twin, _copied(inputs), f"{name} with swapped activations")
-            _run(model, inputs, name)
-            total += inputs.samples
-            if progress is not None:
-                progress(total)
-        if total == 0:
-            raise ActcompareError(f"{source} holds no samples")
-        result = Inspection(
-            config=_config(name, source, settings, here, number),
-            environment=describe_environment(here),
-            layers=seen.layers,
-            unseen=seen.unseen,
-            never_called=seen.never_called,
-            samples=total,
-            what_if=None if other is None else _what_if(swap, swaps, seen, other),
-        )
+        with _watch(model, settings) as seen:
+            total = 0
+            for inputs in _inputs(model, batches, source, settings, (here, number)):
+                if twin is not None and other is not None:
+                    with other:
+                        _run(twin, _copied(inputs), f"{name} with swapped activations")
+                _run(model, inputs, name)
+                total += inputs.samples
+                if progress is not None:
+                    progress(total)
+    if total == 0:
+        raise ActcompareError(f"{source} holds no samples")
+    result = Inspection(
+        config=_config(name, source, settings, here, number),
+        environment=describe_environment(here),
+        layers=seen.layers,
+        unseen=seen.unseen,
+        never_called=seen.never_called,
+        samples=total,
+        what_if=None if other is None else _what_if(swap, swaps, seen, other),
+    )
     if not result.layers:
         raise ActcompareError(_nothing_seen(result))
     return result
@@ -220,16 +222,13 @@ def _label(new: object) -> str:
 
 
 def _run(model: nn.Module, inputs: Inputs, name: str) -> None:
-    try:
-        with torch.no_grad():
-            model(*inputs.args, **inputs.kwargs)
-    except (Exception, SystemExit) as error:  # the model is a user's code
-        shapes = [
-            str(tuple(value.shape))
-            for value in (*inputs.args, *inputs.kwargs.values())
-            if isinstance(value, Tensor)
-        ]
-        raise users_error(f"{name} fails on a batch of {', '.join(shapes)}", error) from error
+    shapes = [
+        str(tuple(value.shape))
+        for value in (*inputs.args, *inputs.kwargs.values())
+        if isinstance(value, Tensor) and not value.is_nested
+    ]
+    with users_code(f"{name} fails on a batch of {', '.join(shapes)}"), torch.no_grad():
+        model(*inputs.args, **inputs.kwargs)
 
 
 def _copied(inputs: Inputs) -> Inputs:
@@ -257,37 +256,10 @@ def _move(
     return here, number
 
 
-@contextlib.contextmanager
-def _as_it_was(model: nn.Module) -> Iterator[None]:
-    """Put a model into `eval()` mode, and restore it exactly afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    weights = [(p, p.data, p.grad) for p in model.parameters()]
-    buffers = [
-        (module, name, buffer, buffer.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    model.eval()
-    for p in model.parameters():
-        p.grad = None  # moving the model would move gradients in place
+def _evaluating(model: nn.Module) -> None:
+    """Put a model into `eval()` mode, by its own method if that works."""
     try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for p, values, gradient in weights:
-            if (p.device, p.dtype) != (values.device, values.dtype):
-                p.data = values
-            p.grad = gradient
-        for module, name, buffer, values in buffers:
-            module._buffers[name] = buffer
-            if not torch.equal(buffer, values):
-                buffer.copy_(values)
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        if on_gpu:
-            torch.cuda.set_rng_state_all(on_gpu)
+        model.eval()
+    except Exception:  # a user's own `eval` or `train`
+        for _, module in module_paths(model):
+            module.training = False

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from actcompare.activations.user_code import find_users_own, users_error
+from actcompare.activations.user_code import find_users_own, users_code, users_error
 from actcompare.errors import ActcompareError
 from actcompare.files.state_dicts import read_tensors
 from actcompare.text import listed
@@ -38,10 +38,8 @@ def load_model(target: str) -> nn.Module:
                 f"{target} is of type {type(found).__name__}: name a torch.nn.Module, or a"
                 " function that returns one"
             )
-        try:
+        with users_code(f"{target}() fails"):
             found = found()
-        except (Exception, SystemExit) as error:  # a user's code
-            raise users_error(f"{target}() fails", error) from error
     if not isinstance(found, nn.Module):
         raise ActcompareError(f"{target}() returns {type(found).__name__}, not a torch.nn.Module")
     return found

@@ -1,8 +1,10 @@
 """Watch every activation that a running model calls, wherever it is called from.
 
 A TorchFunctionMode sees all calls of torch: `F.relu(z)` in a forward method, and activations inside
-torch's layers, as well as nn.ReLU. Hooks on the modules tell which module is running. While a mode
-is active, torch's transformer layers skip their fast path, which would be a single call.
+torch's layers, as well as nn.ReLU. Torch's hooks for all modules tell which module is running, so
+that nothing is attached to the model: copies and saved files of it are as without a watch, and so
+are modules that it replaces while it runs. Calls are made as they are, and measured beside. While a
+mode is active, torch's transformer layers skip their fast path, which would be a single call.
 """
 
 import contextlib
@@ -14,12 +16,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.overrides import (
+    TorchFunctionMode,
+    _get_current_function_mode_stack,
+    _pop_mode,
+    _push_mode,
+)
 
 from actcompare.activations.torch_calls import MODULES, Known, known_calls, read_call, use_of_module
-from actcompare.activations.user_code import describe, find_users_own
+from actcompare.activations.user_code import describe
+from actcompare.errors import ActcompareError
 from actcompare.models.bindings import Own, patched
 from actcompare.models.records import Unseen, WatchedLayer, layer_columns, name_of
+from actcompare.models.state import left_as_it_was, module_paths
 from actcompare.table import Table
 from actcompare.units.statistics import EPS, Scratch, UnitAccumulator, slopes
 
@@ -38,8 +49,14 @@ _GATED = ("lstm", "gru", "rnn_tanh", "rnn_relu",
 
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
-_NOT_OURS_TO_STOP = (RuntimeError, TypeError, ValueError)
-"""Errors that measuring an unsupported kind of tensor may raise."""
+
+class _Aside(threading.local):
+    """Whether this thread is measuring, which no watch is to see."""
+
+    measuring = False
+
+
+_ASIDE = _Aside()
 
 
 class _Producer(NamedTuple):
@@ -75,7 +92,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self.samples = 0
         self.trained = False
         """Whether a pass ran in training mode, where dropout and batch norm add randomness."""
-        self._own = [Own(spec, find_users_own(spec)) for spec in own]
+        self._own = [Own(spec) for spec in own]
         self._known = _known_calls()
         self._paths = _paths(model)
         self._labels = {m: use for m in self._paths if (use := use_of_module(m)) is not None}
@@ -85,18 +102,26 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self._uses: dict[tuple[str, str], int] = {}
         self._batch: int | None = None
         self._ignored = False
-        self._measuring = False
         self._last: _Producer | None = None
         self._thread = 0
         self._scratch = Scratch()
-        self._kept = contextlib.ExitStack()
+        self._kept: contextlib.ExitStack | None = None
 
     def __enter__(self) -> Self:
+        """Begin to watch, or go on after an earlier `with`.
+
+        Raises:
+            ActcompareError: It has begun already.
+        """
+        if self._kept is not None:
+            raise ActcompareError(
+                "this watch is already active: make another with watch(model), or leave this one"
+                " first"
+            )
         self._thread = threading.get_ident()
         with contextlib.ExitStack() as kept:
-            for module in filter(_may_act, self._paths):
-                for handle in self._hook(module):
-                    kept.callback(handle.remove)
+            kept.callback(register_module_forward_pre_hook(self._begin).remove)
+            kept.callback(register_module_forward_hook(self._end, always_call=True).remove)
             kept.enter_context(_eager())
             for own in self._own:
                 kept.enter_context(patched(own, self.model, self._see_own))
@@ -106,7 +131,9 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     def __exit__(self, *_: object) -> None:
         self._running.clear()
-        self._kept.close()
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     @property
     def layers(self) -> tuple[WatchedLayer, ...]:
@@ -137,18 +164,14 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     # --- which module is running -----------------------------------------------------------------
 
-    def _hook(self, module: nn.Module) -> Iterator[Any]:
-        try:
-            yield module.register_forward_pre_hook(self._begin, prepend=True)
-            yield module.register_forward_hook(self._end, always_call=True)
-        except RuntimeError:  # part of a scripted module, which Python does not call
-            return
-
     def _begin(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if self._measuring or threading.get_ident() != self._thread:
+        if not self._watches(module):
             return
         if not self._running:
-            self._begin_pass(args)
+            # torch.utils.checkpoint recomputes passes for the backward pass: ignore those.
+            self._ignored = torch._C._current_graph_task_id() != -1
+            with self._aside():
+                self._begin_pass(args)
         path, *others = self._paths[module]
         if others:  # used in several places: take the one within the caller
             within = f"{self._running[-1][1]}." if self._running else ""
@@ -158,25 +181,30 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             if own.is_module(module) and not self._ignored and args:
                 own.before(module, args[0])
 
+    def _watches(self, module: nn.Module) -> bool:
+        return (
+            module in self._paths
+            and not _ASIDE.measuring
+            and threading.get_ident() == self._thread
+        )
+
     def _begin_pass(self, args: tuple[Any, ...]) -> None:
-        # torch.utils.checkpoint recomputes passes for the backward pass: ignore those.
-        self._ignored = torch._C._current_graph_task_id() != -1
         if not self._ignored:
             self.passes += 1
+            self._uses.clear()
+            self._last = self._batch = None
             self._batch = next((len(x) for x in args if isinstance(x, Tensor) and x.dim()), None)
             self.samples += self._batch or 0
-            self.trained |= self.model.training
-            self._uses.clear()
-            self._last = None
+            self.trained |= bool(self.model.training)
 
     def _end(self, module: nn.Module, _: object, result: object) -> None:
-        if self._measuring or threading.get_ident() != self._thread:
+        if not self._watches(module):
             return
         for own in self._own:
             if own.is_module(module) and not self._ignored:
                 z = own.after(module)
                 if z is not None and isinstance(result, Tensor):
-                    self._see_own(own, z, result, module.forward)
+                    self._see_own(own, z, result, module.forward, module)
         while self._running:
             if self._running.pop()[0] is module:
                 break
@@ -188,32 +216,25 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     ) -> Any:
         """Make a call of torch unchanged, and record it if it is an activation."""
         known = self._known.get(called)
-        if known is None or not self._running or self._ignored or self._measuring:
+        if known is None or not self._running or self._ignored or _ASIDE.measuring:
             return called(*args, **kwargs)
         if isinstance(known, str):
             result = called(*args, **kwargs)
-            self._note(known, result)
+            with self._aside():
+                self._note(known, result)
             return result
         if self._own and any(own.running for own in self._own):
             return called(*args, **kwargs)
-        if known.is_relu:
-            result = called(*args, **kwargs)
-            if result.is_floating_point():
-                self._record(known.name, result, None)
-            return result
-        found = read_call(known, args, kwargs)
-        if found is None:
-            return called(*args, **kwargs)
-        try:
-            with self._aside():
-                a, slope = slopes(found.function, _usable(found.z))
-        except _NOT_OURS_TO_STOP as error:
-            self._unseen[name_of(self._path, found.use, 1)] = f"its slope fails: {describe(error)}"
-            return called(*args, **kwargs)
-        if found.as_it_is or torch.is_grad_enabled() or found.z.is_inference():
-            a = called(*args, **kwargs)
-        self._record(found.use, a, slope)
-        return a
+        use, slope = known.name if known.is_relu else "", None
+        if not known.is_relu:
+            with self._aside(known.name, "its slope fails"):  # before: it may overwrite its input
+                if found := read_call(known, args, kwargs):
+                    _, slope = slopes(found.function, _usable(found.z))
+                    use = found.use
+        result = called(*args, **kwargs)
+        if use:
+            self._record(use, result, slope)
+        return result
 
     def _note(self, name: str, result: Any) -> None:
         """Record other calls that matter: those that move features, or hide activations."""
@@ -226,6 +247,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                 "not elementwise: it multiplies one half of its input by the sigmoid of the other"
             )
         elif isinstance(result, Tensor) and result.dim():
+            self._last = None
             self._last = _producer(name, result)
 
     @property
@@ -233,56 +255,73 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         return self._running[-1][1]
 
     def _see_own(
-        self, own: Own, z: Tensor, a: Tensor, function: Callable[[Tensor], Tensor]
+        self,
+        own: Own,
+        z: Tensor,
+        a: Tensor,
+        function: Callable[[Tensor], Tensor],
+        module: nn.Module | None,
     ) -> None:
-        """Record a call of a user's function."""
-        if not self._running or self._ignored or self._measuring:
+        """Record a call of a user's function, which for its slope is called once more."""
+        if not self._running or self._ignored or _ASIDE.measuring:
             return
-        if a.shape != z.shape:
-            self._unseen[name_of(self._path, own.use, 1)] = (
-                f"not elementwise: shape {tuple(z.shape)} in, {tuple(a.shape)} out"
-            )
-            return
-        devices = [z.device] if z.device.type == "cuda" else []
-        try:
-            with self._aside(), torch.random.fork_rng(devices):
+        slope = None
+        with self._aside(own.use, "its slope fails"):
+            if a.shape != z.shape:
+                self._unseen[name_of(self._path, own.use, 1)] = (
+                    f"not elementwise: shape {tuple(z.shape)} in, {tuple(a.shape)} out"
+                )
+                return
+            with left_as_it_was(*[module] * (module is not None)):
                 _, slope = slopes(function, _usable(z))
-        except _NOT_OURS_TO_STOP as error:
-            self._unseen[name_of(self._path, own.use, 1)] = f"its slope fails: {describe(error)}"
-            return
-        self._record(own.use, a, slope)
+        if slope is not None:
+            self._record(own.use, a, slope)
 
     @contextlib.contextmanager
-    def _aside(self) -> Iterator[None]:
-        """Suspend recording while something is measured."""
-        self._measuring = True
-        try:
-            with torch._C.DisableTorchFunction(), torch.inference_mode(False):
-                yield
-        finally:
-            self._measuring = False
+    def _aside(self, use: str | None = None, what: str = "", number: int = 1) -> Iterator[None]:
+        """Measure something: unseen by any watch, and without harm to the model's run if it fails.
 
-    def _record(self, use: str, a: Tensor, slope: Tensor | None) -> None:
+        Args:
+            use: What is listed as unseen on a failure.
+            what: What failed.
+            number: Index of this use in a forward pass, from 1.
+        """
+        _ASIDE.measuring = True
+        try:
+            with (
+                torch._C.DisableTorchFunction(),
+                torch.inference_mode(False),
+                saved_tensors_hooks(_same, _same),  # not torch.utils.checkpoint's, or a user's
+            ):
+                yield
+        except Exception as error:  # whatever fails with tensors of a kind unknown to us
+            if use is not None:
+                self._unseen[name_of(self._path, use, number)] = f"{what}: {describe(error)}"
+        finally:
+            _ASIDE.measuring = False
+
+    def _record(self, use: str, a: Any, slope: Tensor | None) -> None:
         module, path = self._running[-1]
         place = path, self._labels.get(module, use)
-        number = self._uses[place] = self._uses.get(place, 0) + 1
+        number = self._uses.get(place, 0) + 1
         key = (*place, number)
-        try:
-            with torch._C.DisableTorchFunction():
-                seen = self._seen.get(key)
-                if seen is None or seen.row != a.shape[1:]:
-                    if a.numel() == 0:
-                        return
-                    seen = self._place(key, a, seen)
-                    if seen is None:
-                        return
-                    self._seen[key] = seen
-                if len(seen.row) == 0:
-                    a = self._with_samples(a)
-                    slope = None if slope is None else self._with_samples(slope)
-                seen.units.update(a, slope, axis=seen.axis, samples=self._batch)
-        except (*_NOT_OURS_TO_STOP, IndexError) as error:
-            self._unseen[name_of(*key)] = f"cannot be measured: {describe(error)}"
+        with self._aside(place[1], "cannot be measured", number):
+            if not a.is_floating_point():
+                return
+            self._uses[place] = number
+            a = _plain(a.detach())
+            if a.numel() == 0:
+                return
+            seen = self._seen.get(key)
+            if seen is None or seen.row != a.shape[1:]:
+                seen = self._place(key, a, seen)
+                if seen is None:
+                    return
+                self._seen[key] = seen
+            if len(seen.row) == 0:
+                a = self._with_samples(a)
+                slope = None if slope is None else self._with_samples(slope)
+            seen.units.update(a, slope, axis=seen.axis, samples=self._batch)
 
     def _place(self, key: tuple[str, str, int], a: Tensor, before: _Seen | None) -> _Seen | None:
         """Return the statistics with the axis of the units; None if the number of units changed."""
@@ -337,7 +376,7 @@ def _known_calls() -> dict[Any, Known | str]:
 def _opaque(model: nn.Module) -> dict[str, str]:
     """Return the paths of modules that cannot be watched, with the reasons."""
     found: dict[str, str] = {}
-    for path, module in model.named_modules():
+    for path, module in module_paths(model):
         if isinstance(module, torch.jit.ScriptModule):
             if not any(path.startswith(f"{outer}.") or outer == "(model)" for outer in found):
                 why = "scripted: torch runs it without Python; watch the original module"
@@ -349,7 +388,24 @@ def _opaque(model: nn.Module) -> dict[str, str]:
 
 def _usable(z: Tensor) -> Tensor:
     """Return the tensor, or a copy that autograd accepts if inference mode made it."""
-    return z.clone() if z.is_inference() else z
+    return _plain(z).clone() if z.is_inference() else _plain(z)
+
+
+def _plain(z: Tensor) -> Tensor:
+    """Return the tensor.
+
+    Raises:
+        TypeError: It is of a kind that cannot be measured.
+    """
+    if torch._C._functorch.is_functorch_wrapped_tensor(z):
+        raise TypeError("called within torch.func, such as vmap")
+    if z.is_nested or z.is_meta or z.layout is not torch.strided:
+        raise TypeError("a nested, sparse or meta tensor")
+    return z
+
+
+def _same(t: Tensor) -> Tensor:
+    return t
 
 
 def _producer(name: str, result: Tensor) -> _Producer:
@@ -367,6 +423,15 @@ class _Mode(TorchFunctionMode):
     def __init__(self, watch: Watch) -> None:
         super().__init__()
         self._watch = watch
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the stack of modes, from wherever others entered meanwhile have left this one."""
+        above = []
+        if self in _get_current_function_mode_stack():
+            while (mode := _pop_mode()) is not self:
+                above.append(mode)
+        for mode in reversed(above):
+            _push_mode(mode)
 
     def __torch_function__(
         self,
@@ -388,8 +453,8 @@ def watch(
                 model(x)
         units.frame()
 
-    The model is not changed, and no hooks remain. Memory grows with the number of units, not of
-    samples. For the verdicts of `inspect_model`, use `eval()` mode and `torch.no_grad()`. Calls in
+    The model is not changed, and training goes on to the bit as without. Memory grows with the
+    number of units, not of samples. For the verdicts of `inspect_model`, use `eval()` mode and `torch.no_grad()`. Calls in
     other threads or outside a module's forward pass are not seen.
 
     Args:
@@ -406,11 +471,12 @@ def watch(
 
 
 def _paths(model: nn.Module) -> dict[nn.Module, list[str]]:
-    """Return every name of each module within the model."""
+    """Return every path of each module within the model that may call an activation."""
     found: dict[nn.Module, list[str]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        parts = [part for part in name.split(".") if part not in _WRAPPERS]
-        found.setdefault(module, []).append(".".join(parts))
+    for name, module in module_paths(model):
+        if _may_act(module):
+            parts = [part for part in name.split(".") if part not in _WRAPPERS]
+            found.setdefault(module, []).append(".".join(parts))
     return found
 
 
