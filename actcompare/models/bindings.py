@@ -78,11 +78,9 @@ def _no_function(thing: object) -> str:
         return "" if issubclass(thing, kinds) else f"the class {thing.__name__}"
     if not callable(thing):
         return f"of type {type(thing).__name__}"
-    # All of Python calls these, and so do we while we look.
-    home = str(getattr(thing, "__module__", None)).partition(".")[0]
-    of_python = home == builtins.__name__ or home in sys.stdlib_module_names
-    is_builtin = type(thing) is BuiltinFunctionType and of_python
-    return f"Python's own {getattr(thing, '__name__', thing)}" if is_builtin else ""
+    if isinstance(thing, BuiltinFunctionType) and thing.__module__ == builtins.__name__:
+        return f"Python's own {thing.__name__}"  # which is called while we look, too
+    return ""
 
 
 @contextlib.contextmanager

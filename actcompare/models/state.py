@@ -12,7 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
-from torch.overrides import _get_current_function_mode_stack, _pop_mode, _push_mode
+from torch.overrides import (
+    TorchFunctionMode,
+    _get_current_function_mode_stack,
+    _pop_mode,
+    _push_mode,
+)
 
 from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError
@@ -138,8 +143,8 @@ def _held(roots: list[Any]) -> Iterator[Any]:
 def _parts(tensor: Tensor) -> list[Tensor]:
     """Return the tensors that a sparse tensor, or one of a wrapping subclass, consists of."""
     with contextlib.suppress(Exception):  # a subclass that cannot be read
-        if hasattr(type(tensor), "__tensor_flatten__"):
-            return [getattr(tensor, name) for name in tensor.__tensor_flatten__()[0]]
+        if flatten := getattr(tensor, "__tensor_flatten__", None):
+            return [getattr(tensor, name) for name in flatten()[0]]
         return [getattr(tensor, name)() for name in _PARTS_OF_SPARSE.get(tensor.layout, ())]
     return []
 
@@ -216,7 +221,7 @@ def _keep_bytes(tensors: list[Tensor]) -> Iterator[Step]:
     """Yield what restores the memory of tensors, each once however many views there are."""
     memories = {}
     for tensor in tensors:
-        if tensor.layout is torch._mkldnn:  # hides its memory
+        if tensor.is_mkldnn:  # hides its memory
             yield partial(setattr, tensor, "data", tensor.clone())
         elif not tensor.is_meta and tensor.layout is torch.strided:
             with contextlib.suppress(RuntimeError, NotImplementedError):  # a subclass without any
@@ -231,7 +236,7 @@ def _keep_bytes(tensors: list[Tensor]) -> Iterator[Step]:
 
 def _bytes_of(memory: torch.UntypedStorage) -> Tensor:
     """Return the memory as whole numbers, whatever it stands for."""
-    found = torch.empty(0, dtype=torch.uint8, device=memory.device).set_(memory)  # type: ignore[call-overload]
+    found = torch.empty(0, dtype=torch.uint8, device=memory.device).set_(memory)
     return found.view(torch.int64) if len(found) % 8 == 0 else found  # compares 4 times as fast
 
 
@@ -250,7 +255,7 @@ def _keep_copy(memory: torch.UntypedStorage) -> Step:
 
 def _keep_checksum(memory: torch.UntypedStorage) -> Step:
     def checksum() -> int:
-        return zlib.crc32(_bytes_of(memory).cpu().numpy())
+        return zlib.crc32(_bytes_of(memory).cpu().numpy().data)
 
     before = checksum()
 
@@ -331,14 +336,23 @@ def _keep_switch(before: Any, get: Callable[[], Any], put: Callable[[Any], objec
 
 def _keep_modes() -> Step:
     """Return what restores the stack of function modes, if one was entered and not left."""
-    before = _get_current_function_mode_stack()
+    before = function_modes()
 
     def restore() -> None:
-        now = _get_current_function_mode_stack()
-        if list(map(id, now)) != list(map(id, before)):
-            for _ in now:
-                _pop_mode()
-            for mode in before:
-                _push_mode(mode)
+        if list(map(id, function_modes())) != list(map(id, before)):
+            set_function_modes(before)
 
     return restore
+
+
+def function_modes() -> list[TorchFunctionMode]:
+    """Return the function modes that are active in this thread; the last one sees a call first."""
+    return list(_get_current_function_mode_stack())  # type: ignore[no-untyped-call]
+
+
+def set_function_modes(modes: list[TorchFunctionMode]) -> None:
+    """Replace the function modes that are active in this thread."""
+    for _ in function_modes():
+        _pop_mode()  # type: ignore[no-untyped-call]
+    for mode in modes:
+        _push_mode(mode)  # type: ignore[no-untyped-call]

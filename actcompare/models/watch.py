@@ -10,6 +10,7 @@ mode is active, torch's transformer layers skip their fast path, which would be 
 import contextlib
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -18,19 +19,14 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.overrides import (
-    TorchFunctionMode,
-    _get_current_function_mode_stack,
-    _pop_mode,
-    _push_mode,
-)
+from torch.overrides import TorchFunctionMode
 
 from actcompare.activations.torch_calls import MODULES, Known, known_calls, read_call, use_of_module
 from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError
 from actcompare.models.bindings import Own, patched
 from actcompare.models.records import Unseen, WatchedLayer, layer_columns, name_of
-from actcompare.models.state import left_as_it_was, module_paths
+from actcompare.models.state import function_modes, left_as_it_was, module_paths, set_function_modes
 from actcompare.table import Table
 from actcompare.units.statistics import EPS, Scratch, UnitAccumulator, slopes
 
@@ -183,9 +179,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     def _watches(self, module: nn.Module) -> bool:
         return (
-            module in self._paths
-            and not _ASIDE.measuring
-            and threading.get_ident() == self._thread
+            module in self._paths and not _ASIDE.measuring and threading.get_ident() == self._thread
         )
 
     def _begin_pass(self, args: tuple[Any, ...]) -> None:
@@ -272,7 +266,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                     f"not elementwise: shape {tuple(z.shape)} in, {tuple(a.shape)} out"
                 )
                 return
-            with left_as_it_was(*[module] * (module is not None)):
+            with left_as_it_was(*() if module is None else (module,)):
                 _, slope = slopes(function, _usable(z))
         if slope is not None:
             self._record(own.use, a, slope)
@@ -426,12 +420,7 @@ class _Mode(TorchFunctionMode):
 
     def __exit__(self, *_: object) -> None:
         """Leave the stack of modes, from wherever others entered meanwhile have left this one."""
-        above = []
-        if self in _get_current_function_mode_stack():
-            while (mode := _pop_mode()) is not self:
-                above.append(mode)
-        for mode in reversed(above):
-            _push_mode(mode)
+        set_function_modes([mode for mode in function_modes() if mode is not self])
 
     def __torch_function__(
         self,
@@ -454,8 +443,9 @@ def watch(
         units.frame()
 
     The model is not changed, and training goes on to the bit as without. Memory grows with the
-    number of units, not of samples. For the verdicts of `inspect_model`, use `eval()` mode and `torch.no_grad()`. Calls in
-    other threads or outside a module's forward pass are not seen.
+    number of units, not of samples. For the verdicts of `inspect_model`, use `eval()`
+    mode and `torch.no_grad()`. Calls in other threads or outside a module's forward pass are not
+    seen. A function in `own` is called once more for its slope, with random numbers of its own.
 
     Args:
         model: The model; one compiled by torch.compile runs uncompiled.
@@ -494,7 +484,17 @@ def _may_act(module: nn.Module) -> bool:
     )
 
 
-def _eager() -> contextlib.AbstractContextManager[Any]:
-    """Return a context in which compiled models run uncompiled."""
+@contextlib.contextmanager
+def _eager() -> Iterator[None]:
+    """Run compiled models uncompiled, without torch's warning that their hooks run twice."""
     compiled = "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance")
-    return torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext()
+    filters: list[Any] = warnings.filters  # type: ignore[assignment]
+    before = list(filters)
+    warnings.filterwarnings("ignore", "Using `torch.compile.module.` when there are global hooks")
+    added = filters[0]
+    try:
+        with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
+            yield
+    finally:
+        if added not in before and added in filters:  # only ours: others may have come meanwhile
+            filters.remove(added)
