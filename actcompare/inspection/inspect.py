@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 NUMBERS = (*VERDICTS, *SHARES, "sparsity", "mean", "variance", "not_finite", "samples")
 """The columns that `--fail-on` can test in each layer."""
 
+_EMPTY = 1000
+"""Empty batches in a row after which data are taken for endless."""
+
 
 @dataclass(frozen=True)
 class Inspection(Tabular):
@@ -168,16 +171,20 @@ def _inputs(
     place: tuple[torch.device, torch.dtype],
 ) -> Iterator[Inputs]:
     """Yield the model's inputs batch by batch, up to the largest number of samples."""
-    total, most = 0, settings.samples
+    total, most, empty = 0, settings.samples, 0
     for batch in batches:
-        if most is not None and total >= most:
-            return
-        part = batch if most is None else cut(batch, most - total)
-        args, kwargs = select(part, model, settings.input_index, settings.input_key)
-        inputs = prepare(args, kwargs, *place, name=source, before=total)
+        with users_code(f"{source}: a batch cannot be used"):
+            part = batch if most is None else cut(batch, most - total)
+            args, kwargs = select(part, model, settings.input_index, settings.input_key)
+            inputs = prepare(args, kwargs, *place, name=source, before=total)
         total += inputs.samples
+        empty = 0 if inputs.samples else empty + 1
+        if empty > _EMPTY:
+            raise ActcompareError(f"{source} yields batch after batch without a sample")
         if inputs.samples:
             yield inputs
+        if most is not None and total >= most:
+            return
 
 
 def _config(

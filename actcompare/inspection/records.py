@@ -8,6 +8,9 @@ from actcompare.models.records import WatchedLayer
 from actcompare.models.swap import Swap, Swaps
 from actcompare.units.statistics import EPS
 
+_MOST = 10**15
+"""More samples than any file holds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -39,8 +42,9 @@ class Settings:
     """Activations to swap in a copy that runs too, such as `{"relu": "softplus"}`."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or (self.samples is not None and self.samples < 1):
-            raise UsageError("samples and batch_size must be at least 1")
+        samples = 1 if self.samples is None else self.samples
+        if not all(1 <= count <= _MOST for count in (self.batch_size, samples)):
+            raise UsageError(f"samples and batch_size must be at least 1 and at most {_MOST:,}")
         if not self.eps >= 0:
             raise UsageError(f"eps must be at least 0, not {self.eps}")
 

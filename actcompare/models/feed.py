@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,13 +12,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from actcompare.activations.user_code import find_users_own, users_error
+from actcompare.activations.user_code import find_users_own, users_code, users_error
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.files import state_dicts, tabular
 from actcompare.files.arrays import open_arrays
-from actcompare.text import listed
+from actcompare.machine.memory import free_memory
+from actcompare.text import in_bytes, listed
 
 FILES = (".npz", ".npy", *tabular.ENDINGS, *state_dicts.ENDINGS)
+
+_LITTLE = 2**26
+"""Bytes that are allocated without asking whether memory suffices."""
+
+_MOST_RANDOM = 10**9
+"""The most random samples; running even a small model on so many takes hours."""
 
 _TABLE_ROWS = 4096
 """Approximate number of table rows read at a time."""
@@ -69,7 +77,7 @@ def _users_own(source: str) -> Iterator[Any]:
         if error.__cause__ is None:
             raise
         raise users_error(f"{source} cannot be imported", error.__cause__) from error
-    try:
+    with users_code(f"{source} fails"):
         if callable(found) and not isinstance(found, Iterable):
             found = found()
         if isinstance(found, Tensor) or not isinstance(found, Iterable):
@@ -78,10 +86,6 @@ def _users_own(source: str) -> Iterator[Any]:
                 " function that returns one"
             )
         yield from found
-    except ActcompareError:
-        raise
-    except Exception as error:  # the batches come from a user's code
-        raise users_error(f"{source} fails", error) from error
 
 
 def slices(data: Tensor | npt.NDArray[Any], batch_size: int) -> Iterator[Tensor]:
@@ -92,13 +96,17 @@ def slices(data: Tensor | npt.NDArray[Any], batch_size: int) -> Iterator[Tensor]
 
 def _slices(content: Any, name: str, batch_size: int, keys: Sequence[str]) -> Iterator[Any]:
     """Return batches of one tensor, a mapping of tensors or a sequence of tensors."""
-    if isinstance(content, Tensor) and content.dim():
-        return slices(content, batch_size)
+    if isinstance(content, Tensor):
+        _check_dense(content, name)
+        if content.dim():
+            return slices(content, batch_size)
     named = isinstance(content, Mapping)
     parts = list(content.values()) if named else content
     fits = isinstance(parts, list | tuple) and bool(parts)
     if not fits or not all(isinstance(part, Tensor) and part.dim() for part in parts):
         raise ActcompareError(f"{name} does not hold tensors of samples")
+    for part in parts:
+        _check_dense(part, name)
     if named:
         content = {key: content[key] for key in _choose(list(content), name, keys)}
         parts = list(content.values())
@@ -111,6 +119,27 @@ def _slices(content: Any, name: str, batch_size: int, keys: Sequence[str]) -> It
     if len(content) == 1:
         return (part for (part,) in batches)
     return (dict(zip(content, batch, strict=True)) for batch in batches)
+
+
+def _check_dense(tensor: Tensor, name: str) -> None:
+    """Check that a tensor of a file is a plain array, and not a huge view of a few numbers."""
+    kinds = {
+        "nested": tensor.is_nested,
+        "quantized": tensor.is_quantized,
+        "sparse": tensor.layout is not torch.strided,
+    }
+    kind = next((kind for kind, holds in kinds.items() if holds), None)
+    if kind is not None:
+        raise ActcompareError(f"{name} holds a {kind} tensor: save a dense one of numbers")
+    _check_memory(tensor.numel() * tensor.element_size(), f"{name}, expanded")
+
+
+def _check_memory(needed: int, what: str, cure: str = "") -> None:
+    free = free_memory(torch.device("cpu")) if needed > _LITTLE else needed
+    if needed > free:
+        raise ActcompareError(
+            f"{what}, takes {in_bytes(needed)}, but {in_bytes(free)} are free{cure}"
+        )
 
 
 def _choose(names: list[str], source: str, keys: Sequence[str]) -> list[str]:
@@ -157,10 +186,27 @@ def _read_table(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[Te
 
 
 def random_batches(shape: Sequence[int], samples: int, batch_size: int, seed: int) -> Iterator[Any]:
-    """Yield batches of standard normal samples of a shape."""
+    """Yield batches of standard normal samples of a shape.
+
+    Raises:
+        UsageError: There are too many samples.
+        ActcompareError: A batch does not fit into memory.
+    """
+    if samples > _MOST_RANDOM:
+        raise UsageError(f"--samples {samples:,}: at most {_MOST_RANDOM:,} with --random")
+    most = min(batch_size, samples)
+    size = "x".join(map(str, shape))
+    _check_memory(
+        most * math.prod(shape) * torch.float32.itemsize,
+        f"--random {size}: a batch of {most:,} samples",
+        ": use smaller samples or a smaller --batch-size",
+    )
     generator = torch.Generator().manual_seed(seed)
     for start in range(0, samples, batch_size):
-        yield torch.randn(min(batch_size, samples - start), *shape, generator=generator)
+        rows = min(batch_size, samples - start)
+        yield torch.randn(
+            rows, *shape, generator=generator, dtype=torch.float32, device="cpu"
+        )  # whatever a model sets as the default
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -170,7 +216,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
         UsageError: The text is not a shape.
     """
     parts = text.lower().split("x")
-    if not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+    if not all(re.fullmatch("0*[1-9][0-9]{0,17}", part) for part in parts):
         raise UsageError(f"--random {text!r}: write the shape of a sample, such as 3x224x224")
     return tuple(int(part) for part in parts)
 
@@ -264,7 +310,7 @@ def prepare(
         before: Samples before this batch.
 
     Raises:
-        ActcompareError: A sample holds NaN, or is on the meta device.
+        ActcompareError: A sample holds NaN, is on the meta device, or does not fit into memory.
     """
 
     def moved(value: Any) -> Any:
@@ -273,7 +319,9 @@ def prepare(
         if isinstance(value, Tensor):
             if value.is_meta:
                 raise ActcompareError(f"{name}: a batch is on the meta device, without values")
-            if value.is_floating_point() and bool(value.isnan().any()):
+            _check_memory(value.numel() * value.element_size(), f"{name}: a batch")
+            dense = value.layout is torch.strided and not value.is_nested
+            if dense and value.is_floating_point() and bool(value.isnan().any()):
                 rows = value.isnan().reshape(len(value) if value.dim() else 1, -1).any(1)
                 first = before + int(rows.int().argmax())
                 raise ActcompareError(

@@ -19,6 +19,7 @@ from actcompare.activations.torch_calls import (
 )
 from actcompare.activations.user_code import describe, find_users_own
 from actcompare.errors import ActcompareError, UsageError
+from actcompare.models.state import module_paths
 
 Swaps = Mapping[str, str | Activation | Callable[..., Any]]
 """The new activation of each old one: `{"relu": "softplus"}`."""
@@ -85,10 +86,10 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
     news = {old: _one(new).loaded() for old, new in swaps.items()}
     try:
         twin = copy.deepcopy(getattr(model, "_orig_mod", model))  # the uncompiled model
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a user's code
         raise ActcompareError(f"the model cannot be copied: {describe(error)}") from error
     exchange = _Exchange(twin, news)
-    for where, module in list(twin.named_modules(remove_duplicate=False)):
+    for where, module in list(module_paths(twin)):
         if isinstance(module, torch.jit.ScriptModule):
             exchange.done.append(
                 Swap(where or "(model)", "", "", "scripted: torch runs it without Python")
