@@ -131,14 +131,14 @@ def _check_dense(tensor: Tensor, name: str) -> None:
     kind = next((kind for kind, holds in kinds.items() if holds), None)
     if kind is not None:
         raise ActcompareError(f"{name} holds a {kind} tensor: save a dense one of numbers")
-    _check_memory(tensor.numel() * tensor.element_size(), f"{name}, expanded")
+    _check_memory(tensor.numel() * tensor.element_size(), f"the tensor in {name}, written out,")
 
 
 def _check_memory(needed: int, what: str, cure: str = "") -> None:
     free = free_memory(torch.device("cpu")) if needed > _LITTLE else needed
     if needed > free:
         raise ActcompareError(
-            f"{what}, takes {in_bytes(needed)}, but {in_bytes(free)} are free{cure}"
+            f"{what} takes {in_bytes(needed)}, but {in_bytes(free)} are free{cure}"
         )
 
 
