@@ -35,15 +35,17 @@ Part = Callable[["Ill", Tensor], object]
 class Ill(nn.Module):
     """A net that does ill before each pass."""
 
-    def __init__(self, net: nn.Sequential, parts: list[Part]) -> None:
+    def __init__(self, net: nn.Sequential, parts: list[Part], *, copies: bool = False) -> None:
         super().__init__()
         self.net, self.parts = net, parts
         self.calls, self.list, self.cache, self.kept = 0, [1], {"a": 1}, torch.zeros(3)
         self.register_buffer("none", None)
         self.register_buffer("count", torch.zeros(3))
         self.register_buffer("sparse", torch.eye(3).to_sparse())
-        self.register_buffer("csr", torch.eye(3).to_sparse_csr())
-        self.register_buffer("nested", torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]))
+        if not copies:  # torch cannot copy them
+            self.register_buffer("csr", torch.eye(3).to_sparse_csr())
+            nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+            self.register_buffer("nested", nested)
         self.register_buffer("ragged", torch.nested.nested_tensor(
             [torch.ones(2), torch.ones(3)], layout=torch.jagged))  # fmt: skip
         self.register_buffer("meta", torch.zeros(3, device="meta"))
@@ -70,20 +72,22 @@ class NoModes(Ill):
 
 
 class Closed(Ill):
-    """Its own methods for reaching its parts fail."""
-
-    def named_modules(self, *_: object, **__: object) -> Any:
-        raise RuntimeError("closed")
+    """Its attributes fail in their own way."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_orig"):
             raise RuntimeError("closed")
         return super().__getattr__(name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "training" and "net" in self.__dict__.get("_modules", ()):
+            raise RuntimeError("closed")
+        super().__setattr__(name, value)
+
 
 class Circular(Ill):
-    def __init__(self, net: nn.Sequential, parts: list[Part]) -> None:
-        super().__init__(net, parts)
+    def __init__(self, net: nn.Sequential, parts: list[Part], *, copies: bool = False) -> None:
+        super().__init__(net, parts, copies=copies)
         self.root = self
 
 
@@ -137,9 +141,7 @@ class Wordless(Exception):
 
 
 class Passing(TorchFunctionMode):
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **kwargs or {})
 
 
@@ -318,7 +320,7 @@ def _picture_of_tensor(t: Tensor, identities: bool) -> Iterator[Any]:
         yield _bytes(t.values())
     elif not t.is_meta:
         yield from (t.shape, t.stride(), t.storage_offset(), _bytes(t))
-        yield t.data_ptr() if identities else None
+        yield t.untyped_storage()._cdata if identities else None
     if t.is_leaf:
         yield None if t.grad is None else (id(t.grad) if identities else 0, _bytes(t.grad))
     yield len(t._backward_hooks or ())
@@ -390,7 +392,8 @@ class Case(NamedTuple):
 
     def model(self) -> Ill:
         reset()
-        model = self.cls(self.kind(), [PARTS[part] for part in self.parts])
+        parts = [PARTS[part] for part in self.parts]
+        model = self.cls(self.kind(), parts, copies=self.entry == "swap")
         for module in model.net.modules():
             module.training = True
         model.net[-1].training = False
@@ -433,7 +436,10 @@ def _batches() -> list[Tensor]:
 
 
 def _fault_of_inspect(case: Case) -> str:
-    model, options = case.model(), {"swap": {"swap": {"relu": "softplus"}}, "float64": {"dtype": "float64"}}
+    model, options = (
+        case.model(),
+        {"swap": {"swap": {"relu": "softplus"}}, "float64": {"dtype": "float64"}},
+    )
     batches = _batches()
     before, kept = picture(model, identities=True), [x.clone() for x in batches]
     try:
