@@ -55,6 +55,35 @@ class _Aside(threading.local):
 _ASIDE = _Aside()
 
 
+class _Measuring:
+    """A context of calls of torch that no watch sees, outside of inference mode.
+
+    It is entered with every call that matters: a generator's context would take 3 times as long.
+    """
+
+    def __init__(self, failed: Callable[[Exception], None]) -> None:
+        self._failed = failed
+
+    def __enter__(self) -> None:
+        _ASIDE.measuring = True
+        self._plain = torch._C.DisableTorchFunction()
+        self._plain.__enter__()
+        self._inference = torch.is_inference_mode_enabled()
+        if self._inference:
+            self._normal = torch.inference_mode(False)
+            self._normal.__enter__()
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        if self._inference:
+            self._normal.__exit__(None, None, None)
+        self._plain.__exit__(None, None, None)
+        _ASIDE.measuring = False
+        if isinstance(error, Exception):  # whatever fails with tensors of a kind unknown to us
+            self._failed(error)
+            return True
+        return False
+
+
 class _Producer(NamedTuple):
     """The last call that computed features; it determines the axis of the units."""
 
@@ -271,24 +300,20 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         if slope is not None:
             self._record(own.use, a, slope)
 
-    @contextlib.contextmanager
-    def _aside(self, use: str | None = None, what: str = "", number: int = 1) -> Iterator[None]:
-        """Measure something: unseen by any watch, and without harm to the model's run if it fails.
+    def _aside(self, use: str | None = None, what: str = "", number: int = 1) -> "_Measuring":
+        """Return a context to measure in, without harm to the model's run if that fails.
 
         Args:
             use: What is listed as unseen on a failure.
             what: What failed.
             number: Index of this use in a forward pass, from 1.
         """
-        _ASIDE.measuring = True
-        try:
-            with torch._C.DisableTorchFunction(), torch.inference_mode(False):
-                yield
-        except Exception as error:  # whatever fails with tensors of a kind unknown to us
+
+        def failed(error: Exception) -> None:
             if use is not None:
                 self._unseen[name_of(self._path, use, number)] = f"{what}: {describe(error)}"
-        finally:
-            _ASIDE.measuring = False
+
+        return _Measuring(failed)
 
     def _record(self, use: str, a: Any, slope: Tensor | None) -> None:
         module, path = self._running[-1]

@@ -63,6 +63,31 @@ class Leaving(nn.Module):
     def forward(self, x):
         raise SystemExit(7)
 
+class Stop(BaseException):
+    pass
+
+class Wordless(Exception):
+    def __str__(self):
+        raise ValueError
+
+def exits():
+    yield torch.zeros(2, 4)
+    raise SystemExit(0)
+
+def stops():
+    raise Stop("enough")
+
+def itself():
+    batch = []
+    batch.append(batch)
+    return [batch]
+
+class Wordlessly(nn.Module):
+    def forward(self, x):
+        raise Wordless
+
+CONSTANT, NONE = 5, None
+
 def meta():
     return [torch.empty(2, 4, device="meta")]
 
@@ -187,6 +212,16 @@ def test_gates() -> None:
         ([*BUILD, "--per-unit", "u.csv", "--output", "u.csv"], 2, "name the same file"),
         (["net.py:Leaving", "--data", "x.npz"], 1, "fails on a batch of (50, 4): SystemExit: 7"),
         (["net.py:build", "--data", "net.py:meta"], 1, "on the meta device"),
+        (["net.py:build", "--data", "net.py:exits"], 1, "net.py:exits fails: SystemExit: 0"),
+        (["net.py:build", "--data", "net.py:stops"], 1, "net.py:stops fails: Stop: enough"),
+        (["net.py:build", "--data", "net.py:itself"], 1, "a batch cannot be used: RecursionError"),
+        (["net.py:Wordlessly", "--data", "x.npz"], 1, "fails on a batch of (50, 4): Wordless"),
+        ([*BUILD, "--watch", "net.py:CONSTANT"], 1, "CONSTANT is of type int: name an elementwise"),
+        ([*BUILD, "--watch", "net.py:NONE"], 1, "NONE is of type NoneType: name an elementwise"),
+        (["net.py:build", "--random", "99999x99999"], 1, "a batch of 64 samples takes 2.328 TiB"),
+        (["net.py:build", "--random", "9" * 5000], 2, "shape of a sample"),
+        (["net.py:build", "--random", "4", "--samples", "1" + "0" * 12], 2, "at most 1,000,000"),
+        ([*BUILD, "--batch-size", "1" + "0" * 30], 2, "at least 1 and at most"),
         (["net.py:build", "--data", "x.npz", "--samples", "0"], 2, "at least 1"),
         (["net.py:build", "--data", "x.npz", "--eps", "nan"], 2, "eps"),
         (["net.py:build", "--data", "x.npz", "--checkpoint", "x.npz"], 1, "x.npz"),

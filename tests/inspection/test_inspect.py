@@ -205,6 +205,52 @@ def test_a_model_without_activations_is_told() -> None:
         inspect_model(nn.Sequential(nn.Linear(4, 3), nn.ReLU()).to("meta"), torch.zeros(2, 4))
 
 
+def endless(*shape: int) -> Iterator[Tensor]:
+    while True:
+        yield torch.randn(*shape)
+
+
+def test_endless_data_end_with_the_samples_or_with_nothing_in_them() -> None:
+    assert inspect_model(net(), endless(3, 4), samples=7).samples == 7
+    with pytest.raises(ActcompareError, match="batch after batch without a sample"):
+        inspect_model(net(), endless(0, 4), samples=7)
+
+
+def test_settings_that_the_data_change_are_put_back() -> None:
+    def batches() -> Iterator[Tensor]:
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        yield torch.ones(2, 4)
+
+    inspect_model(net(), batches())
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() is torch.float32
+
+
+class Stubborn(nn.Module):
+    """Cannot be put into `eval()` mode by its own methods, and holds itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop, self.act = nn.Dropout(0.9), nn.ReLU()
+        self.me = self
+
+    def train(self, _: bool = True) -> Any:
+        raise RuntimeError("no")
+
+    eval = train
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.drop(x))  # type: ignore[no-any-return]
+
+
+def test_a_model_without_working_modes_runs_without_dropout() -> None:
+    model = Stubborn()
+    seen = inspect_model(model, torch.ones(50, 3)).layers[0].statistics
+    assert seen.nonzero.tolist() == [50, 50, 50]
+    assert all(module.training for module in (model, model.drop, model.act))
+
+
 class Masked(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return torch.relu(x if mask is None else x * mask)

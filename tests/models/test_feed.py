@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.models.feed import cut, open_batches, parse_shape, random_batches, select
+from actcompare.models.feed import cut, open_batches, parse_shape, prepare, random_batches, select
 
 pytestmark = pytest.mark.usefixtures("in_tmp")
 X = np.random.default_rng(0).normal(size=(20, 3, 2))
@@ -203,3 +203,47 @@ def test_batches_of_every_make_are_cut() -> None:
     first, second = cut((x, {"y": x.numpy(), "n": "name"}), 2)
     assert first.tolist() == second["y"].tolist() == [0, 1]
     assert second["n"] == "name"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: torch.zeros(1).expand(10**12, 4), "x.pt, written out, takes 14.55 TiB"),
+        (lambda: {"x": torch.zeros(1).expand(3, 10**7, 10**7)}, "written out, takes"),
+        (lambda: torch.eye(4).to_sparse(), "x.pt holds a sparse tensor"),
+        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "a nested tensor"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_tensors_that_are_no_plain_arrays_are_refused(make: Any, message: str) -> None:
+    torch.save(make(), "x.pt")
+    with pytest.raises(ActcompareError, match=message):
+        next(iter(open_batches("x.pt", 2)))
+
+
+def test_expanded_tensors_that_fit_are_read() -> None:
+    torch.save(torch.ones(1).expand(20, 3), "x.pt")
+    assert torch.equal(whole("x.pt"), torch.ones(20, 3))
+
+
+def test_random_batches_are_bounded_before_they_are_made() -> None:
+    with pytest.raises(ActcompareError, match=r"a batch of 64 samples takes 2.328 TiB"):
+        next(random_batches((99999, 99999), 512, 64, 0))
+    with pytest.raises(UsageError, match="at most 1,000,000,000 with --random"):
+        next(random_batches((4,), 10**12, 64, 0))
+    (whole_batch,) = random_batches((4,), 20, 10**12, 0)
+    assert whole_batch.shape == (20, 4)
+
+
+def test_random_batches_do_not_depend_on_the_defaults_of_a_model() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert next(random_batches((4,), 2, 2, 0)).dtype is torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_batch_is_measured_before_it_is_copied() -> None:
+    wide = torch.zeros(1).expand(3, 10**7, 10**7)
+    with pytest.raises(ActcompareError, match="data: a batch takes 1.066 PiB"):
+        prepare((wide,), {}, torch.device("cpu"), torch.float32, name="data", before=0)
