@@ -245,5 +245,5 @@ def test_random_batches_do_not_depend_on_the_defaults_of_a_model() -> None:
 
 def test_a_batch_is_measured_before_it_is_copied() -> None:
     wide = torch.zeros(1).expand(3, 10**7, 10**7)
-    with pytest.raises(ActcompareError, match="data: a batch takes 1.066 PiB"):
+    with pytest.raises(ActcompareError, match=r"data: a batch takes 1.066 PiB"):
         prepare((wide,), {}, torch.device("cpu"), torch.float32, name="data", before=0)
