@@ -157,6 +157,11 @@ def _step(m: Ill, x: Tensor) -> None:
     torch.optim.SGD(m.net.parameters(), 0.1).step()
 
 
+def _free(t: Tensor) -> None:
+    t.untyped_storage().resize_(0)
+    raise RuntimeError("freed")  # torch crashes where it reads this
+
+
 def _without_grad(change: Callable[[Ill], object]) -> Part:
     def part(m: Ill, _: Tensor) -> None:
         with torch.no_grad():
@@ -208,7 +213,7 @@ PARTS: dict[str, Part] = {
     "steps": _step,
     "new weight": lambda m, _: setattr(m.first, "weight", nn.Parameter(2 * m.first.weight.data)),
     "other .data": lambda m, _: setattr(m.first.weight, "data", 2 * m.first.weight.data),
-    "frees memory": lambda m, _: m.first.weight.untyped_storage().resize_(0),
+    "frees memory": lambda m, _: _free(m.first.weight),
     "by numpy": lambda m, _: m.first.weight.detach().numpy().fill(0.5),
     "to half": lambda m, _: m.net.half(),
     "to double": lambda m, _: m.net.double(),
