@@ -86,17 +86,14 @@ class Timings:
 
     def __post_init__(self) -> None:
         columns = len(self.labels) + 1
-        shapes = self.seconds.shape, self.order.shape
-        if columns == 1 or len(self.calls) != columns - 1 or shapes != ((len(self), columns),) * 2:
+        shape = max(1, len(self.seconds)), columns
+        fits = self.seconds.shape == self.order.shape == shape
+        if not self.labels or len(self.calls) != len(self.labels) or not fits:
             raise ValueError("the rounds do not match the candidates")
         if not ((self.seconds > SHORTEST) & (self.seconds < LONGEST)).all():
             raise ValueError(f"a time is not between {SHORTEST:g} and {LONGEST:g} seconds")
         if not ((self.order >= 0) & (self.order < columns)).all():
             raise ValueError("the order of a round names a candidate that does not exist")
-
-    def __len__(self) -> int:
-        """Return the number of rounds."""
-        return len(self.seconds)
 
     def ratio(self, candidate: int) -> Estimate:
         """Return the time over the baseline's: the median over rounds, with a 95 % interval.

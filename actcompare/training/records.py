@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from actcompare.bounds import Amount, AtLeastOne, Count, Positive, Share
+from actcompare.bounds import Amount, Count, Positive, Share
 from actcompare.units.statistics import SHARES, VERDICTS, firing_rate_bound
 
 
@@ -67,7 +67,7 @@ class LayerUnits:
     layer: str
     units: Positive
     samples: Positive
-    sparsity: Share
+    sparsity: float
     verdicts: Mapping[str, tuple[Count, ...]]
     """For each verdict the indices, from 0, of the units it applies to."""
     gradient_norm: float | None = None
@@ -119,7 +119,7 @@ class Epoch:
     epoch: Count
     train: Score
     validation: Score
-    seconds: Amount
+    seconds: float
     """Time of the epoch's training steps alone."""
     layers: tuple[LayerUnits, ...] = ()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actcompare.benchmark import plan as bench_plan
 from actcompare.benchmark import records as bench_records
 from actcompare.benchmark.bench import bench
 from actcompare.benchmark.command import BenchOptions
