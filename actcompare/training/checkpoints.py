@@ -131,9 +131,7 @@ class Folder:
         try:
             try:
                 part.mkdir()
-                tensors = dict(
-                    zip(_TENSORS, (checkpoint.weights, checkpoint.optimizer), strict=True)
-                )
+                tensors = {_WEIGHTS: checkpoint.weights, _OPTIMIZER: checkpoint.optimizer}
                 hashes = {file: _write(part / file, state) for file, state in tensors.items()}
                 content = _described(checkpoint) | {"files": hashes}
                 text = json.dumps(content | {"hash": _hash_of(content)}, indent=1)
