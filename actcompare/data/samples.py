@@ -137,5 +137,5 @@ def read_npz(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
                 " numpy.savez(FILE, X=inputs, y=targets)"
             )
         X, y = arrays["X"](), arrays["y"]()
-        check_memory(path, 8.0 * (X.size + y.size))
+        check_memory(path, sum(max(8.0 * each.size, each.nbytes) for each in (X, y)))
         return X.whole(), y.whole()
