@@ -93,6 +93,7 @@ def slices(data: Tensor | npt.NDArray[Any], batch_size: int) -> Iterator[Tensor]
 def _slices(content: Any, name: str, batch_size: int, keys: Sequence[str]) -> Iterator[Any]:
     """Return batches of one tensor, a mapping of tensors or a sequence of tensors."""
     if isinstance(content, Tensor) and content.dim():
+        _refuse_complex(content, name)
         return slices(content, batch_size)
     named = isinstance(content, Mapping)
     parts = list(content.values()) if named else content
@@ -102,6 +103,8 @@ def _slices(content: Any, name: str, batch_size: int, keys: Sequence[str]) -> It
     if named:
         content = {key: content[key] for key in _choose(list(content), name, keys)}
         parts = list(content.values())
+    for part in parts:
+        _refuse_complex(part, name)
     if len({len(part) for part in parts}) > 1:
         shapes = listed([str(tuple(part.shape)) for part in parts])
         raise ActcompareError(f"{name} holds tensors of different lengths: {shapes}")
@@ -111,6 +114,14 @@ def _slices(content: Any, name: str, batch_size: int, keys: Sequence[str]) -> It
     if len(content) == 1:
         return (part for (part,) in batches)
     return (dict(zip(content, batch, strict=True)) for batch in batches)
+
+
+def _refuse_complex(tensor: Tensor, name: str) -> None:
+    if tensor.is_complex():
+        raise ActcompareError(
+            f"{name} holds {str(tensor.dtype).removeprefix('torch.')}, not real numbers: save"
+            " torch.view_as_real(tensor)"
+        )
 
 
 def _choose(names: list[str], source: str, keys: Sequence[str]) -> list[str]:
