@@ -53,6 +53,8 @@ class Array:
         """
         with _damage(f"{name} is not an .npy array or is damaged"):
             self.shape, in_columns, self._stored = _read_header(stream)
+            if bool in map(type, self.shape):  # numpy takes True for 1
+                raise ValueError(f"shape {self.shape}")
         self.size = math.prod(self.shape)
         """Number of elements."""
         if self._stored.hasobject:
