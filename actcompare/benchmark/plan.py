@@ -10,23 +10,13 @@ from typing import Any
 import torch
 
 from actcompare.activations.spec import Activation
-from actcompare.benchmark.records import BenchConfig, Case
+from actcompare.benchmark.records import CHOICES, BenchConfig, Case
 from actcompare.benchmark.workloads import STEP_BATCH, bytes_per_element, check_memory
 from actcompare.errors import UsageError
 from actcompare.machine.allocator import can_keep_warm
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.memory import free_memory
 from actcompare.machine.processors import check_threads
-
-CHOICES = {
-    "pass": ("forward", "backward", "both", "step"),
-    "mode": ("eager", "compiled"),
-    "cache": ("hot", "cold"),
-    "memory": ("warm", "fresh"),
-    "layout": ("contiguous", "strided"),
-    "input": ("normal", "uniform", "tail"),
-}
-"""The values of each axis of conditions; the first is the default."""
 
 SIZES = {"cpu": (2**10, 2**16, 2**23), "gpu": (2**10, 2**20, 2**26)}
 """Sizes bound by call overhead, within the cache, and beyond it."""

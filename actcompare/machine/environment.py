@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import torch
 
 import actcompare
+from actcompare.bounds import Positive
 from actcompare.machine.processors import _cpu_name, usable_cores
 
 
@@ -18,9 +19,9 @@ class Environment:
     python: str
     platform: str
     cpu: str
-    cores: int
+    cores: Positive
     """Cores that this process may use."""
-    threads: int
+    threads: Positive
     """torch's intra-op threads."""
     device: str
     device_name: str

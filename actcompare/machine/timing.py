@@ -12,10 +12,12 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from actcompare.bounds import Count, Positive
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.machine.stopwatch import Stopwatch, Work
 from actcompare.stats import (
@@ -37,6 +39,9 @@ that stalls affect only a few of them, and the median ignores those.
 FEWEST_ROUNDS = 12
 """Rounds before which only the time limit stops a measurement."""
 
+SHORTEST, LONGEST = 1e-18, 1e9
+"""Times of a call beyond these, in seconds, are no measurements."""
+
 ON_CPU = Stopwatch()
 
 STALLED = 0.9
@@ -44,20 +49,51 @@ STALLED = 0.9
 
 
 @dataclass(frozen=True)
+class _SavedRows:
+    """Marks a matrix that is saved as a list of rows of numbers."""
+
+    number: type[float | int]
+
+    def __get_pydantic_core_schema__(self, _: object, handler: Callable[[Any], Any]) -> Any:
+        """Tell pydantic how to read it."""
+        from pydantic_core import core_schema
+
+        rows = handler(list[list[self.number]])  # type: ignore[name-defined]
+        return core_schema.no_info_after_validator_function(_matrix, rows)
+
+
+def _matrix(rows: list[list[float]] | list[list[int]]) -> npt.NDArray[Any]:
+    if len(set(map(len, rows))) > 1:
+        raise ValueError("its rows have different lengths")
+    return np.array(rows)
+
+
+@dataclass(frozen=True)
 class Timings:
     """All rounds of a measurement. Candidate 0 is the baseline."""
 
     labels: tuple[str, ...]
-    seconds: npt.NDArray[np.float64]
+    seconds: Annotated[npt.NDArray[np.float64], _SavedRows(float)]
     """Seconds per call, shape (round, candidate + 1); the last column is the control."""
-    order: npt.NDArray[np.int64]
+    order: Annotated[npt.NDArray[np.int64], _SavedRows(int)]
     """The columns of `seconds` in the order they ran; same shape as `seconds`."""
-    calls: tuple[int, ...]
+    calls: tuple[Positive, ...]
     """Calls per block, for each candidate."""
     stopped_by: str
     """Why the measurement stopped: precision, noise (it no longer falls) or time."""
-    dropped: int = 0
+    dropped: Count = 0
     """Rounds dropped because the device's clock was throttled."""
+
+    def __post_init__(self) -> None:
+        columns = len(self.labels) + 1
+        shape = max(1, len(self.seconds)), columns
+        fits = self.seconds.shape == self.order.shape == shape
+        if not self.labels or len(self.calls) != len(self.labels) or not fits:
+            raise ValueError("the rounds do not match the candidates")
+        if not ((self.seconds > SHORTEST) & (self.seconds < LONGEST)).all():
+            raise ValueError(f"a time is not between {SHORTEST:g} and {LONGEST:g} seconds")
+        if not ((self.order >= 0) & (self.order < columns)).all():
+            raise ValueError("the order of a round names a candidate that does not exist")
 
     def ratio(self, candidate: int) -> Estimate:
         """Return the time over the baseline's: the median over rounds, with a 95 % interval.

@@ -1,6 +1,7 @@
 """The plan of a study: its cells, and the groups in which they are trained."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ from actcompare.data.sources import load_data
 from actcompare.errors import UsageError
 from actcompare.machine.devices import resolve_dtype
 from actcompare.machine.processors import check_threads
-from actcompare.studies.records import Cell, StudyConfig
+from actcompare.studies.records import MOST_CELLS, Cell, StudyConfig
 from actcompare.training.settings import LEARNING_RATES, Recipe, Settings, make_recipe
 
 GRID = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -148,6 +149,9 @@ def make_plan(
     if lr is None:
         usual = LEARNING_RATES[first.config.task][first.config.optimizer]
         axes["lr"] = tuple(float(f"{usual * factor:.3g}") for factor in GRID)
+    runs = seeds * len(labels) * math.prod(map(len, axes.values()))
+    if runs > MOST_CELLS:
+        raise UsageError(f"{runs:,} runs are more than {MOST_CELLS:,}: use fewer seeds or settings")
     config = StudyConfig(
         activations=labels,
         seeds=seeds,

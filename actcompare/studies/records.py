@@ -2,12 +2,15 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
+from actcompare.bounds import Amount, AtLeastOne, Count, Positive
 from actcompare.training.records import Score, TrainConfig
-from actcompare.units.statistics import VERDICTS
+
+MOST_CELLS = 10**7
+"""Most runs of a study."""
 
 
 @dataclass(frozen=True, order=True)
@@ -15,28 +18,35 @@ class Cell:
     """One run of a study."""
 
     activation: str
-    depth: int
-    hidden: int
-    lr: float
-    seed: int
+    depth: Positive
+    hidden: Positive
+    lr: Amount
+    seed: Count
 
 
 @dataclass(frozen=True)
 class StudyConfig:
     """What to compare, and how."""
 
-    activations: tuple[str, ...]
+    activations: Annotated[tuple[str, ...], AtLeastOne]
     """Labels; the first is the baseline."""
-    seeds: int
-    lrs: tuple[float, ...]
-    depths: tuple[int, ...]
-    hiddens: tuple[int, ...]
-    margin: float
+    seeds: Positive
+    lrs: Annotated[tuple[Amount, ...], AtLeastOne]
+    depths: Annotated[tuple[Positive, ...], AtLeastOne]
+    hiddens: Annotated[tuple[Positive, ...], AtLeastOne]
+    margin: Amount
     """Differences of the test metric within this margin do not matter."""
     training: TrainConfig
     """All other settings; activation, depth, hidden, lr and seed are the first cell's."""
     fingerprint: str
     """Fingerprint of the data."""
+
+    def __post_init__(self) -> None:
+        for axis in (self.activations, self.lrs, self.depths, self.hiddens):
+            if len(set(axis)) < len(axis):
+                raise ValueError(f"a value is given twice: {', '.join(map(str, axis))}")
+        if self.total > MOST_CELLS:
+            raise ValueError(f"{self.total:,} runs are more than the {MOST_CELLS:,} of a study")
 
     @property
     def all_seeds(self) -> range:
@@ -77,16 +87,20 @@ class CellResult:
     validation: Score
     test: Score
     """All three scores describe the state after the last epoch with a finite loss."""
-    diverged_epoch: int | None
+    diverged_epoch: Count | None
     """Epoch in which the loss stopped being finite."""
-    units: int
+    units: Positive
     """Hidden units of all layers."""
-    verdicts: dict[str, int]
+    verdicts: dict[str, Count]
     """Number of units per verdict of VERDICTS, on the training set."""
     step_s: float | None
     """Seconds per step: the group's time divided by its cells; None without a step."""
-    curve: tuple[float, ...]
+    curve: Annotated[tuple[float, ...], AtLeastOne]
     """Validation metric after each epoch, from epoch 0 (initialisation)."""
+
+    def __post_init__(self) -> None:
+        if any(count > self.units for count in self.verdicts.values()):
+            raise ValueError(f"a verdict applies to more than the {self.units} units")
 
     def row(self) -> dict[str, Any]:
         """Return the tidy record, without the curve."""
@@ -98,23 +112,6 @@ class CellResult:
         }
         more = {"diverged_epoch": self.diverged_epoch, "units": self.units}
         return vars(self.cell) | scores | more | self.verdicts | {"step_s": self.step_s}
-
-    @classmethod
-    def of_row(cls, row: dict[str, Any], curve: Sequence[float]) -> "CellResult":
-        """Rebuild a result from its record."""
-        scores = {
-            part: Score(row[f"{part}_loss"], row[f"{part}_metric"])
-            for part in ("train", "validation", "test")
-        }
-        return cls(
-            cell=Cell(**{name: row[name] for name in Cell.__dataclass_fields__}),
-            **scores,
-            diverged_epoch=row["diverged_epoch"],
-            units=row["units"],
-            verdicts={verdict: row[verdict] for verdict in VERDICTS},
-            step_s=row["step_s"],
-            curve=tuple(curve),
-        )
 
 
 @dataclass(frozen=True)

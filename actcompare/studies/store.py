@@ -19,17 +19,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import BaseFileLock
 
 from actcompare.errors import ActcompareError
 from actcompare.files.locks import locked
+from actcompare.files.saved import checked
 from actcompare.files.writing import check_writable
 from actcompare.machine.environment import Environment
-from actcompare.studies.records import Cell, CellResult, Failure, Outcome, StudyConfig
-from actcompare.training.records import TrainConfig
+from actcompare.studies.records import Failure, Outcome, StudyConfig
 from actcompare.units.statistics import VERDICTS
+
+T = TypeVar("T")
 
 APPLICATION_ID = 0x61637473  # "acts"
 
@@ -104,6 +106,9 @@ class Store:
                 f"{self.path} has format {version}, but this actcompare reads format {VERSION}:"
                 " use the actcompare that wrote it, or choose another file"
             )
+        for kind, name in self._db.execute("SELECT type, name FROM sqlite_master"):
+            if kind not in ("table", "index"):  # reading a view runs its SQL
+                raise sqlite3.DatabaseError(f"it has a {kind}, {name}")
         (state,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
             raise sqlite3.DatabaseError(state)
@@ -145,15 +150,17 @@ class Store:
                 f"{self.path} is damaged or not a study ({error}): choose another file"
             ) from error
 
-    @contextmanager
-    def _parsing(self) -> Iterator[None]:
-        """Turn invalid stored values into an error that says what to do."""
+    def _damaged(self, why: object) -> ActcompareError:
+        return ActcompareError(f"{self.path} is damaged: {why}: choose another file")
+
+    def _parsed(self, text: str) -> Any:
         try:
-            yield
-        except (KeyError, TypeError, ValueError) as error:
-            raise ActcompareError(
-                f"{self.path} is damaged ({type(error).__name__}: {error}): choose another file"
-            ) from error
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(error) from error
+
+    def _checked(self, kind: type[T], content: Any) -> T:
+        return checked(kind, content, self.path, "choose another file")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -178,20 +185,12 @@ class Store:
         text = self._value("config")
         if text is None:
             return None
-        with self._parsing():
-            content = json.loads(text)
-            lists = ("activations", "lrs", "depths", "hiddens")
-            return StudyConfig(
-                **content
-                | {name: tuple(content[name]) for name in lists}
-                | {"training": TrainConfig(**content["training"])}
-            )
+        return self._checked(StudyConfig, self._parsed(text))
 
     def environment(self) -> Environment | None:
         """Return the environment of the first runs, or None for a new file."""
         text = self._value("environment")
-        with self._parsing():
-            return None if text is None else Environment(**json.loads(text))
+        return None if text is None else self._checked(Environment, self._parsed(text))
 
     def metric(self) -> str:
         """Return the name of the runs' metric."""
@@ -202,20 +201,14 @@ class Store:
         with self._trying_to("read"):
             points = self._db.execute("SELECT * FROM curves ORDER BY rowid").fetchall()
             rows = self._db.execute("SELECT * FROM cells ORDER BY rowid").fetchall()
-        with self._parsing():
-            curves: dict[Cell, list[float]] = {}
-            for row in points:
-                curves.setdefault(_cell(row), []).append(_number(row["validation_metric"]))
-            found: list[Outcome] = []
-            for row in rows:
-                cell = _cell(row)
-                if row["error"] is not None:
-                    found.append(Failure(cell, row["error"]))
-                    continue
-                numbers = {name: row[name] for name in _NUMBERS}
-                numbers |= {name: _number(row[name]) for name in _SCORES}
-                found.append(CellResult.of_row(asdict(cell) | numbers, curves[cell]))
-            return found
+        curves: dict[tuple[Any, ...], list[Any]] = {}
+        for row in points:
+            curve = curves.setdefault(_key(row), [])
+            if row["epoch"] != len(curve):
+                raise self._damaged("the epochs of a curve are not 0, 1, 2 and so on")
+            curve.append(_number(row["validation_metric"]))
+        plain = [_plain(row, curves.get(_key(row), [])) for row in rows]
+        return list(self._checked(tuple[Outcome, ...], plain))
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -306,8 +299,22 @@ def _said(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _cell(row: sqlite3.Row) -> Cell:
-    return Cell(**{name: row[name] for name in _KEY})
+def _key(row: sqlite3.Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _KEY)
+
+
+def _plain(row: sqlite3.Row, curve: Sequence[float]) -> dict[str, Any]:
+    """Return a row of `cells` in the structure of an `Outcome`."""
+    cell = {name: row[name] for name in _KEY}
+    if row["error"] is not None:
+        return {"cell": cell, "error": row["error"]}
+    scores = {
+        part: {of: _number(row[f"{part}_{of}"]) for of in ("loss", "metric")}
+        for part in ("train", "validation", "test")
+    }
+    verdicts = {verdict: row[verdict] for verdict in VERDICTS}
+    more = {name: row[name] for name in ("diverged_epoch", "units", "step_s")}
+    return {"cell": cell, "verdicts": verdicts, "curve": curve} | scores | more
 
 
 def _number(value: float | None) -> float:

@@ -11,44 +11,58 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from filelock import BaseFileLock
 from torch import Tensor
 
+from actcompare.bounds import AtLeastOne
 from actcompare.errors import ActcompareError
 from actcompare.files.locks import locked
+from actcompare.files.reading import reading
+from actcompare.files.saved import checked, read_json
 from actcompare.files.state_dicts import read_tensors
 from actcompare.machine.environment import Environment
-from actcompare.training.records import (
-    DataSummary,
-    Divergence,
-    Epoch,
-    LayerUnits,
-    Score,
-    TrainConfig,
-)
+from actcompare.training.records import DataSummary, Divergence, Epoch, TrainConfig
 
 FORMAT = "actcompare train"
 
 FORMAT_VERSION = 1
 
+_WEIGHTS, _OPTIMIZER = "weights.pt", "optimizer.pt"
+
 _EPOCH, _PART, _LOCK = "epoch-", ".part-", ".lock"
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """Everything needed to continue a run."""
+class Progress:
+    """A run so far, without its tensors."""
 
     config: TrainConfig
     environment: Environment
     data: DataSummary
-    history: tuple[Epoch, ...]
+    history: Annotated[tuple[Epoch, ...], AtLeastOne]
     diverged: Divergence | None
+
+    def __post_init__(self) -> None:
+        if [epoch.epoch for epoch in self.history] != list(range(len(self.history))):
+            raise ValueError("the epochs of the history are not 0, 1, 2 and so on")
+        first = [(layer.layer, layer.units) for layer in self.history[0].layers]
+        for epoch in self.history:
+            if [(layer.layer, layer.units) for layer in epoch.layers] != first:
+                raise ValueError(f"epoch {epoch.epoch} has other layers than epoch 0")
+        if first and len(first) != self.config.depth:
+            raise ValueError(f"the history has {len(first)} layers, not {self.config.depth}")
+
+
+@dataclass(frozen=True)
+class Checkpoint(Progress):
+    """Everything needed to continue a run."""
+
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]
 
@@ -117,7 +131,7 @@ class Folder:
         try:
             try:
                 part.mkdir()
-                tensors = {"weights.pt": checkpoint.weights, "optimizer.pt": checkpoint.optimizer}
+                tensors = {_WEIGHTS: checkpoint.weights, _OPTIMIZER: checkpoint.optimizer}
                 hashes = {file: _write(part / file, state) for file, state in tensors.items()}
                 content = _described(checkpoint) | {"files": hashes}
                 text = json.dumps(content | {"hash": _hash_of(content)}, indent=1)
@@ -142,28 +156,28 @@ class Folder:
         """
         newest = self._newest()
         assert newest is not None
+        path, cure = newest / "run.json", "train again with --save and another folder"
+        content = read_json(path, FORMAT, FORMAT_VERSION, "actcompare train --save")
+        hash_, files = content.pop("hash", None), content.pop("files", None)
+        if hash_ != _hash_of(content | {"files": files}):
+            raise ActcompareError(f"{path} is damaged: it has been changed: {cure}")
+        del content["format"], content["format_version"]
+        progress = checked(Progress, content, path, cure)
+        hashes = checked(_Hashes, {"files": files}, path, cure)
         try:
-            content = json.loads((newest / "run.json").read_text(encoding="utf-8"))
-            if content["format"] != FORMAT:
-                raise ActcompareError(f"{newest} was not written by `actcompare train --save`")
-            if content["format_version"] != FORMAT_VERSION:
-                raise ActcompareError(
-                    f"{newest} has format version {content['format_version']}, but this actcompare"
-                    f" reads version {FORMAT_VERSION}: resume it with the actcompare that wrote it"
-                )
-            if content.pop("hash") != _hash_of(content):
-                raise ValueError("run.json has been changed")
-            return _checkpoint(
-                content,
-                {name: _read(newest / name, hash_) for name, hash_ in content["files"].items()},
+            weights, optimizer = (
+                _read(newest / name, hashes.files) for name in (_WEIGHTS, _OPTIMIZER)
             )
-        except OSError as error:
-            raise ActcompareError(f"cannot read {newest}: {error.strerror or error}") from error
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-            raise ActcompareError(
-                f"{newest} is damaged ({type(error).__name__}: {error}): train again with --save"
-                " and another folder"
-            ) from error
+            _check_shapes(progress.config, weights)
+        except ValueError as error:
+            raise ActcompareError(f"{newest} is damaged: {error}: {cure}") from error
+        return Checkpoint(**vars(progress), weights=weights, optimizer=optimizer)
+
+
+@dataclass(frozen=True)
+class _Hashes:
+    files: dict[str, str]
+    """SHA-256 hash by name of the file."""
 
 
 def _write(path: Path, state: Mapping[str, Tensor]) -> str:
@@ -174,12 +188,31 @@ def _write(path: Path, state: Mapping[str, Tensor]) -> str:
     return hashlib.sha256(out.getbuffer()).hexdigest()
 
 
-def _read(path: Path, expected: str) -> dict[str, Tensor]:
-    with path.open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
+def _read(path: Path, hashes: Mapping[str, str]) -> dict[str, Tensor]:
+    with reading(path), path.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != hashes.get(path.name):
             raise ValueError(f"{path.name} has been changed")
-    state: dict[str, Tensor] = read_tensors(path)
+    state = read_tensors(path)
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise ValueError(f"{path.name} does not hold named tensors")
     return state
+
+
+def _check_shapes(config: TrainConfig, weights: Mapping[str, Tensor]) -> None:
+    """Check the weights of the linear layers, before a net of the saved size is built."""
+    width = config.input_size
+    for layer in _layers(config.depth):
+        units = config.output_size if layer == "output" else config.hidden
+        for name, shape in ((f"{layer}.weight", (units, width)), (f"{layer}.bias", (units,))):
+            found = weights.get(name)
+            if found is None or tuple(found.shape) != shape or not found.is_floating_point():
+                raise ValueError(f"the saved weights do not fit: {name} should have shape {shape}")
+        width = units
+
+
+def _layers(depth: int) -> Iterator[str]:
+    yield from (f"hidden{i}" for i in range(1, depth + 1))
+    yield "output"
 
 
 def _hash_of(content: dict[str, Any]) -> str:
@@ -197,29 +230,3 @@ def _described(checkpoint: Checkpoint) -> dict[str, Any]:
         "history": [asdict(epoch) for epoch in checkpoint.history],
         "diverged": checkpoint.diverged and asdict(checkpoint.diverged),
     }
-
-
-def _checkpoint(content: dict[str, Any], tensors: dict[str, dict[str, Tensor]]) -> Checkpoint:
-    data = content["data"]
-    lists = {name: tuple(data[name]) for name in ("samples", "classes", "constant", "notes")}
-    return Checkpoint(
-        TrainConfig(**content["config"]),
-        Environment(**content["environment"]),
-        DataSummary(**data | lists),
-        tuple(_epoch(epoch) for epoch in content["history"]),
-        content["diverged"] and Divergence(**content["diverged"]),
-        tensors["weights.pt"],
-        tensors["optimizer.pt"],
-    )
-
-
-def _epoch(content: dict[str, Any]) -> Epoch:
-    layers = tuple(
-        LayerUnits(
-            **layer
-            | {"verdicts": {name: tuple(units) for name, units in layer["verdicts"].items()}}
-        )
-        for layer in content["layers"]
-    )
-    scores = {part: Score(**content[part]) for part in ("train", "validation")}
-    return Epoch(**content | scores | {"layers": layers})

@@ -24,7 +24,7 @@ from actcompare.training.checkpoints import Checkpoint
 from actcompare.training.explain import describe_training
 from actcompare.training.learning.learner import Learner
 from actcompare.training.learning.nets import check_run, make_net
-from actcompare.training.learning.optimizers import make_optimizer
+from actcompare.training.learning.optimizers import check_state, make_optimizer
 from actcompare.training.records import (
     DataSummary,
     Divergence,
@@ -302,12 +302,20 @@ class Run:
         """Load the state of a saved run.
 
         Raises:
-            ActcompareError: The weights do not fit this net.
+            ActcompareError: The weights or the data do not fit this net.
         """
         try:
             self._learner.restore(checkpoint.weights)
         except RuntimeError as error:
             raise ActcompareError(f"the saved weights do not fit: {describe(error)}") from error
+        trained = sum(p.numel() for p in self.net.parameters() if p.requires_grad)
+        try:
+            check_state(self._learner.optimizer, checkpoint.optimizer, trained)
+        except ValueError as error:
+            raise ActcompareError(f"the saved optimizer state does not fit: {error}") from error
+        same = ("samples", "classes", "fingerprint")
+        if any(getattr(self.data, name) != getattr(checkpoint.data, name) for name in same):
+            raise ActcompareError("the saved run was trained on other samples: start a new run")
         device = next(self.net.parameters()).device
         self._learner.optimizer.state = {
             name: tensor if name == "steps" else tensor.to(device)
