@@ -28,14 +28,12 @@ def check_apart(
     Raises:
         UsageError: An option names a file of another option.
     """
-    known = {name: _identities(path) for name, path in (writes | reads).items()}
-    for one, other in itertools.combinations(known, 2):
-        if one in writes and known[one] & known[other]:
-            both = writes | reads
-            also = "" if both[one] == both[other] else f" ({both[one]} and {both[other]})"
+    known = [(name, path, _identities(path)) for name, path in [*writes.items(), *reads.items()]]
+    for (one, path, mine), (other, its, theirs) in itertools.combinations(known, 2):
+        if one in writes and mine & theirs:
+            spelt = f"{path}" if path == its else f"{path} and {its}"
             raise UsageError(
-                f"{one} and {other} name the same file{also or f', {both[one]}'}: choose another"
-                f" file for {one}"
+                f"{one} and {other} name the same file ({spelt}): choose another file for {one}"
             )
     for name, path in writes.items():
         for other, folder in folders.items():
