@@ -212,7 +212,7 @@ def _measure(
 
     done: list[Benchmark] = []
     if save is not None:
-        check_writable(save)
+        check_writable(save, regular=True)
     with _bar(quiet) as (tell, show):
 
         def keep(benchmark: "Benchmark") -> None:

@@ -138,7 +138,7 @@ def inspect_command(
     Example: actcompare inspect mymodel.py:build --data x.npz
     """
     destination = reported.destination()
-    _check_files(data, random, per_unit, destination.file)
+    _check_files(data, random, per_unit)
     from actcompare.inspection.inspect import NUMBERS
     from actcompare.inspection.records import Settings
     from actcompare.machine.processors import check_threads, torch_threads
@@ -165,13 +165,9 @@ def inspect_command(
         raise typer.Exit(GATE_TRIPPED)
 
 
-def _check_files(
-    data: str | None, random: str | None, per_unit: Path | None, output: Path | None
-) -> None:
+def _check_files(data: str | None, random: str | None, per_unit: Path | None) -> None:
     if per_unit is not None:
         check_writable(per_unit)
-        if output is not None and per_unit.resolve() == output.resolve():
-            raise UsageError("--per-unit and --output name the same file")
     if (data is None) == (random is None):
         raise UsageError("name the input: --data FILE, or --random SHAPE such as 3x224x224")
 

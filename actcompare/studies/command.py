@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from actcompare.output.gates import Gate
     from actcompare.studies.engines.workers import Engine
     from actcompare.studies.forecast import Forecast
+    from actcompare.studies.store import Store
     from actcompare.studies.study import Study, Work
 
 _NUMBERS = (
@@ -128,11 +129,14 @@ def study_command(
         if store is not None and not asked and not dry_run:
             study, stopped = _stored(kept, store), None
         else:
+            from actcompare.studies.store import Store
             from actcompare.studies.study import choose_engine
 
             chosen = choose_engine(engine.value, workers, address, gpus_per_task)
-            made = None if dry_run and store is not None and not store.exists() else store
-            work = _prepare(kept, settings, made, address is not None, drawn.quiet)
+            opened = None
+            if store is not None and not (dry_run and not store.exists()):
+                opened = kept.enter_context(Store(store, only_shown=dry_run))
+            work = _prepare(settings, opened, address is not None, drawn.quiet)
             if dry_run:
                 _say_what_it_takes(work, workers, destination)
                 return
@@ -161,24 +165,16 @@ def _stored(kept: contextlib.ExitStack, path: Path) -> "Study":
 
     if not path.exists():
         raise UsageError(f"there is no study in {path}: name what to compare, such as --act relu")
-    return stored_study(kept.enter_context(Store(path)))
+    return stored_study(kept.enter_context(Store(path, only_shown=True)))
 
 
-def _prepare(
-    kept: contextlib.ExitStack,
-    settings: dict[str, Any],
-    path: Path | None,
-    remote: bool,
-    quiet: bool,
-) -> "Work":
+def _prepare(settings: dict[str, Any], store: "Store | None", remote: bool, quiet: bool) -> "Work":
     from actcompare.machine.environment import what_differs
     from actcompare.studies.plan import make_plan
-    from actcompare.studies.store import Store
     from actcompare.studies.study import Work
 
     with prints_aside():
         plan = make_plan(settings.pop("activations"), settings.pop("data"), **settings)
-        store = None if path is None else kept.enter_context(Store(path))
         work = Work(plan, store, remote=remote)
     if not quiet:
         for note in plan.dataset.notes:

@@ -13,20 +13,22 @@ beside it, `.NAME.lock`, keeps two studies from writing at once; that file is no
 
 import json
 import math
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, TypeVar
-
-from filelock import BaseFileLock
+from urllib.parse import quote
 
 from actcompare.errors import ActcompareError
 from actcompare.files.locks import locked
 from actcompare.files.saved import checked
-from actcompare.files.writing import check_writable
+from actcompare.files.writing import check_writable, flush_folder
 from actcompare.machine.environment import Environment
 from actcompare.studies.records import Failure, Outcome, StudyConfig
 from actcompare.units.statistics import VERDICTS
@@ -36,6 +38,8 @@ T = TypeVar("T")
 APPLICATION_ID = 0x61637473  # "acts"
 
 VERSION = 1
+
+_Identity = tuple[tuple[str, int, int], ...]
 
 _KEY = ("activation", "depth", "hidden", "lr", "seed")
 
@@ -65,40 +69,84 @@ PRAGMA user_version = {VERSION};
 
 
 class Store:
-    """File of one study, locked while it is open."""
+    """File of one study, locked while it is open; or open only to be shown, without a lock.
 
-    def __init__(self, path: str | Path) -> None:
+    A new study is held in memory until its first runs are there, and then written as a whole: a
+    file of ours contains runs, whenever the process is killed.
+    """
+
+    def __init__(self, path: str | Path, *, only_shown: bool = False) -> None:
         self.path = Path(path)
-        self._lock: BaseFileLock | None = None
+        self._only_shown = only_shown
+        self._real = Path(os.path.realpath(path))
+        self._held = ExitStack()
+        self._seen: _Identity | None = None
+        """Identity of the files that are open; None while the study is only in memory."""
 
     def __enter__(self) -> "Store":
-        """Open or create the file.
+        """Open the file; a new one is written with its first runs.
 
         Raises:
             ActcompareError: Another study is writing to the file, or it cannot be read or written,
                 is damaged, or is not a study.
         """
-        check_writable(self.path)
-        self._lock = locked(self._lock_file(), self.path, "study", "file")
         try:
             with self._trying_to("read"):
-                self._open()
+                self._db = self._shown() if self._only_shown else self._opened()
         except BaseException:
-            self._unlock()
+            self._held.close()
             raise
         return self
 
-    def _open(self) -> None:
-        new = not self.path.exists() or self.path.stat().st_size == 0
-        self._db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        if new:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            with self._transaction():
-                for statement in _SCHEMA.strip().split(";\n"):
-                    self._db.execute(statement)
-        (application,) = self._db.execute("PRAGMA application_id").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+    def _opened(self) -> sqlite3.Connection:
+        check_writable(self.path, regular=True)
+        lock = self._real.with_name(f".{self._real.name}.lock")
+        self._held.callback(locked(lock, self.path, "study", "file").release)
+        if self.path.exists():
+            db = self._connect(self._real, "rw")
+            if not _is_empty(db):
+                self._check(db)
+                self._settle(db)
+                return db
+        self._held.callback(self._tidy, lock)
+        return self._new()
+
+    def _shown(self) -> sqlite3.Connection:
+        """Open the file to be read; a copy of it if SQLite cannot keep its own files beside it."""
+        if not self.path.is_file():
+            raise ActcompareError(f"cannot read {self.path}: it is not a file")
+        if os.access(self._real, os.W_OK) and os.access(self._real.parent, os.W_OK):
+            db = self._connect(self._real, "rw")
+        elif Path(f"{self._real}-shm").exists():
+            db = self._connect(self._real, "ro")
+        else:
+            folder = self._held.enter_context(TemporaryDirectory())
+            for ending in ("", "-wal"):
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(f"{self._real}{ending}", f"{folder}/copy{ending}")
+            db = self._connect(f"{folder}/copy", "rw")
+        if _is_empty(db):
+            return self._new()
+        self._check(db)
+        return db
+
+    def _new(self) -> sqlite3.Connection:
+        db = self._connect(":memory:", "memory")
+        for statement in _SCHEMA.strip().split(";\n"):
+            db.execute(statement)
+        return db
+
+    def _connect(self, path: str | Path, mode: str) -> sqlite3.Connection:
+        uri = f"file:{quote(os.fsencode(path))}?mode={mode}"
+        db = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
+        db.row_factory = sqlite3.Row
+        self._held.callback(db.close)
+        return db
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        """Check that the database is one of ours, and not damaged."""
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION_ID:
             raise ActcompareError(f"{self.path} was not written by `actcompare study --store`")
         if version != VERSION:
@@ -106,12 +154,19 @@ class Store:
                 f"{self.path} has format {version}, but this actcompare reads format {VERSION}:"
                 " use the actcompare that wrote it, or choose another file"
             )
-        for kind, name in self._db.execute("SELECT type, name FROM sqlite_master"):
+        for kind, name in db.execute("SELECT type, name FROM sqlite_master"):
             if kind not in ("table", "index"):  # reading a view runs its SQL
                 raise sqlite3.DatabaseError(f"it has a {kind}, {name}")
-        (state,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        (state,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
             raise sqlite3.DatabaseError(state)
+
+    def _settle(self, db: sqlite3.Connection) -> None:
+        """Turn write-ahead logging on, check that writing works, and remember which file it is."""
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("COMMIT")
+        self._seen = self._identity()
 
     def __exit__(
         self,
@@ -119,29 +174,41 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        empty = False
-        with suppress(ActcompareError):
-            empty = kind is not None and self._value("config") is None
-        self._db.close()
-        if empty:  # leave no file without results
-            self.path.unlink(missing_ok=True)
-            self._lock_file().unlink(missing_ok=True)
-        self._unlock()
+        self._held.close()
 
-    def _lock_file(self) -> Path:
-        """Return the hidden lock file beside the store, links resolved."""
-        real = self.path.resolve()
-        return real.with_name(f".{real.name}.lock")
+    def _tidy(self, lock: Path) -> None:
+        """Leave no lock beside a file that was not written."""
+        if self._seen is None:
+            lock.unlink(missing_ok=True)
 
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
+    def _identity(self) -> _Identity:
+        """Return device and inode of the file and of its write-ahead log, as far as they exist."""
+        found = []
+        for ending in ("", "-wal"):
+            with suppress(OSError):
+                status = Path(f"{self._real}{ending}").stat()
+                found.append((ending, status.st_dev, status.st_ino))
+        return tuple(found)
+
+    def _check_place(self) -> None:
+        """Check that the open file is still the one of this name.
+
+        Raises:
+            ActcompareError: It was removed, moved or replaced.
+        """
+        if self._seen is not None and self._identity() != self._seen:
+            raise ActcompareError(
+                f"{self.path} was removed, moved or replaced while the study was writing to it:"
+                " later runs are not in it"
+            )
 
     @contextmanager
     def _trying_to(self, verb: str) -> Iterator[None]:
         """Turn SQLite's errors into messages that say what to do."""
         try:
             yield
+        except OSError as error:
+            raise ActcompareError(f"cannot {verb} {self.path}: {error.strerror}") from error
         except sqlite3.OperationalError as error:
             kept = "; its earlier content is unchanged" if verb == "write" else ""
             raise ActcompareError(f"cannot {verb} {self.path}: {error}{kept}") from error
@@ -164,6 +231,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        self._check_place()
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -172,6 +240,7 @@ class Store:
                 self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+        self._check_place()
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -197,7 +266,12 @@ class Store:
         return self._value("metric") or "metric"
 
     def outcomes(self) -> list[Outcome]:
-        """Return every run, in the order of storage."""
+        """Return every run, in the order of storage.
+
+        Raises:
+            ActcompareError: The file cannot be read, is damaged, or is no longer in its place.
+        """
+        self._check_place()
         with self._trying_to("read"):
             points = self._db.execute("SELECT * FROM curves ORDER BY rowid").fetchall()
             rows = self._db.execute("SELECT * FROM cells ORDER BY rowid").fetchall()
@@ -248,10 +322,10 @@ class Store:
             self._db.executemany("INSERT OR REPLACE INTO study VALUES (?, ?)", content.items())
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
-        """Store runs, all or none.
+        """Store runs, all or none; the first ones of a new study create the file.
 
         Raises:
-            ActcompareError: The file cannot be written.
+            ActcompareError: The file cannot be written, or is no longer in its place.
         """
         columns = (*_KEY, *_NUMBERS, "error")
         rows, points = [], []
@@ -265,13 +339,29 @@ class Store:
                 points += [(*key, epoch, value) for epoch, value in enumerate(outcome.curve)]
             rows.append([record[name] for name in columns])
         marks = ", ".join("?" * len(columns))
-        with self._trying_to("write"), self._transaction():
-            self._db.executemany(
-                f"INSERT OR REPLACE INTO cells ({', '.join(columns)}) VALUES ({marks})", rows
+        with self._trying_to("write"):
+            with self._transaction():
+                self._db.executemany(
+                    f"INSERT OR REPLACE INTO cells ({', '.join(columns)}) VALUES ({marks})", rows
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?, ?, ?, ?)", points
+                )
+            if self._seen is None:
+                self._create()
+
+    def _create(self) -> None:
+        """Move a new study from memory to its file, in one transaction."""
+        file = self._connect(self._real, "rwc")
+        if not _is_empty(file):
+            raise ActcompareError(
+                f"{self.path} was created by another program while the study was running: choose"
+                " another file"
             )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?, ?, ?, ?)", points
-            )
+        self._db.backup(file)
+        flush_folder(self._real.parent)
+        self._settle(file)
+        self._db = file
 
 
 def what_differs(old: StudyConfig, new: StudyConfig) -> str:
@@ -315,6 +405,13 @@ def _plain(row: sqlite3.Row, curve: Sequence[float]) -> dict[str, Any]:
     verdicts = {verdict: row[verdict] for verdict in VERDICTS}
     more = {name: row[name] for name in ("diverged_epoch", "units", "step_s")}
     return {"cell": cell, "verdicts": verdicts, "curve": curve} | scores | more
+
+
+def _is_empty(db: sqlite3.Connection) -> bool:
+    """Return whether a database has neither tables nor a program that claims it."""
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    return not tables and application in (0, APPLICATION_ID)
 
 
 def _number(value: float | None) -> float:

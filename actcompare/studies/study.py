@@ -1,7 +1,6 @@
 """`study`: find which activation trains better, and whether the difference is real."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -159,7 +158,7 @@ class Work:
 
     def _take_up(self, store: Store) -> None:
         wanted = set(self.plan.config.cells())
-        self.outcomes |= {each.cell: each for each in store.outcomes() if each.cell in wanted}
+        self.outcomes = {each.cell: each for each in store.outcomes() if each.cell in wanted}
 
     def groups_left(self) -> list[Group]:
         """Return the groups still to train; failed cells are retried."""
@@ -179,17 +178,18 @@ class Work:
         groups = self.groups_left()
         try:
             for k, outcomes in enumerate(engine(self.plan, groups) if groups else ()):
+                self.outcomes |= {each.cell: each for each in outcomes}
                 if self._store is not None:
                     if k == 0:
                         self._store.begin(self.plan.config, self.environment, self.metric)
                     self._store.add(outcomes)
-                self.outcomes |= {each.cell: each for each in outcomes}
                 if listen is not None:
                     listen(self)
-        except BaseException:  # an interrupt may come between the file's record and ours
+        except ActcompareError:
+            raise
+        except BaseException:  # an interrupt may leave the last group in the file or not
             if self._store is not None:
-                with suppress(ActcompareError):
-                    self._take_up(self._store)
+                self._take_up(self._store)
             raise
         return self.report()
 
@@ -219,10 +219,12 @@ def stored_study(store: Store) -> "Study":
     Raises:
         ActcompareError: The store is empty or damaged.
     """
-    config, environment = store.config(), store.environment()
-    if config is None or environment is None:
-        raise ActcompareError(f"{store.path} holds no study yet")
-    return report(config, environment, store.metric(), store.outcomes())
+    config, environment, outcomes = store.config(), store.environment(), store.outcomes()
+    if config is None or environment is None or not outcomes:
+        raise ActcompareError(
+            f"{store.path} has no results yet: name what to compare, such as --act relu, to go on"
+        )
+    return report(config, environment, store.metric(), outcomes)
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
 """Save a run in a folder: one subfolder for the last epoch, written atomically.
 
 `DIR/epoch-000030/` contains `run.json` (config, environment, data, history and hashes),
-`weights.pt` (a plain state dict) and `optimizer.pt`. It is written under another name and then
-renamed, and only then is its predecessor removed. So the newest subfolder is complete, whenever
-the process is killed.
+`weights.pt` (a plain state dict) and `optimizer.pt`. It is written under another name, flushed to
+the disk and then renamed, and only then is its predecessor removed. So the newest subfolder is
+complete, whenever the process is killed. Nothing else in the folder is touched: a subfolder is
+removed only if it has a name of ours and nothing but files of ours in it.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -26,6 +29,7 @@ from actcompare.files.locks import locked
 from actcompare.files.reading import reading
 from actcompare.files.saved import checked, read_json
 from actcompare.files.state_dicts import read_tensors
+from actcompare.files.writing import flush_folder, flush_to_disk
 from actcompare.machine.environment import Environment
 from actcompare.training.records import DataSummary, Divergence, Epoch, TrainConfig
 
@@ -35,7 +39,11 @@ FORMAT_VERSION = 1
 
 _WEIGHTS, _OPTIMIZER = "weights.pt", "optimizer.pt"
 
-_EPOCH, _PART, _LOCK = "epoch-", ".part-", ".lock"
+_FILES = {"run.json", _WEIGHTS, _OPTIMIZER}
+
+_EPOCH = re.compile(r"epoch-([0-9]{6}|[1-9][0-9]{6,})(-diverged)?")
+
+_PART = re.compile(r"\.part-[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -70,8 +78,8 @@ class Checkpoint(Progress):
 class Folder:
     """A folder that contains one run and is locked while it is open."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, new: bool) -> None:
+        self.path, self._new = path, new
         self._lock: BaseFileLock | None = None
 
     @classmethod
@@ -81,12 +89,8 @@ class Folder:
         Raises:
             ActcompareError: The folder already contains a run or cannot be created.
         """
-        folder = cls(Path(path))
-        if folder._newest() is not None:
-            raise ActcompareError(
-                f"{path} already contains a run: continue it with --resume {path}, or choose"
-                " another folder"
-            )
+        folder = cls(Path(path), new=True)
+        folder._refuse_another()
         try:
             folder.path.mkdir(exist_ok=True)
         except OSError as error:
@@ -100,15 +104,21 @@ class Folder:
         Raises:
             ActcompareError: The folder contains no run.
         """
-        folder = cls(Path(path))
+        folder = cls(Path(path), new=False)
         if folder._newest() is None:
             what = "contains no run" if folder.path.is_dir() else "is not a folder"
             raise ActcompareError(f"{path} {what}: save one with actcompare train --save {path}")
         return folder
 
     def __enter__(self) -> "Folder":
-        self._lock = locked(self.path / _LOCK, self.path, "run", "folder")
-        for left in self.path.glob(_PART + "*"):
+        self._lock = locked(self.path / ".lock", self.path, "run", "folder")
+        try:
+            if self._new:  # another process may have saved one since
+                self._refuse_another()
+        except ActcompareError:
+            self._lock.release()
+            raise
+        for left in self._ours(_PART):
             shutil.rmtree(left, ignore_errors=True)
         return self
 
@@ -116,8 +126,31 @@ class Folder:
         if self._lock is not None:
             self._lock.release()
 
+    def _refuse_another(self) -> None:
+        if self._newest() is not None:
+            raise ActcompareError(
+                f"{self.path} already contains a run: continue it with --resume {self.path}, or"
+                " choose another folder"
+            )
+
     def _newest(self) -> Path | None:
-        return max(self.path.glob(_EPOCH + "*"), default=None)
+        states = [
+            path
+            for path in _subfolders(self.path)
+            if _EPOCH.fullmatch(path.name) and _names(path) & _FILES
+        ]
+        return max(states, key=_order, default=None)
+
+    def _ours(self, pattern: re.Pattern[str]) -> list[Path]:
+        """Return the subfolders with such a name that hold only files of ours."""
+        return [
+            path
+            for path in _subfolders(self.path)
+            if pattern.fullmatch(path.name) and _names(path) <= _FILES
+        ]
+
+    def _part(self) -> Path:
+        return self.path / f".part-{os.getpid()}"
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Save a state in place of the previous one.
@@ -126,17 +159,19 @@ class Folder:
             ActcompareError: The state cannot be written; the previous one is kept.
         """
         number = checkpoint.history[-1].epoch
-        name = f"{_EPOCH}{number:06d}{'-diverged' if checkpoint.diverged else ''}"
-        part = self.path / f"{_PART}{os.getpid()}"
+        state = self.path / f"epoch-{number:06d}{'-diverged' if checkpoint.diverged else ''}"
+        part = self._part()
         try:
             try:
                 part.mkdir()
                 tensors = {_WEIGHTS: checkpoint.weights, _OPTIMIZER: checkpoint.optimizer}
-                hashes = {file: _write(part / file, state) for file, state in tensors.items()}
+                hashes = {file: _write(part / file, _saved(of)) for file, of in tensors.items()}
                 content = _described(checkpoint) | {"files": hashes}
                 text = json.dumps(content | {"hash": _hash_of(content)}, indent=1)
-                (part / "run.json").write_text(text, encoding="utf-8")
-                part.rename(self.path / name)
+                _write(part / "run.json", text.encode())
+                flush_folder(part)
+                part.rename(state)
+                flush_folder(self.path)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
         except OSError as error:
@@ -144,9 +179,14 @@ class Folder:
                 f"cannot save epoch {number} in {self.path}: {error.strerror or error}; the"
                 " previous state is kept"
             ) from error
-        for old in self.path.glob(_EPOCH + "*"):
-            if old.name < name:
-                shutil.rmtree(old, ignore_errors=True)
+        self._remove_before(state)
+
+    def _remove_before(self, state: Path) -> None:
+        """Remove older states; each is renamed first, so that none is ever there in part."""
+        for old in self._ours(_EPOCH):
+            if _order(old) < _order(state):
+                with contextlib.suppress(OSError):
+                    shutil.rmtree(old.rename(self._part()))
 
     def load(self) -> Checkpoint:
         """Return the newest state.
@@ -171,6 +211,7 @@ class Folder:
             _check_shapes(progress.config, weights)
         except ValueError as error:
             raise ActcompareError(f"{newest} is damaged: {error}: {cure}") from error
+        self._remove_before(newest)  # which a killed process may have left
         return Checkpoint(**vars(progress), weights=weights, optimizer=optimizer)
 
 
@@ -180,12 +221,36 @@ class _Hashes:
     """SHA-256 hash by name of the file."""
 
 
-def _write(path: Path, state: Mapping[str, Tensor]) -> str:
-    """Write tensors, and return the SHA-256 hash of the file."""
+def _subfolders(path: Path) -> list[Path]:
+    """Return the folders in a folder, without links; none if there is no such folder."""
+    if not path.is_dir():
+        return []
+    return [each for each in path.iterdir() if each.is_dir() and not each.is_symlink()]
+
+
+def _names(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
+
+
+def _order(state: Path) -> tuple[int, bool]:
+    """Return what orders states: the epoch; a run that diverged did so after its last good one."""
+    found = _EPOCH.fullmatch(state.name)
+    assert found is not None
+    return int(found[1]), found[2] is not None
+
+
+def _saved(state: Mapping[str, Tensor]) -> memoryview:
     out = io.BytesIO()
     torch.save({name: tensor.cpu() for name, tensor in state.items()}, out)
-    path.write_bytes(out.getbuffer())
-    return hashlib.sha256(out.getbuffer()).hexdigest()
+    return out.getbuffer()
+
+
+def _write(path: Path, content: bytes | memoryview) -> str:
+    """Write a file to the disk, and return its SHA-256 hash."""
+    with path.open("wb") as out:
+        out.write(content)
+        flush_to_disk(out)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _read(path: Path, hashes: Mapping[str, str]) -> dict[str, Tensor]:

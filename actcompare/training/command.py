@@ -107,7 +107,10 @@ def train_command(
     if stopped is not None:
         where = resume or save
         if where is not None and not isinstance(stopped, ActcompareError):
-            typer.echo(f"to continue: actcompare train --resume {where}", err=True)
+            from actcompare.training.train import own_code
+
+            own = [f" {name} {spec}" for name, spec in own_code(training.config).items()]
+            typer.echo(f"to continue: actcompare train --resume {where}{''.join(own)}", err=True)
         raise stopped
     if _trips(gates, training):
         raise typer.Exit(GATE_TRIPPED)
@@ -158,7 +161,8 @@ def _resume(
             " --save"
         )
     with prints_aside():
-        run = restore(checkpoint, epochs=epochs)
+        own = {name: given.get(name) for name in ("activation", "output_activation")}
+        run = restore(checkpoint, epochs=epochs, **own)
     changed = what_differs(checkpoint.environment, run.environment)
     if changed and not quiet:
         typer.echo(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -228,14 +229,14 @@ def test_a_full_disk_keeps_what_was_stored(tmp_path: Path, monkeypatch: pytest.M
         tmp_path / "study.db",
         SMALL | {"seeds": 80, "workers": 1, "store": tmp_path / "study.db"},
     )
-    opened = Store._open
+    settle = Store._settle
 
-    def small(store: Store) -> None:
-        opened(store)
-        store._db.execute("PRAGMA max_page_count = 14")
+    def small(store: Store, db: sqlite3.Connection) -> None:
+        settle(store, db)
+        db.execute("PRAGMA max_page_count = 14")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Store, "_open", small)
+        patched.setattr(Store, "_settle", small)
         with pytest.raises(
             ActcompareError, match=r"cannot write .*full; its earlier content is unchanged"
         ):

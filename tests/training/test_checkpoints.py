@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,10 @@ def test_no_run(tmp_path: Path) -> None:
         Folder.create(tmp_path / "no" / "parent")
 
 
+def as_epoch(made: Path, name: str) -> Path:
+    return Path(shutil.copytree(newest(made), made / name))
+
+
 def test_what_a_killed_save_left_is_cleared(saved: Path) -> None:
     (saved / ".part-123").mkdir()
     (saved / ".part-123" / "weights.pt").touch()
@@ -131,3 +136,78 @@ def test_of_two_states_the_newer_counts(saved: Path) -> None:
     shutil.copytree(newest(saved), saved / "epoch-000001")
     with Folder.open(saved) as folder:
         assert folder.load().history[-1].epoch == 2
+    assert newest(saved).name == "epoch-000002"  # the other is gone
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [
+        ("epoch-999999", "epoch-1000000"),
+        ("epoch-000009", "epoch-000010"),
+        ("epoch-000002", "epoch-000002-diverged"),
+        ("epoch-000002-diverged", "epoch-000003"),
+    ],
+)
+def test_states_are_compared_as_numbers(saved: Path, older: str, newer: str) -> None:
+    state = newest(saved)
+    shutil.copytree(state, saved / newer, dirs_exist_ok=True)
+    state.rename(saved / older)
+    with Folder.open(saved) as folder:
+        folder.load()
+    assert newest(saved).name == newer
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("epoch-000001-backup", "epoch-1", "epoch-0000001", "epoch-000001-diverged-old"),
+        *("epoch-00000\u0661", "Epoch-000001", ".part-of-mine", ".part-", "epochs"),
+    ],
+)
+def test_folders_with_other_names_are_left(saved: Path, name: str) -> None:
+    (saved / name).mkdir()
+    (saved / name / "weights.pt").write_text("mine")
+    go_on(saved)
+    assert (saved / name / "weights.pt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["epoch-000001", "epoch-000009", ".part-1"])
+@pytest.mark.parametrize("what", ["a folder", "a file", "a link"])
+def test_what_has_a_name_of_ours_but_is_not_ours_is_left(
+    saved: Path, tmp_path: Path, name: str, what: str
+) -> None:
+    path, elsewhere = saved / name, tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "run.json").write_text("mine")
+    (elsewhere / "notes.txt").write_text("mine")
+    if what == "a folder":
+        path.mkdir()
+        (path / "notes.txt").write_text("mine")
+    elif what == "a file":
+        path.write_text("mine")
+    else:
+        path.symlink_to(elsewhere)
+    go_on(saved)
+    assert path.is_symlink() == (what == "a link")
+    kept = {"a folder": path / "notes.txt", "a file": path, "a link": elsewhere / "run.json"}
+    assert kept[what].read_text() == "mine"
+    assert len(list(elsewhere.iterdir())) == 2
+
+
+def go_on(folder: Path) -> None:
+    """Save the newest state once more, as that of the next epoch."""
+    with Folder.open(folder) as opened:
+        last = opened.load()
+        epoch = replace(last.history[-1], epoch=len(last.history))
+        opened.save(replace(last, history=(*last.history, epoch)))
+        assert opened.load().history[-1] == epoch
+    assert not (folder / "epoch-000002").exists()
+
+
+def test_a_run_saved_between_the_check_and_the_lock_is_noticed(saved: Path, tmp_path: Path) -> None:
+    folder = Folder.create(tmp_path / "new")
+    newest(saved).rename(tmp_path / "new" / "epoch-000002")
+    with pytest.raises(ActcompareError, match="already contains a run"), folder:
+        pass
+    with Folder.open(tmp_path / "new"):  # it is not locked
+        pass
