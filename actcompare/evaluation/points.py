@@ -10,8 +10,7 @@ import numpy.typing as npt
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.files import tabular
 from actcompare.files.arrays import open_arrays
-from actcompare.files.tabular import read_number
-from actcompare.text import listed
+from actcompare.text import listed, read_number
 
 CHUNK = 2**17
 """Points per chunk: enough to vectorise, few enough to keep memory constant."""
