@@ -267,7 +267,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         }
         command(**given, **made)
 
-    run.__signature__ = inspect.Signature(map(_reading_numbers, parameters))  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([*map(_reading_numbers, parameters)])  # type: ignore[attr-defined]
     return run
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from actcompare.text import shown
 
@@ -48,8 +49,8 @@ def progress_line(
     ) as progress:
         task = progress.add_task(description, total=total, completed=completed)
 
-        def update(*, description: str | None = None, **changes: int | None) -> None:
-            said = {} if description is None else {"description": shown(description)}
-            progress.update(task, refresh=own_refresh, **changes, **said)
+        def update(*, description: str | None = None, **changes: Any) -> None:
+            said = description and shown(description)
+            progress.update(task, refresh=own_refresh, description=said, **changes)
 
         yield update

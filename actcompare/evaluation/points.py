@@ -29,7 +29,9 @@ def from_arguments(texts: Sequence[str]) -> Iterator[Chunk]:
     try:
         yield np.array([read_number(text) for text in texts])
     except ValueError as error:
-        raise UsageError(f"{error}; write numbers as -2, 1e-3, inf or nan") from None
+        raise UsageError(
+            f"{error}; write numbers as -2, 1e-3, inf or nan, and activations with --act"
+        ) from None
 
 
 def from_range(start: float, stop: float, count: int) -> Iterator[Chunk]:
