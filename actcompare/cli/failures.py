@@ -64,8 +64,10 @@ def _report(error: BaseException) -> int:
             return error.exit_code
         case SystemExit() if isinstance(error.__context__, BrokenPipeError):
             return ReaderGoneError.exit_code  # rich leaves so where a help text is cut off
+        case SystemExit(code=int(ended)) if "_ACTCOMPARE_COMPLETE" in os.environ:
+            return ended  # typer leaves so after completing for the shell
         case SystemExit():
-            said = "code that runs here has called sys.exit"
+            said = "a function or model that was called has ended the process with sys.exit"
         case typer.TyperException():
             said, code = error.format_message(), error.exit_code
             said = said.replace("Value error, ", "")  # added by pydantic
