@@ -1,5 +1,6 @@
 """Report every failure as one line on stderr, with the right exit code."""
 
+import errno
 import os
 import signal
 from collections.abc import Sequence
@@ -75,6 +76,8 @@ def _report(error: BaseException) -> int:
             for line in error.traceback.splitlines() if isinstance(error, UsersError) else ():
                 say(line)
             said, code = str(error), error.exit_code
+        case OSError(errno=errno.EBADF):
+            said = "cannot write to standard output: it is closed"
         case OSError():
             said = error.strerror or str(error)
         case MemoryError():
