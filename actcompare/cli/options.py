@@ -1,12 +1,13 @@
 """Options that several commands share."""
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -14,6 +15,7 @@ from actcompare.files.paths import check_apart
 from actcompare.output.formats import Destination, Format
 from actcompare.output.plotting import Drawing
 from actcompare.output.styles import Theme
+from actcompare.text import read_finite, read_whole
 
 RESULT, DATA, TRAINING, MACHINE_PANEL = "Result", "Data", "Training", "Machine"
 """Panels of options in --help."""
@@ -220,6 +222,24 @@ class Learning:
 _READ = {"file", "load", "compare", "checkpoint"}
 """Options that name a file to read; every other one that names a file has it written."""
 
+_READERS: dict[Any, Callable[[str], int | float]] = {int: read_whole, float: read_finite}
+
+
+def _reader(kind: Any) -> Callable[[str], int | float] | None:
+    """Return what reads the numbers of an option of this type, such as list[int] | None."""
+    return _READERS.get(kind) or next(filter(None, map(_reader, get_args(kind))), None)
+
+
+def _reading_numbers(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return a parameter of a command whose numbers are read, and bounded, as everywhere."""
+    kind, *declared = get_args(parameter.annotation) or (parameter.annotation,)
+    read = _reader(kind)
+    if read is None or not declared or declared[0].min is not None:
+        return parameter
+    info = copy.copy(declared[0])
+    info.parser = lambda value: read(str(value))
+    return parameter.replace(annotation=Annotated[kind, info])
+
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """Let a command take its options as dataclasses, one option per field.
@@ -262,7 +282,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         }
         command(**given, **made)
 
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([*map(_reading_numbers, parameters)])  # type: ignore[attr-defined]
     return run
 
 

@@ -16,7 +16,9 @@ from actcompare.errors import UsageError
 from actcompare.files.writing import open_output
 from actcompare.output import render
 from actcompare.output.formats import Destination, Format
+from actcompare.output.messages import say
 from actcompare.output.results import heading, write_records
+from actcompare.text import read_finite, read_whole
 
 if TYPE_CHECKING:
     from actcompare.evaluation.evaluate import Evaluation
@@ -33,7 +35,7 @@ class PointOptions:
         typer.Argument(metavar="[X]...", help="Points, such as -2 0 5 inf; - reads them on stdin."),
     ] = None
     range_: Annotated[
-        tuple[float, float, int] | None,
+        tuple[str, str, str] | None,
         option("Evenly spaced points.", "START STOP COUNT", names=("--range",)),
     ] = None
     file: Annotated[
@@ -92,7 +94,7 @@ def evaluate_command(
         drawing.show(curve_picture(curves, marked))
     if not drawn.quiet:
         for message in seen.messages():
-            typer.echo(f"warning: {message}", err=True)
+            say(f"warning: {message}")
 
 
 # --- points in -----------------------------------------------------------------------------------
@@ -114,7 +116,7 @@ def _chunks(context: typer.Context, points: PointOptions) -> "Iterator[Chunk]":
     from actcompare.evaluation import points as inputs
 
     if range_ is not None:
-        return inputs.from_range(*range_)
+        return inputs.from_range(*_read_range(*range_))
     if file is not None:
         return inputs.from_file(file, points.column, points.key)
     if "-" in x:
@@ -122,6 +124,13 @@ def _chunks(context: typer.Context, points: PointOptions) -> "Iterator[Chunk]":
             raise UsageError("- reads standard input: omit the other points")
         return inputs.from_text(sys.stdin, "standard input")
     return inputs.from_arguments(x)
+
+
+def _read_range(start: str, stop: str, count: str) -> tuple[float, float, int]:
+    try:
+        return read_finite(start), read_finite(stop), read_whole(count)
+    except ValueError as error:
+        raise UsageError(f"--range: {error}") from None
 
 
 def _refuse_unknown_option(context: typer.Context, text: str) -> None:

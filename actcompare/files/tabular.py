@@ -3,7 +3,6 @@
 import csv
 import io
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -17,7 +16,7 @@ import torch
 from actcompare.errors import ActcompareError, MissingExtraError, UsageError
 from actcompare.files.reading import reading
 from actcompare.machine.memory import free_memory
-from actcompare.text import listed
+from actcompare.text import listed, read_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,23 +39,6 @@ _COPIES_OF_TEXT = 8
 
 _READ_OTHERWISE = '"\0\x1c\x1d\x1e\x1f'
 """Characters that csv or float interpret differently from numpy."""
-
-
-def read_number(text: str) -> float:
-    """Parse a number such as -2, 1e-3, inf or nan.
-
-    Raises:
-        ValueError: The text is not a number, or is out of range for float64.
-    """
-    try:
-        value = float(text.replace("_", "?"))  # only Python accepts 1_000
-    except ValueError:
-        short = text[:60]
-        what = repr(short) if text.strip() else "an empty field"
-        raise ValueError(f"{what} is not a number") from None
-    if math.isinf(value) and "inf" not in text.lower():
-        raise ValueError(f"{text[:60]!r} is out of range for float64; write inf for infinity")
-    return value
 
 
 def is_number(text: str) -> bool:

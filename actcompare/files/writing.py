@@ -97,7 +97,8 @@ def _stdout() -> Iterator[TextIO]:
         _abandon_stdout()
         if isinstance(error, BrokenPipeError):
             raise ReaderGoneError from error
-        raise ActcompareError(f"cannot write to standard output: {error.strerror}") from error
+        why = "it is closed" if error.errno == errno.EBADF else error.strerror
+        raise ActcompareError(f"cannot write to standard output: {why}") from error
 
 
 def _abandon_stdout() -> None:

@@ -26,6 +26,7 @@ from actcompare.cli.streams import prints_aside
 from actcompare.errors import UsageError
 from actcompare.files.writing import check_writable
 from actcompare.output.formats import Destination
+from actcompare.output.messages import say
 from actcompare.output.results import heading, write
 
 if TYPE_CHECKING:
@@ -155,10 +156,9 @@ def inspect_command(
         model = _load(target, checkpoint, reported.quiet)
         inspection = _inspect(model, target, data, random, seed, settings, reported.quiet)
     if random is not None and not reported.quiet:
-        typer.echo(
+        say(
             "warning: random input says little: units that are dead on it may be alive on real"
-            " samples, and vice versa; use --data FILE",
-            err=True,
+            " samples, and vice versa; use --data FILE"
         )
     _show(inspection, destination, per_unit)
     if _trips(gates, inspection):
@@ -190,7 +190,7 @@ def _load(target: str, checkpoint: Path | None, quiet: bool) -> "nn.Module":
     if checkpoint is not None:
         said = load_weights(model, checkpoint)
         if not quiet:
-            typer.echo(said, err=True)
+            say(said)
     return model
 
 

@@ -6,12 +6,12 @@ Such as `median_s>0.001`, `slower>3%` or `verdict==worse`. A gate that judged no
 import math
 import operator
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actcompare.errors import UsageError
+from actcompare.output.messages import say
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
@@ -157,5 +157,5 @@ def report_tripped(
             said = f"nothing to judge for {columns['activation'][i]}: {columns[VERDICT][i]}"
         else:
             said = describe(gate.column, i)
-        print(f"failed on {gate.text}: {said}", file=sys.stderr)
+        say(f"failed on {gate.text}: {said}")
     return bool(found)

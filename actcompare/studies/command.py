@@ -29,6 +29,7 @@ from actcompare.cli.options import (
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.output.formats import Destination
+from actcompare.output.messages import say
 from actcompare.output.results import heading, write
 
 if TYPE_CHECKING:
@@ -178,11 +179,11 @@ def _prepare(settings: dict[str, Any], store: "Store | None", remote: bool, quie
         work = Work(plan, store, remote=remote)
     if not quiet:
         for note in plan.dataset.notes:
-            typer.echo(f"warning: {note}", err=True)
+            say(f"warning: {note}")
         before = work.kept_from
         changed = what_differs(before, work.environment) if before is not None else ""
         if changed and work.groups_left():
-            typer.echo(f"warning: results may differ in the last bits, since {changed}", err=True)
+            say(f"warning: results may differ in the last bits, since {changed}")
     return work
 
 
@@ -200,7 +201,7 @@ def _carry_out(
             stopped: BaseException = error
     if not isinstance(stopped, ActcompareError):
         how = "the same command resumes here" if store else "--store FILE would keep them"
-        typer.echo(f"{work.done:,} of {work.total:,} runs are done: {how}", err=True)
+        say(f"{work.done:,} of {work.total:,} runs are done: {how}")
     return work.report(), stopped
 
 
@@ -238,7 +239,7 @@ def _say_what_it_takes(work: "Work", workers: int | None, destination: Destinati
 
     groups = work.groups_left()
     if not groups:
-        typer.echo("nothing left to do", err=True)
+        say("nothing left to do")
         return
     with prints_aside():
         found: Forecast = forecast(work.plan, groups, work.environment)

@@ -27,6 +27,7 @@ from actcompare.cli.options import (
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.output.formats import Destination
+from actcompare.output.messages import say
 from actcompare.output.results import heading, write
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def train_command(
             from actcompare.training.train import own_code
 
             own = [f" {name} {spec}" for name, spec in own_code(training.config).items()]
-            typer.echo(f"to continue: actcompare train --resume {where}{''.join(own)}", err=True)
+            say(f"to continue: actcompare train --resume {where}{''.join(own)}")
         raise stopped
     if _trips(gates, training):
         raise typer.Exit(GATE_TRIPPED)
@@ -165,10 +166,7 @@ def _resume(
         run = restore(checkpoint, epochs=epochs, **own)
     changed = what_differs(checkpoint.environment, run.environment)
     if changed and not quiet:
-        typer.echo(
-            f"warning: the last bits may differ from an uninterrupted run, since {changed}",
-            err=True,
-        )
+        say(f"warning: the last bits may differ from an uninterrupted run, since {changed}")
     return _carry_on(run, folder, log_dir, quiet)
 
 
@@ -180,7 +178,7 @@ def _carry_on(
 
     if not quiet:
         for note in run.data.notes:
-            typer.echo(f"warning: {note}", err=True)
+            say(f"warning: {note}")
     with contextlib.ExitStack() as kept:
         listeners = [kept.enter_context(_bar(run, quiet))]
         if log_dir is not None:

@@ -157,8 +157,8 @@ def test_failures_are_told_and_the_rest_is_shown(run: Run) -> None:
     [
         (["--size", "0"], 2, "size must be 1 or more, not 0"),
         (["--size", "-5"], 2, "size must be 1 or more, not -5"),
-        (["--size", "1.5"], 2, "--size '1.5'"),
-        (["--size", "2^99999"], 2, "--size '2^99999'"),
+        (["--size", "1.5"], 2, "'--size': '1.5' is not a whole number"),
+        (["--size", "2^99999"], 2, "'--size': '2^99999'"),
         (["--size", "1e18"], 1, "would fit"),
         (["--shape", "3x"], 2, "--shape '3x'"),
         (["--device", "tpu"], 2, "device 'tpu'"),
