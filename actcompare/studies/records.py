@@ -3,8 +3,11 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from actcompare.training.records import Score, TrainConfig
 from actcompare.units.statistics import VERDICTS
@@ -69,6 +72,65 @@ class StudyConfig:
 
 
 @dataclass(frozen=True)
+class SampleOutcomes:
+    """What a net makes of each test sample, packed."""
+
+    rows: bytes
+    """Rows of the data set that are in the test set: packed bits, one per row."""
+    scores: bytes
+    """What each test sample contributes to the test metric, which is their mean: packed bits (right
+    or wrong), or little-endian float32 in a regression."""
+    guess: float
+    """Test metric of a constant prediction: the share of the training set's largest class, or 0."""
+
+    def __post_init__(self) -> None:
+        """Check that rows and scores belong together."""
+        samples = len(self.samples)
+        if not samples or len(self.scores) not in (_bytes_of_bits(samples), 4 * samples):
+            raise ValueError(f"{len(self.scores)} bytes of scores for {samples} test samples")
+
+    @classmethod
+    def of(
+        cls, rows: npt.NDArray[np.int64], total: int, scores: npt.NDArray[Any], guess: float
+    ) -> "SampleOutcomes":
+        """Pack the scores of a test set.
+
+        Args:
+            rows: Rows of the data set, ascending, shape (sample,).
+            total: Number of rows of the data set.
+            scores: Boolean in a classification, else float, shape (sample,).
+            guess: Test metric of a constant prediction.
+        """
+        within = np.zeros(total, dtype=np.bool_)
+        within[rows] = True
+        packed = np.packbits(scores) if scores.dtype == np.bool_ else scores.astype("<f4")
+        return cls(np.packbits(within).tobytes(), packed.tobytes(), guess)
+
+    @property
+    def samples(self) -> npt.NDArray[np.int64]:
+        """Rows of the data set, ascending, shape (sample,)."""
+        return np.flatnonzero(np.unpackbits(np.frombuffer(self.rows, dtype=np.uint8)))
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """Contribution of each test sample, shape (sample,)."""
+        samples = len(self.samples)
+        if len(self.scores) == 4 * samples:
+            return np.frombuffer(self.scores, dtype="<f4").astype(np.float64)
+        bits = np.unpackbits(np.frombuffer(self.scores, dtype=np.uint8), count=samples)
+        return bits.astype(np.float64)
+
+    @property
+    def of_data(self) -> int:
+        """Number of rows of the data set, up to 7 too many."""
+        return 8 * len(self.rows)
+
+
+def _bytes_of_bits(count: int) -> int:
+    return -(-count // 8)
+
+
+@dataclass(frozen=True)
 class CellResult:
     """Result of a finished cell."""
 
@@ -87,9 +149,11 @@ class CellResult:
     """Seconds per step: the group's time divided by its cells; None without a step."""
     curve: tuple[float, ...]
     """Validation metric after each epoch, from epoch 0 (initialisation)."""
+    outcomes: SampleOutcomes | None = field(default=None, repr=False)
+    """Outcomes of the test samples; None if an earlier version stored the run."""
 
     def row(self) -> dict[str, Any]:
-        """Return the tidy record, without the curve."""
+        """Return the tidy record, without the curve and the outcomes of samples."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         scores = {
             f"{part}_{name}": value
@@ -100,7 +164,9 @@ class CellResult:
         return vars(self.cell) | scores | more | self.verdicts | {"step_s": self.step_s}
 
     @classmethod
-    def of_row(cls, row: dict[str, Any], curve: Sequence[float]) -> "CellResult":
+    def of_row(
+        cls, row: dict[str, Any], curve: Sequence[float], outcomes: SampleOutcomes | None = None
+    ) -> "CellResult":
         """Rebuild a result from its record."""
         scores = {
             part: Score(row[f"{part}_loss"], row[f"{part}_metric"])
@@ -114,6 +180,7 @@ class CellResult:
             verdicts={verdict: row[verdict] for verdict in VERDICTS},
             step_s=row["step_s"],
             curve=tuple(curve),
+            outcomes=outcomes,
         )
 
 

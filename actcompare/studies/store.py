@@ -3,7 +3,9 @@
 study   key, value: `config` and `environment` (JSON), and `metric` (accuracy or R^2)
 cells   one row per run, keyed by activation, depth, hidden, lr and seed: train_loss to test_metric
         of the final state, diverged_epoch (null if the run did not diverge), the number of units
-        per verdict, and step_s. A failed run has only an error.
+        per verdict, and step_s; what each test sample contributed to the metric (test_rows and
+        test_scores, packed, and guess_metric: see `SampleOutcomes`; null if an earlier version
+        wrote the run). A failed run has only an error.
 curves  one row per run and epoch: the validation metric
 
 NaN losses and metrics are stored as null. The file uses write-ahead logging, so that others can
@@ -27,7 +29,14 @@ from actcompare.errors import ActcompareError
 from actcompare.files.locks import locked
 from actcompare.files.writing import check_writable
 from actcompare.machine.environment import Environment
-from actcompare.studies.records import Cell, CellResult, Failure, Outcome, StudyConfig
+from actcompare.studies.records import (
+    Cell,
+    CellResult,
+    Failure,
+    Outcome,
+    SampleOutcomes,
+    StudyConfig,
+)
 from actcompare.training.records import TrainConfig
 from actcompare.units.statistics import VERDICTS
 
@@ -41,6 +50,9 @@ _SCORES = [f"{part}_{of}" for part in ("train", "validation", "test") for of in 
 
 _NUMBERS = (*_SCORES, "diverged_epoch", "units", *VERDICTS, "step_s")
 
+_OUTCOMES = {"test_rows": "BLOB", "test_scores": "BLOB", "guess_metric": "REAL"}
+"""Columns that files of earlier versions lack, and their types."""
+
 _SCHEMA = f"""
 CREATE TABLE study (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE cells (
@@ -50,6 +62,7 @@ CREATE TABLE cells (
     diverged_epoch INTEGER, units INTEGER,
     {", ".join(f"{name} INTEGER" for name in VERDICTS)},
     step_s REAL, error TEXT,
+    {", ".join(f"{name} {kind}" for name, kind in _OUTCOMES.items())},
     PRIMARY KEY ({", ".join(_KEY)})
 );
 CREATE TABLE curves (
@@ -214,7 +227,7 @@ class Store:
                     continue
                 numbers = {name: row[name] for name in _NUMBERS}
                 numbers |= {name: _number(row[name]) for name in _SCORES}
-                found.append(CellResult.of_row(asdict(cell) | numbers, curves[cell]))
+                found.append(CellResult.of_row(asdict(cell) | numbers, curves[cell], _samples(row)))
             return found
 
     # --- writing ---------------------------------------------------------------------------------
@@ -253,6 +266,10 @@ class Store:
             content |= {"environment": json.dumps(environment.as_dict()), "metric": metric}
         with self._trying_to("write"), self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO study VALUES (?, ?)", content.items())
+            present = {row["name"] for row in self._db.execute("PRAGMA table_info(cells)")}
+            for name, kind in _OUTCOMES.items():
+                if name not in present:
+                    self._db.execute(f"ALTER TABLE cells ADD COLUMN {name} {kind}")
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Store runs, all or none.
@@ -260,7 +277,7 @@ class Store:
         Raises:
             ActcompareError: The file cannot be written.
         """
-        columns = (*_KEY, *_NUMBERS, "error")
+        columns = (*_KEY, *_NUMBERS, "error", *_OUTCOMES)
         rows, points = [], []
         for outcome in outcomes:
             record: dict[str, Any] = dict.fromkeys(columns) | asdict(outcome.cell)
@@ -268,6 +285,9 @@ class Store:
                 record["error"] = outcome.error
             else:
                 record |= outcome.row()
+                if (each := outcome.outcomes) is not None:
+                    packed = (each.rows, each.scores, each.guess)
+                    record |= dict(zip(_OUTCOMES, packed, strict=True))
                 key = [record[name] for name in _KEY]
                 points += [(*key, epoch, value) for epoch, value in enumerate(outcome.curve)]
             rows.append([record[name] for name in columns])
@@ -308,6 +328,12 @@ def _said(value: object) -> str:
 
 def _cell(row: sqlite3.Row) -> Cell:
     return Cell(**{name: row[name] for name in _KEY})
+
+
+def _samples(row: sqlite3.Row) -> SampleOutcomes | None:
+    if not set(_OUTCOMES) <= set(row.keys()) or row["test_rows"] is None:
+        return None
+    return SampleOutcomes(*(row[name] for name in _OUTCOMES))
 
 
 def _number(value: float | None) -> float:
