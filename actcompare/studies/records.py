@@ -114,11 +114,15 @@ class SampleOutcomes:
     @property
     def values(self) -> npt.NDArray[np.float64]:
         """Contribution of each test sample, shape (sample,)."""
-        samples = len(self.samples)
-        if len(self.scores) == 4 * samples:
-            return np.frombuffer(self.scores, dtype="<f4").astype(np.float64)
-        bits = np.unpackbits(np.frombuffer(self.scores, dtype=np.uint8), count=samples)
-        return bits.astype(np.float64)
+        if self.is_binary:
+            bits = np.unpackbits(np.frombuffer(self.scores, dtype=np.uint8))
+            return bits[: len(self.samples)].astype(np.float64)
+        return np.frombuffer(self.scores, dtype="<f4").astype(np.float64)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether each test sample is either right or wrong."""
+        return len(self.scores) == _bytes_of_bits(len(self.samples))
 
     @property
     def of_data(self) -> int:
