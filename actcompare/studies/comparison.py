@@ -155,7 +155,7 @@ def answer(
                 tried = (activation, depth, hidden) in failed
                 rows[-1]["verdict"] = FAILED if tried else NOT_RUN
             elif runs is not baseline:
-                rows[-1]["verdict"] = "unclear"
+                rows[-1] |= {"verdict": "unclear", "pairs": 0}
                 if baseline is not None:
                     compared.append((rows[-1], Comparison.of(config, runs, baseline)))
             else:

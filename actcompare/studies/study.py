@@ -294,4 +294,4 @@ class Study(Tabular):
 
     def reading(self) -> str:
         """Return the reading: which is better, how sure that is, what would settle the rest."""
-        return describe_study(self.config, self.rows(), self.results, self.failures)
+        return describe_study(self.config, self.metric, self.rows(), self.results, self.failures)
