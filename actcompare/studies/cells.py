@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from actcompare.activations.user_code import describe
-from actcompare.data.splits import Part, split
+from actcompare.data.datasets import CLASSIFICATION
+from actcompare.data.splits import Part, split, split_rows
 from actcompare.errors import ActcompareError
 from actcompare.machine.allocator import allocator
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.memory import free_memory, is_shortage
 from actcompare.machine.processors import torch_threads
 from actcompare.studies.plan import Plan
-from actcompare.studies.records import Cell, CellResult, Failure, Outcome
+from actcompare.studies.records import Cell, CellResult, Failure, Outcome, SampleOutcomes
 from actcompare.training.learning.ensemble import Ensemble
 from actcompare.training.learning.nets import make_net, memory_needed
 from actcompare.training.records import Score
@@ -79,6 +80,7 @@ def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]
             break
     ensemble.restore(good)
     parts = [ensemble.score(part, watch=part is train) for part in (train, validation, test)]
+    outcomes = _outcomes(plan, ensemble, cells, train, test)
     for m, cell in enumerate(cells):
         if failed[m]:
             what = f"the loss of the net with {cell.activation} is not finite at initialisation"
@@ -97,7 +99,28 @@ def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]
             verdicts,
             step_s,
             tuple(curves[m]),
+            outcomes[m],
         )
+
+
+def _outcomes(
+    plan: Plan, ensemble: Ensemble, cells: Sequence[Cell], train: Part, test: Part
+) -> list[SampleOutcomes]:
+    """Return what each net makes of each test sample."""
+    scores, found = ensemble.sample_scores(test).numpy(), []
+    by_seed = {}
+    for k, seed in enumerate(ensemble.seeds):
+        dataset = plan.recipe(next(cell for cell in cells if cell.seed == seed)).dataset
+        classes, guess = None, 0.0
+        if dataset.task == CLASSIFICATION:
+            classes = dataset.y
+            largest = train.y[k].bincount().argmax()
+            guess = float((test.y[k] == largest).double().mean())
+        by_seed[seed] = split_rows(classes, len(dataset.X), seed)[2], len(dataset.X), guess
+    for cell, mine in zip(cells, scores, strict=True):
+        rows, total, guess = by_seed[cell.seed]
+        found.append(SampleOutcomes.of(rows, total, mine, guess))
+    return found
 
 
 def _prepare(plan: Plan, cells: Sequence[Cell]) -> tuple[Ensemble, list[Part]]:

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 _NUMBERS = (
     *("lr", "seeds", "diverged", "mean", "mean_low", "mean_high", "iqm", "difference"),
-    *("difference_low", "difference_high", "p_value", "p_holm", "zero_dead_share"),
-    *("gradient_dead_share", "step_s"),
+    *("difference_low", "difference_high", "p_value", "p_holm", "p_sign_flip"),
+    *("zero_dead_share", "gradient_dead_share", "step_s"),
 )
 """Columns that a gate can test."""
 
@@ -271,7 +271,7 @@ def _show(study: "Study", destination: Destination) -> None:
     columns, shared = study.columns(), study.shared_rates()
     grids = []
     if study.results:
-        grids = [answer_grid(columns, study.metric, study.config.margin), runs_grid(columns)]
+        grids = [answer_grid(columns, study.metric, study.config), runs_grid(columns)]
     if study.results and len(study.config.lrs) > 1:
         grids.append(rate_grid(shared, columns, study.metric))
     curves = [list(result.curve) for result in study.results] + [None] * len(study.failures)

@@ -68,13 +68,15 @@ class Plan:
         by_label = {activation.label: activation for activation in self.activations}
         return Recipe(config, dataset, by_label[cell.activation], self.output_activation)
 
-    def groups(self) -> Iterator[tuple[Cell, ...]]:
-        """Yield the cells that are trained together: all learning rates of some seeds.
+    def groups(self) -> list[tuple[Cell, ...]]:
+        """Return the cells that are trained together: all learning rates of some seeds.
 
         Groups depend only on the config, so that results depend neither on the machine nor on the
-        order of groups nor on the number of workers.
+        order of groups nor on the number of workers. They begin at fixed seeds, so that more seeds
+        change at most the last group. They are in the order of seeds, so that a part of a study is
+        a study with fewer seeds.
         """
-        config = self.config
+        config, found = self.config, []
         for activation, depth, hidden in itertools.product(
             config.activations, config.depths, config.hiddens
         ):
@@ -84,7 +86,10 @@ class Plan:
             for seeds in _in_pieces(config.all_seeds, seeds_at_once):
                 for lrs in _in_pieces(config.lrs, lrs_at_once):
                     pairs = itertools.product(seeds, lrs)
-                    yield tuple(Cell(activation, depth, hidden, lr, seed) for seed, lr in pairs)
+                    found.append(
+                        tuple(Cell(activation, depth, hidden, lr, seed) for seed, lr in pairs)
+                    )
+        return sorted(found, key=lambda group: group[0].seed)
 
     def _members(self, hidden: int) -> int:
         """Return the number of cells of this width that are trained together."""

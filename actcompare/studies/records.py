@@ -3,8 +3,11 @@
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from actcompare.bounds import Amount, AtLeastOne, Count, Positive
 from actcompare.training.records import Score, TrainConfig
@@ -79,6 +82,69 @@ class StudyConfig:
 
 
 @dataclass(frozen=True)
+class SampleOutcomes:
+    """What a net makes of each test sample, packed."""
+
+    rows: bytes
+    """Rows of the data set that are in the test set: packed bits, one per row."""
+    scores: bytes
+    """What each test sample contributes to the test metric, which is their mean: packed bits (right
+    or wrong), or little-endian float32 in a regression."""
+    guess: float
+    """Test metric of a constant prediction: the share of the training set's largest class, or 0."""
+
+    def __post_init__(self) -> None:
+        """Check that rows and scores belong together."""
+        samples = len(self.samples)
+        if not samples or len(self.scores) not in (_bytes_of_bits(samples), 4 * samples):
+            raise ValueError(f"{len(self.scores)} bytes of scores for {samples} test samples")
+
+    @classmethod
+    def of(
+        cls, rows: npt.NDArray[np.int64], total: int, scores: npt.NDArray[Any], guess: float
+    ) -> "SampleOutcomes":
+        """Pack the scores of a test set.
+
+        Args:
+            rows: Rows of the data set, ascending, shape (sample,).
+            total: Number of rows of the data set.
+            scores: Boolean in a classification, else float, shape (sample,).
+            guess: Test metric of a constant prediction.
+        """
+        within = np.zeros(total, dtype=np.bool_)
+        within[rows] = True
+        packed = np.packbits(scores) if scores.dtype == np.bool_ else scores.astype("<f4")
+        return cls(np.packbits(within).tobytes(), packed.tobytes(), guess)
+
+    @property
+    def samples(self) -> npt.NDArray[np.int64]:
+        """Rows of the data set, ascending, shape (sample,)."""
+        return np.flatnonzero(np.unpackbits(np.frombuffer(self.rows, dtype=np.uint8)))
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """Contribution of each test sample, shape (sample,)."""
+        if self.is_binary:
+            bits = np.unpackbits(np.frombuffer(self.scores, dtype=np.uint8))
+            return bits[: len(self.samples)].astype(np.float64)
+        return np.frombuffer(self.scores, dtype="<f4").astype(np.float64)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether each test sample is either right or wrong."""
+        return len(self.scores) == _bytes_of_bits(len(self.samples))
+
+    @property
+    def of_data(self) -> int:
+        """Number of rows of the data set, up to 7 too many."""
+        return 8 * len(self.rows)
+
+
+def _bytes_of_bits(count: int) -> int:
+    return -(-count // 8)
+
+
+@dataclass(frozen=True)
 class CellResult:
     """Result of a finished cell."""
 
@@ -97,13 +163,15 @@ class CellResult:
     """Seconds per step: the group's time divided by its cells; None without a step."""
     curve: Annotated[tuple[float, ...], AtLeastOne]
     """Validation metric after each epoch, from epoch 0 (initialisation)."""
+    outcomes: SampleOutcomes | None = field(default=None, repr=False)
+    """Outcomes of the test samples; None if an earlier version stored the run."""
 
     def __post_init__(self) -> None:
         if any(count > self.units for count in self.verdicts.values()):
             raise ValueError(f"a verdict applies to more than the {self.units} units")
 
     def row(self) -> dict[str, Any]:
-        """Return the tidy record, without the curve."""
+        """Return the tidy record, without the curve and the outcomes of samples."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         scores = {
             f"{part}_{name}": value

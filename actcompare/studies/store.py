@@ -3,7 +3,9 @@
 study   key, value: `config` and `environment` (JSON), and `metric` (accuracy or R^2)
 cells   one row per run, keyed by activation, depth, hidden, lr and seed: train_loss to test_metric
         of the final state, diverged_epoch (null if the run did not diverge), the number of units
-        per verdict, and step_s. A failed run has only an error.
+        per verdict, and step_s; what each test sample contributed to the metric (test_rows and
+        test_scores, packed, and guess_metric: see `SampleOutcomes`; null if an earlier version
+        wrote the run). A failed run has only an error.
 curves  one row per run and epoch: the validation metric
 
 NaN losses and metrics are stored as null. The file uses write-ahead logging, so that others can
@@ -30,7 +32,7 @@ from actcompare.files.locks import locked
 from actcompare.files.saved import checked
 from actcompare.files.writing import check_writable, flush_folder
 from actcompare.machine.environment import Environment
-from actcompare.studies.records import Failure, Outcome, StudyConfig
+from actcompare.studies.records import Failure, Outcome, SampleOutcomes, StudyConfig
 from actcompare.units.statistics import VERDICTS
 
 T = TypeVar("T")
@@ -47,6 +49,9 @@ _SCORES = [f"{part}_{of}" for part in ("train", "validation", "test") for of in 
 
 _NUMBERS = (*_SCORES, "diverged_epoch", "units", *VERDICTS, "step_s")
 
+_OUTCOMES = {"test_rows": "BLOB", "test_scores": "BLOB", "guess_metric": "REAL"}
+"""Columns that files of earlier versions lack, and their types."""
+
 _SCHEMA = f"""
 CREATE TABLE study (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE cells (
@@ -56,6 +61,7 @@ CREATE TABLE cells (
     diverged_epoch INTEGER, units INTEGER,
     {", ".join(f"{name} INTEGER" for name in VERDICTS)},
     step_s REAL, error TEXT,
+    {", ".join(f"{name} {kind}" for name, kind in _OUTCOMES.items())},
     PRIMARY KEY ({", ".join(_KEY)})
 );
 CREATE TABLE curves (
@@ -282,7 +288,11 @@ class Store:
                 raise self._damaged("the epochs of a curve are not 0, 1, 2 and so on")
             curve.append(_number(row["validation_metric"]))
         plain = [_plain(row, curves.get(_key(row), [])) for row in rows]
-        return list(self._checked(tuple[Outcome, ...], plain))
+        found = self._checked(tuple[Outcome, ...], plain)
+        try:
+            return [_with_samples(*both) for both in zip(found, rows, strict=True)]
+        except ValueError as error:
+            raise self._damaged(error) from error
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -320,6 +330,10 @@ class Store:
             content |= {"environment": json.dumps(environment.as_dict()), "metric": metric}
         with self._trying_to("write"), self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO study VALUES (?, ?)", content.items())
+            present = {row["name"] for row in self._db.execute("PRAGMA table_info(cells)")}
+            for name, kind in _OUTCOMES.items():
+                if name not in present:
+                    self._db.execute(f"ALTER TABLE cells ADD COLUMN {name} {kind}")
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Store runs, all or none; the first ones of a new study create the file.
@@ -327,7 +341,7 @@ class Store:
         Raises:
             ActcompareError: The file cannot be written, or is no longer in its place.
         """
-        columns = (*_KEY, *_NUMBERS, "error")
+        columns = (*_KEY, *_NUMBERS, "error", *_OUTCOMES)
         rows, points = [], []
         for outcome in outcomes:
             record: dict[str, Any] = dict.fromkeys(columns) | asdict(outcome.cell)
@@ -335,6 +349,9 @@ class Store:
                 record["error"] = outcome.error
             else:
                 record |= outcome.row()
+                if (each := outcome.outcomes) is not None:
+                    packed = (each.rows, each.scores, each.guess)
+                    record |= dict(zip(_OUTCOMES, packed, strict=True))
                 key = [record[name] for name in _KEY]
                 points += [(*key, epoch, value) for epoch, value in enumerate(outcome.curve)]
             rows.append([record[name] for name in columns])
@@ -412,6 +429,17 @@ def _is_empty(db: sqlite3.Connection) -> bool:
     (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     (application,) = db.execute("PRAGMA application_id").fetchone()
     return not tables and application in (0, APPLICATION_ID)
+
+
+def _with_samples(outcome: Outcome, row: sqlite3.Row) -> Outcome:
+    """Add the outcomes of the test samples, which files of earlier versions lack."""
+    kept = [row[name] for name in _OUTCOMES if name in row.keys()]  # noqa: SIM118
+    if isinstance(outcome, Failure) or len(kept) < len(_OUTCOMES) or kept[0] is None:
+        return outcome
+    rows, scores, guess = kept
+    if not (isinstance(rows, bytes) and isinstance(scores, bytes) and isinstance(guess, float)):
+        raise ValueError("the outcomes of test samples have wrong types")
+    return replace(outcome, outcomes=SampleOutcomes(rows, scores, guess))
 
 
 def _number(value: float | None) -> float:

@@ -161,13 +161,19 @@ class Work:
         self.outcomes = {each.cell: each for each in store.outcomes() if each.cell in wanted}
 
     def groups_left(self) -> list[Group]:
-        """Return the groups still to train; failed cells are retried."""
+        """Return the groups still to train, and the failed cells, which are retried.
 
-        def is_left(cell: Cell) -> bool:
-            return not isinstance(self.outcomes.get(cell), CellResult)
+        A group of which any cell is new is trained whole, and replaces its earlier results: the
+        last bits of a run depend on its group, and so a study that grew is equal to one that was
+        this large from the start.
+        """
 
-        left = [tuple(filter(is_left, group)) for group in self.plan.groups()]
-        return [group for group in left if group]
+        def left(group: Group) -> Group:
+            if not all(cell in self.outcomes for cell in group):
+                return group
+            return tuple(c for c in group if not isinstance(self.outcomes[c], CellResult))
+
+        return [part for part in map(left, self.plan.groups()) if part]
 
     def carry_on(self, engine: Engine, listen: Listener | None = None) -> "Study":
         """Train what is left, storing each group when it finishes.
@@ -290,4 +296,4 @@ class Study(Tabular):
 
     def reading(self) -> str:
         """Return the reading: which is better, how sure that is, what would settle the rest."""
-        return describe_study(self.config, self.rows(), self.results, self.failures)
+        return describe_study(self.config, self.metric, self.rows(), self.results, self.failures)
