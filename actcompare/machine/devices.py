@@ -5,7 +5,8 @@ import platform
 import torch
 
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.machine.processors import _cpu_name, usable_cores
+from actcompare.machine.cores import usable_cores
+from actcompare.machine.processors import _cpu_name
 
 DTYPES = {
     "float32": torch.float32,

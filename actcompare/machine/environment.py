@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 import torch
 
 import actcompare
-from actcompare.machine.processors import _cpu_name, usable_cores
+from actcompare.machine.cores import usable_cores
+from actcompare.machine.processors import _cpu_name
 
 
 @dataclass(frozen=True)

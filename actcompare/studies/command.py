@@ -235,7 +235,7 @@ def _bar(work: "Work", quiet: bool) -> "Iterator[Callable[[Work], None]]":
 
 
 def _say_what_it_takes(work: "Work", workers: int | None, destination: Destination) -> None:
-    from actcompare.machine.processors import usable_cores
+    from actcompare.machine.cores import usable_cores
     from actcompare.studies.forecast import forecast, sensible_workers
     from actcompare.studies.tables import forecast_grid
     from actcompare.text import duration, in_bytes
