@@ -14,7 +14,7 @@ LEEWAY = 0.25
 
 def usable_cores(proc: Path = PROC) -> int:
     """Return the number of cores that this process may use: by affinity and by its quota."""
-    return max(1, min(len(_allowed()), int(cpu_quota(proc))))
+    return max(1, int(min(len(_allowed()), cpu_quota(proc))))
 
 
 def free_cores(seconds: float = 0.1, proc: Path = PROC) -> int:

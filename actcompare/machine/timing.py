@@ -38,11 +38,11 @@ that stalls affect only a few of them, and the median ignores those.
 FEWEST_ROUNDS = 12
 """Rounds before which only the time limit stops a measurement."""
 
-WAITED_SHARE = 0.01
-"""A block is disturbed if threads waited for a core for more than this share of it.
+WAITED_SHARE = 0.05
+"""A round is disturbed if threads waited for a core for more than this share of one of its blocks.
 
-That is the default margin: shorter waits change no verdict. Waits are known by the round, so they
-are compared with its shortest block.
+What remains changes a ratio by less than this share of its distance to 1. A slice of the scheduler,
+of some milliseconds, is many times a short block.
 """
 
 MACHINE_BUSY = "unclear (machine busy)"
@@ -182,7 +182,10 @@ class _Blocks:
         """Choose the numbers of calls, within `limit` seconds from `begin`."""
         self._stopwatch = stopwatch
         self._clock_s = min(stopwatch.timer(lambda: None, 0) for _ in range(20))
-        ends = [begin + limit * (i + 1) / len(works) for i in range(len(works))]
+        for work in works:
+            stopwatch.timer(work, 1)  # the first call is atypical
+        left = max(0.0, begin + limit - stopwatch.now())
+        ends = [stopwatch.now() + left * (i + 1) / len(works) for i in range(len(works))]
         self.calls = tuple(self._calls(work, end) for work, end in zip(works, ends, strict=True))
         self._columns = [*zip(works, self.calls, strict=True), (works[0], self.calls[0])]
         self._rng, self._order = random.Random(seed), list(range(len(self._columns)))
@@ -190,7 +193,6 @@ class _Blocks:
     def _calls(self, work: Work, until: float) -> int:
         """Double the number of calls until the clock's cost is negligible in a block."""
         timer, most = self._stopwatch.timer, self._stopwatch.most_calls or math.inf
-        timer(work, 1)  # the first call is atypical
         calls, wanted = 1, self._clock_s / CLOCK_SHARE
         # Take the minimum of three, since a single block may have been interrupted.
         while min(timer(work, calls) for _ in range(3)) < wanted and self._stopwatch.now() < until:
@@ -206,14 +208,16 @@ class _Blocks:
             Seconds per call, the order, and whether the kernel kept threads waiting.
         """
         self._rng.shuffle(self._order)
-        row, shortest = [0.0] * len(self._columns), math.inf
-        waited = self._stopwatch.waited
-        before = waited() if waited else 0.0
+        row, disturbed = [0.0] * len(self._columns), False
+        waited = self._stopwatch.waited or (lambda: 0.0)
+        before = waited()
         for i in self._order:
             work, calls = self._columns[i]
             took = max(self._stopwatch.timer(work, calls) - self._clock_s, self._clock_s)
-            row[i], shortest = took / calls, min(shortest, took)
-        disturbed = waited is not None and waited() - before > WAITED_SHARE * shortest
+            row[i] = took / calls
+            after = waited()
+            disturbed |= after - before > WAITED_SHARE * took
+            before = after
         return row, self._order.copy(), disturbed
 
 
