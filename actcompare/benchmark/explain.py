@@ -72,7 +72,7 @@ def describe_benchmark(measurements: "Iterable[Measurement]", config: "BenchConf
         fewer = ", or with --threads 1" if config.threads > 1 else ""
         lines.append(f"Where the machine was busy, measure again when it is idle{fewer}.")
     lines += _dropped([m.timings for m in measured if m.timings])
-    lines += _in_a_step(measured, varied)
+    lines += _in_a_step(measured, varied, config)
     return "\n".join(lines)
 
 
@@ -99,24 +99,26 @@ def _dropped(each: "Sequence[Timings]") -> list[str]:
     return lines
 
 
-def _in_a_step(measured: "Sequence[Measurement]", varied: list[str]) -> list[str]:
+def _in_a_step(
+    measured: "Sequence[Measurement]", varied: list[str], config: "BenchConfig"
+) -> list[str]:
     """Return each activation's ratio in a lone call where it is furthest from 1, and in steps."""
     lines = []
-    baseline, *others = measured[0].costs if measured else [None]
-    for k, other in enumerate(others, 1):
-        alone, in_steps = [], []
+    for k, name in enumerate(config.activations):
+        alone: list[tuple[float, str]] = []
+        in_steps: list[tuple[float, str]] = []
         for m in measured:
             column = m.column(m.costs[k])
-            if m.timings is None or m.timings.busy or column is None:
+            if not column or m.timings is None or m.timings.busy:
                 continue
             found = m.timings.ratio(column).value, name_case(m.case, varied)
             (in_steps if m.case.pass_ == "step" else alone).append(found)
-        if baseline and alone and in_steps:
+        if alone and in_steps:
             ratio, where = max(alone, key=lambda found: abs(math.log(found[0])))
             steps = " and ".join(f"{times:.3g} times ({case})" for times, case in in_steps)
             lines.append(
-                f"{other.activation} takes {ratio:.3g} times as long as {baseline.activation} in a"
-                f" lone call ({where}); in a training step, {steps}."
+                f"{name} takes {ratio:.3g} times as long as {config.activations[0]} in a lone call"
+                f" ({where}); in a training step, {steps}."
             )
     return lines
 

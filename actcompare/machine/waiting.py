@@ -45,7 +45,7 @@ class Waiting:
 
     def __call__(self) -> float:
         """Return the seconds so far."""
-        if os.stat(self._tasks).st_nlink != self._links:
+        if self._tasks.stat().st_nlink != self._links:
             self._take_up()
         try:
             self._read()
@@ -64,14 +64,13 @@ class Waiting:
     def _take_up(self) -> None:
         """Open the files of the threads that there are now."""
         self.close()
-        self._links = os.stat(self._tasks).st_nlink
-        for thread in os.listdir(self._tasks):
+        self._links = self._tasks.stat().st_nlink
+        for thread in self._tasks.iterdir():
             try:
-                file = os.open(self._tasks / thread / "schedstat", os.O_RDONLY)
-                os.pread(file, 1, 0)
+                file = os.open(thread / "schedstat", os.O_RDONLY)
             except OSError:  # it has ended
                 continue
-            self._open[thread] = file
+            self._open[thread.name] = file
 
     def close(self) -> None:
         """Close the files."""
