@@ -87,6 +87,9 @@ class CellResult:
     """Seconds per step: the group's time divided by its cells; None without a step."""
     curve: tuple[float, ...]
     """Validation metric after each epoch, from epoch 0 (initialisation)."""
+    waited_share: float | None = None
+    """Seconds for which threads waited for a core, per second of training steps; None if unknown, or
+    if an earlier version stored the run."""
 
     def row(self) -> dict[str, Any]:
         """Return the tidy record, without the curve."""
@@ -97,7 +100,14 @@ class CellResult:
             for name, value in (("loss", score.loss), ("metric", score.metric))
         }
         more = {"diverged_epoch": self.diverged_epoch, "units": self.units}
-        return vars(self.cell) | scores | more | self.verdicts | {"step_s": self.step_s}
+        return (
+            vars(self.cell)
+            | scores
+            | more
+            | self.verdicts
+            | {"step_s": self.step_s}
+            | {"waited_share": self.waited_share}
+        )
 
     @classmethod
     def of_row(cls, row: dict[str, Any], curve: Sequence[float]) -> "CellResult":
@@ -114,6 +124,7 @@ class CellResult:
             verdicts={verdict: row[verdict] for verdict in VERDICTS},
             step_s=row["step_s"],
             curve=tuple(curve),
+            waited_share=row["waited_share"],
         )
 
 

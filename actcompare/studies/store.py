@@ -3,7 +3,8 @@
 study   key, value: `config` and `environment` (JSON), and `metric` (accuracy or R^2)
 cells   one row per run, keyed by activation, depth, hidden, lr and seed: train_loss to test_metric
         of the final state, diverged_epoch (null if the run did not diverge), the number of units
-        per verdict, and step_s. A failed run has only an error.
+        per verdict, step_s and waited_share (null if an earlier version wrote the run). A failed
+        run has only an error.
 curves  one row per run and epoch: the validation metric
 
 NaN losses and metrics are stored as null. The file uses write-ahead logging, so that others can
@@ -41,6 +42,9 @@ _SCORES = [f"{part}_{of}" for part in ("train", "validation", "test") for of in 
 
 _NUMBERS = (*_SCORES, "diverged_epoch", "units", *VERDICTS, "step_s")
 
+_LATER = {"waited_share": "REAL"}
+"""Columns that files of earlier versions lack, and their types."""
+
 _SCHEMA = f"""
 CREATE TABLE study (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE cells (
@@ -50,6 +54,7 @@ CREATE TABLE cells (
     diverged_epoch INTEGER, units INTEGER,
     {", ".join(f"{name} INTEGER" for name in VERDICTS)},
     step_s REAL, error TEXT,
+    {", ".join(f"{name} {kind}" for name, kind in _LATER.items())},
     PRIMARY KEY ({", ".join(_KEY)})
 );
 CREATE TABLE curves (
@@ -214,6 +219,7 @@ class Store:
                     continue
                 numbers = {name: row[name] for name in _NUMBERS}
                 numbers |= {name: _number(row[name]) for name in _SCORES}
+                numbers |= {name: row[name] if name in row.keys() else None for name in _LATER}
                 found.append(CellResult.of_row(asdict(cell) | numbers, curves[cell]))
             return found
 
@@ -253,6 +259,9 @@ class Store:
             content |= {"environment": json.dumps(environment.as_dict()), "metric": metric}
         with self._trying_to("write"), self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO study VALUES (?, ?)", content.items())
+            present = {row["name"] for row in self._db.execute("PRAGMA table_info(cells)")}
+            for name in _LATER.keys() - present:
+                self._db.execute(f"ALTER TABLE cells ADD COLUMN {name} {_LATER[name]}")
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Store runs, all or none.
@@ -260,7 +269,7 @@ class Store:
         Raises:
             ActcompareError: The file cannot be written.
         """
-        columns = (*_KEY, *_NUMBERS, "error")
+        columns = (*_KEY, *_NUMBERS, *_LATER, "error")
         rows, points = [], []
         for outcome in outcomes:
             record: dict[str, Any] = dict.fromkeys(columns) | asdict(outcome.cell)
