@@ -80,6 +80,21 @@ class Waiting:
     __del__ = close
 
 
+def waiting_caution(share: float | None, what: str) -> str:
+    """Return a caution if the machine was not this process's own; empty if it was, or is unknown.
+
+    Args:
+        share: Seconds for which threads waited for a core, per second of `what`.
+        what: Name of the time.
+    """
+    if share is None or share <= BUSY_SHARE:
+        return ""
+    return (
+        f"the machine was busy: per second of {what}, threads waited {share:.2g} s for a core; on"
+        " an idle machine it is faster"
+    )
+
+
 def waiting_time() -> Callable[[], float] | None:
     """Return a function that returns the seconds so far; None if the kernel does not count them."""
     waiting = Waiting()

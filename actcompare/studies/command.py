@@ -142,6 +142,8 @@ def study_command(
         from actcompare.studies.plots import study_picture
 
         drawing.show(study_picture(study))
+    if not drawn.quiet:
+        _say_if_busy(study)
     if stopped is not None:
         raise stopped
     if not study.results:
@@ -152,6 +154,17 @@ def study_command(
         )
     if _trips(gates, study):
         raise typer.Exit(GATE_TRIPPED)
+
+
+def _say_if_busy(study: "Study") -> None:
+    from statistics import median
+
+    from actcompare.machine.waiting import waiting_caution
+
+    known = [each.waited_share for each in study.results if each.waited_share is not None]
+    caution = waiting_caution(median(known) if known else None, "training steps (`step_s`)")
+    if caution:
+        typer.echo(f"warning: {caution}", err=True)
 
 
 def _stored(kept: contextlib.ExitStack, path: Path) -> "Study":

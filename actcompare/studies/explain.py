@@ -2,10 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import median
 from typing import Any
 
-from actcompare.machine.waiting import BUSY_SHARE
 from actcompare.studies.comparison import BASELINE, FAILED, NOT_RUN
 from actcompare.studies.records import CellResult, Failure, StudyConfig
 from actcompare.text import listed
@@ -39,7 +37,6 @@ def describe_study(
         *_diverged(config, known),
         *_dead(config, known),
         *_missing(config, rows, results, failures),
-        *_waited(results),
     ]
     if known:
         sentences.append(
@@ -66,16 +63,6 @@ def _compared(config: StudyConfig, row: Mapping[str, Any]) -> str:
     if verdict == "same":
         return f"{name} does as well as {baseline}: {by}, within the margin of {margin} points."
     return f"{name} against {baseline} is unclear: {by}, {p}{_needed(row, margin)}."
-
-
-def _waited(results: Sequence[CellResult]) -> list[str]:
-    shares = [each.waited_share for each in results if each.waited_share is not None]
-    if not shares or median(shares) <= BUSY_SHARE:
-        return []
-    return [
-        f"The machine was busy: per second of training steps, threads waited {median(shares):.2g} s"
-        " for a core (median over runs), so the times per step are too long."
-    ]
 
 
 def _needed(row: Mapping[str, Any], margin: str) -> str:

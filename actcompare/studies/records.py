@@ -88,8 +88,8 @@ class CellResult:
     curve: tuple[float, ...]
     """Validation metric after each epoch, from epoch 0 (initialisation)."""
     waited_share: float | None = None
-    """Seconds for which threads waited for a core, per second of training steps; None if unknown, or
-    if an earlier version stored the run."""
+    """Seconds for which threads waited for a core, per second of training steps; None if unknown,
+    as for runs that an earlier version stored."""
 
     def row(self) -> dict[str, Any]:
         """Return the tidy record, without the curve."""

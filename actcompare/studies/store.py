@@ -219,7 +219,7 @@ class Store:
                     continue
                 numbers = {name: row[name] for name in _NUMBERS}
                 numbers |= {name: _number(row[name]) for name in _SCORES}
-                numbers |= {name: row[name] if name in row.keys() else None for name in _LATER}
+                numbers |= {name: dict(row).get(name) for name in _LATER}
                 found.append(CellResult.of_row(asdict(cell) | numbers, curves[cell]))
             return found
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from actcompare.machine.waiting import BUSY_SHARE
 from actcompare.stats import share_interval
 from actcompare.training.records import (
     DataSummary,
@@ -33,7 +32,6 @@ def describe_training(
         *(_describe_layer(history, layer) for layer in layers),
         *_what_zeros_miss(layers),
         *_advice(config, history),
-        *_waited(history),
     ]
     if layers:
         n = layers[0].samples
@@ -126,17 +124,6 @@ def _advice(config: TrainConfig, history: Sequence[Epoch]) -> list[str]:
     if at_init > dead / 2:
         return ["They were dead at initialisation: try another --init or a smaller --depth."]
     return [f"They died in training: first try a learning rate below {config.lr:g}."]
-
-
-def _waited(history: Sequence[Epoch]) -> list[str]:
-    known = [epoch for epoch in history if epoch.waited_s is not None]
-    seconds, waited = sum(e.seconds for e in known), sum(e.waited_s or 0.0 for e in known)
-    if waited <= BUSY_SHARE * seconds:
-        return []
-    return [
-        f"The machine was busy: in {seconds:.3g} s of training steps, threads waited {waited:.3g} s"
-        " for a core, so the speed is too low."
-    ]
 
 
 def _percent(share: float, digits: int = 1) -> str:

@@ -92,6 +92,13 @@ class Training(Tabular):
             "diverged_epoch": self.diverged and self.diverged.epoch,
         }
 
+    @property
+    def waited_share(self) -> float | None:
+        """Seconds for which threads waited for a core, per second of training steps."""
+        known = [epoch for epoch in self.history if epoch.waited_s is not None]
+        seconds = sum(epoch.seconds for epoch in known)
+        return sum(epoch.waited_s or 0.0 for epoch in known) / seconds if seconds else None
+
     def history_rows(self) -> list[dict[str, Any]]:
         """Return one record per epoch: its scores, and the counts and changes of each layer.
 
