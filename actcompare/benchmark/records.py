@@ -141,6 +141,8 @@ class Cost:
     """Time divided by the time on N(0,1) input; None if the input is N(0,1)."""
     graph_s: Amount | None = None
     """Seconds per call in a captured CUDA graph."""
+    over_one_thread: float | None = None
+    """Time divided by the time with one thread; None with one thread, or if compiled."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +220,7 @@ class Measurement:
             "peak_bytes": cost.peak_bytes,
             "compile_s": cost.compile_s,
             "rounds": len(timings.seconds),
+            "disturbed_rounds": timings.disturbed,
             "stopped_by": timings.stopped_by,
         }
 
@@ -236,6 +239,7 @@ _MEASURED = (
     "peak_bytes",
     "compile_s",
     "rounds",
+    "disturbed_rounds",
     "stopped_by",
 )
 

@@ -330,7 +330,9 @@ BOTH = ["relu", "softplus"]
 
 Threads = Annotated[
     int | None,
-    option("Threads torch computes with.", "N", default="torch's own", panel=MACHINE_PANEL),
+    option(
+        "Threads torch computes with.", "N", default="by work and free cores", panel=MACHINE_PANEL
+    ),
 ]
 GATE_TRIPPED = 3
 """Exit code if a --fail-on condition is met."""

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actcompare.cli.options import BOTH, Acts, Device, Drawn, Dtype, NumberFormat, grouped, option
+from actcompare.cli.options import (
+    BOTH,
+    Acts,
+    Device,
+    Drawn,
+    Dtype,
+    NumberFormat,
+    Threads,
+    grouped,
+    option,
+)
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import UsageError
 from actcompare.files.writing import open_output
@@ -57,6 +67,7 @@ def evaluate_command(
     points: PointOptions,
     dtype: Dtype = NumberFormat.float32,
     device: Device = "cpu",
+    threads: Threads = None,
     drawn: Drawn,
 ) -> None:
     """Value and derivatives at given points, and how exact they are.
@@ -69,12 +80,15 @@ def evaluate_command(
     from actcompare.activations.spec import parse_all
     from actcompare.evaluation.evaluate import evaluate
     from actcompare.evaluation.stream import Seen
+    from actcompare.machine.processors import check_threads, torch_threads
 
+    check_threads(threads)
     with prints_aside():
         activations = [activation.loaded() for activation in parse_all(act)]
 
     def evaluate_chunk(points: Any, **options: Any) -> "Evaluation":
-        with prints_aside():
+        # Reading and writing points takes longer than computing them: one thread is enough.
+        with prints_aside(), torch_threads(threads or 1):
             return evaluate(points, activations, dtype=dtype.value, device=device, **options)
 
     evaluate_chunk([0.0], order=0)  # an invalid request fails before anything is read

@@ -140,7 +140,7 @@ def inspect_command(
     """
     destination = reported.destination()
     _check_files(data, random, per_unit)
-    from actcompare.inspection.inspect import NUMBERS
+    from actcompare.inspection.inspect import NUMBERS, threads_for_model
     from actcompare.inspection.records import Settings
     from actcompare.machine.processors import check_threads, torch_threads
     from actcompare.output.gates import parse_gates
@@ -152,9 +152,10 @@ def inspect_command(
     if random is not None:
         asked = {"samples": _RANDOM_SAMPLES} | asked
     settings = Settings(**asked)
-    with prints_aside(), torch_threads(threads):
+    with prints_aside():
         model = _load(target, checkpoint, reported.quiet)
-        inspection = _inspect(model, target, data, random, seed, settings, reported.quiet)
+        with torch_threads(threads or threads_for_model(model, settings.batch_size)):
+            inspection = _inspect(model, target, data, random, seed, settings, reported.quiet)
     if random is not None and not reported.quiet:
         say(
             "warning: random input says little: units that are dead on it may be alive on real"

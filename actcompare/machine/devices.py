@@ -6,7 +6,8 @@ import re
 import torch
 
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.machine.processors import _cpu_name, usable_cores
+from actcompare.machine.cores import usable_cores
+from actcompare.machine.processors import _cpu_name
 
 _DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]|:[1-9][0-9])?")
 """Names of devices; torch holds the index in 8 bits."""

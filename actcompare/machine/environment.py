@@ -7,7 +7,8 @@ import torch
 
 import actcompare
 from actcompare.bounds import Positive
-from actcompare.machine.processors import _cpu_name, usable_cores
+from actcompare.machine.cores import usable_cores
+from actcompare.machine.processors import _cpu_name
 
 
 @dataclass(frozen=True)

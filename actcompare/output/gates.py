@@ -67,6 +67,8 @@ class Gate:
             assert isinstance(self.bound, float)
             return _OPERATORS[self.sign](row["ratio_low"], 1 + self.bound)
         value = row[self.column]
+        if self.column == VERDICT:
+            value = value.partition(" (")[0]  # `unclear (machine busy)` is unclear
         not_a_number = isinstance(value, float) and math.isnan(value)
         return not_a_number or _OPERATORS[self.sign](value, self.bound)
 

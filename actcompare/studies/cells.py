@@ -14,6 +14,7 @@ from actcompare.machine.allocator import allocator
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.memory import free_memory, is_shortage
 from actcompare.machine.processors import torch_threads
+from actcompare.machine.waiting import waiting_time
 from actcompare.studies.plan import Plan
 from actcompare.studies.records import Cell, CellResult, Failure, Outcome, SampleOutcomes
 from actcompare.training.learning.ensemble import Ensemble
@@ -60,10 +61,12 @@ def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]
     failed = [not math.isfinite(loss) for loss in losses]
     diverged: list[int | None] = [None] * len(cells)
     good, spent, steps = ensemble.weights(), 0.0, 0
+    waited, delay = waiting_time(), 0.0
     for epoch in range(1, epochs + 1):
-        start = clock()
+        before, start = waited and waited(), clock()
         seen = ensemble.learn(train, epoch).cpu()
         spent, steps = spent + clock() - start, steps + seen.shape[1]
+        delay += waited() - before if waited and before is not None else 0.0
         losses, metrics, _ = ensemble.score(validation, watch=False)
         last = ensemble.score(train, watch=False)[0] if epoch == epochs else losses
         ends = torch.tensor([losses, last]).T
@@ -100,6 +103,7 @@ def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]
             step_s,
             tuple(curves[m]),
             outcomes[m],
+            waited_share=delay / spent if waited and spent else None,
         )
 
 

@@ -147,6 +147,8 @@ def study_command(
         from actcompare.studies.plots import study_picture
 
         drawing.show(study_picture(study))
+    if not drawn.quiet:
+        _say_if_busy(study)
     if stopped is not None:
         raise stopped
     if not study.results:
@@ -157,6 +159,17 @@ def study_command(
         )
     if _trips(gates, study):
         raise typer.Exit(GATE_TRIPPED)
+
+
+def _say_if_busy(study: "Study") -> None:
+    from statistics import median
+
+    from actcompare.machine.waiting import waiting_caution
+
+    known = [each.waited_share for each in study.results if each.waited_share is not None]
+    caution = waiting_caution(median(known) if known else None, "training steps (`step_s`)")
+    if caution:
+        typer.echo(f"warning: {caution}", err=True)
 
 
 def _stored(kept: contextlib.ExitStack, path: Path) -> "Study":
@@ -232,7 +245,7 @@ def _bar(work: "Work", quiet: bool) -> "Iterator[Callable[[Work], None]]":
 
 
 def _say_what_it_takes(work: "Work", workers: int | None, destination: Destination) -> None:
-    from actcompare.machine.processors import usable_cores
+    from actcompare.machine.cores import usable_cores
     from actcompare.studies.forecast import forecast, sensible_workers
     from actcompare.studies.tables import forecast_grid
     from actcompare.text import duration, in_bytes

@@ -165,6 +165,9 @@ class CellResult:
     """Validation metric after each epoch, from epoch 0 (initialisation)."""
     outcomes: SampleOutcomes | None = field(default=None, repr=False)
     """Outcomes of the test samples; None if an earlier version stored the run."""
+    waited_share: Amount | None = None
+    """Seconds for which threads waited for a core, per second of training steps; None if unknown,
+    as for runs that an earlier version stored."""
 
     def __post_init__(self) -> None:
         if any(count > self.units for count in self.verdicts.values()):
@@ -179,7 +182,14 @@ class CellResult:
             for name, value in (("loss", score.loss), ("metric", score.metric))
         }
         more = {"diverged_epoch": self.diverged_epoch, "units": self.units}
-        return vars(self.cell) | scores | more | self.verdicts | {"step_s": self.step_s}
+        return (
+            vars(self.cell)
+            | scores
+            | more
+            | self.verdicts
+            | {"step_s": self.step_s}
+            | {"waited_share": self.waited_share}
+        )
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 study   key, value: `config` and `environment` (JSON), and `metric` (accuracy or R^2)
 cells   one row per run, keyed by activation, depth, hidden, lr and seed: train_loss to test_metric
         of the final state, diverged_epoch (null if the run did not diverge), the number of units
-        per verdict, and step_s; what each test sample contributed to the metric (test_rows and
-        test_scores, packed, and guess_metric: see `SampleOutcomes`; null if an earlier version
-        wrote the run). A failed run has only an error.
+        per verdict, step_s and waited_share; what each test sample contributed to the metric
+        (test_rows and test_scores, packed, and guess_metric: see `SampleOutcomes`). The last four
+        are null if an earlier version wrote the run. A failed run has only an error.
 curves  one row per run and epoch: the validation metric
 
 NaN losses and metrics are stored as null. The file uses write-ahead logging, so that others can
@@ -50,6 +50,8 @@ _SCORES = [f"{part}_{of}" for part in ("train", "validation", "test") for of in 
 _NUMBERS = (*_SCORES, "diverged_epoch", "units", *VERDICTS, "step_s")
 
 _OUTCOMES = {"test_rows": "BLOB", "test_scores": "BLOB", "guess_metric": "REAL"}
+
+_LATER = {"waited_share": "REAL"} | _OUTCOMES
 """Columns that files of earlier versions lack, and their types."""
 
 _SCHEMA = f"""
@@ -61,7 +63,7 @@ CREATE TABLE cells (
     diverged_epoch INTEGER, units INTEGER,
     {", ".join(f"{name} INTEGER" for name in VERDICTS)},
     step_s REAL, error TEXT,
-    {", ".join(f"{name} {kind}" for name, kind in _OUTCOMES.items())},
+    {", ".join(f"{name} {kind}" for name, kind in _LATER.items())},
     PRIMARY KEY ({", ".join(_KEY)})
 );
 CREATE TABLE curves (
@@ -331,9 +333,8 @@ class Store:
         with self._trying_to("write"), self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO study VALUES (?, ?)", content.items())
             present = {row["name"] for row in self._db.execute("PRAGMA table_info(cells)")}
-            for name, kind in _OUTCOMES.items():
-                if name not in present:
-                    self._db.execute(f"ALTER TABLE cells ADD COLUMN {name} {kind}")
+            for name in _LATER.keys() - present:
+                self._db.execute(f"ALTER TABLE cells ADD COLUMN {name} {_LATER[name]}")
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
         """Store runs, all or none; the first ones of a new study create the file.
@@ -341,7 +342,7 @@ class Store:
         Raises:
             ActcompareError: The file cannot be written, or is no longer in its place.
         """
-        columns = (*_KEY, *_NUMBERS, "error", *_OUTCOMES)
+        columns = (*_KEY, *_NUMBERS, "error", *_LATER)
         rows, points = [], []
         for outcome in outcomes:
             record: dict[str, Any] = dict.fromkeys(columns) | asdict(outcome.cell)
@@ -421,6 +422,7 @@ def _plain(row: sqlite3.Row, curve: Sequence[float]) -> dict[str, Any]:
     }
     verdicts = {verdict: row[verdict] for verdict in VERDICTS}
     more = {name: row[name] for name in ("diverged_epoch", "units", "step_s")}
+    more["waited_share"] = dict(row).get("waited_share")
     return {"cell": cell, "verdicts": verdicts, "curve": curve} | scores | more
 
 
@@ -433,10 +435,9 @@ def _is_empty(db: sqlite3.Connection) -> bool:
 
 def _with_samples(outcome: Outcome, row: sqlite3.Row) -> Outcome:
     """Add the outcomes of the test samples, which files of earlier versions lack."""
-    kept = [row[name] for name in _OUTCOMES if name in row.keys()]  # noqa: SIM118
-    if isinstance(outcome, Failure) or len(kept) < len(_OUTCOMES) or kept[0] is None:
+    rows, scores, guess = (dict(row).get(name) for name in _OUTCOMES)
+    if isinstance(outcome, Failure) or rows is None:
         return outcome
-    rows, scores, guess = kept
     if not (isinstance(rows, bytes) and isinstance(scores, bytes) and isinstance(guess, float)):
         raise ValueError("the outcomes of test samples have wrong types")
     return replace(outcome, outcomes=SampleOutcomes(rows, scores, guess))

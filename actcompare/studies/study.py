@@ -10,9 +10,9 @@ from actcompare.activations.spec import Specs
 from actcompare.data.datasets import CLASSIFICATION, Source
 from actcompare.data.splits import split_rows
 from actcompare.errors import ActcompareError, UsageError
+from actcompare.machine.cores import usable_cores
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.environment import Environment, describe_environment
-from actcompare.machine.processors import usable_cores
 from actcompare.studies.comparison import answer, learning_curves, shared_rates
 from actcompare.studies.engines.ray_cluster import on_ray
 from actcompare.studies.engines.workers import Engine, Group, can_be_sent, in_this_process, local

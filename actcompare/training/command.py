@@ -83,6 +83,7 @@ def train_command(
     """
     destination = drawn.destination()
     drawing = drawn.drawing(destination)
+    from actcompare.machine.waiting import waiting_caution
     from actcompare.output.gates import parse_gates
     from actcompare.training.records import LAYER_NUMBERS, RUN_NUMBERS
 
@@ -105,6 +106,9 @@ def train_command(
         from actcompare.training.plots import course_picture
 
         drawing.show(course_picture(training))
+    caution = waiting_caution(training.waited_share, "training steps")
+    if caution and not drawn.quiet:
+        typer.echo(f"warning: {caution}", err=True)
     if stopped is not None:
         where = resume or save
         if where is not None and not isinstance(stopped, ActcompareError):

@@ -122,6 +122,8 @@ class Epoch:
     seconds: float
     """Time of the epoch's training steps alone."""
     layers: tuple[LayerUnits, ...] = ()
+    waited_s: float | None = None
+    """Seconds for which threads waited for a core in these steps; None if unknown."""
 
     def row(self) -> dict[str, Any]:
         """Return the tidy record without the layers."""
@@ -132,6 +134,7 @@ class Epoch:
             "validation_loss": self.validation.loss,
             "validation_metric": self.validation.metric,
             "seconds": self.seconds,
+            "waited_s": self.waited_s,
         }
 
 

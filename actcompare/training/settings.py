@@ -12,7 +12,7 @@ from actcompare.data.sources import load_data
 from actcompare.data.splits import SCALES, STANDARD, UNIT
 from actcompare.errors import UsageError
 from actcompare.machine.devices import device_named, resolve_dtype
-from actcompare.machine.processors import check_threads
+from actcompare.machine.processors import check_threads, threads_for
 from actcompare.models.simple_net import INITS
 from actcompare.training.learning.optimizers import OPTIMIZERS
 from actcompare.training.records import TrainConfig
@@ -74,7 +74,7 @@ class Settings:
     dtype: str = "float32"
     """Number format: float32, float64, bfloat16 or float16."""
     threads: int | None = None
-    """Threads that torch uses; None keeps torch's default."""
+    """Threads that torch uses; None chooses by the size of a step and the cores that are free."""
     track_on: str | None = "train"
     """Part of the data on which units are watched: train, validation, or None."""
 
@@ -174,13 +174,22 @@ def _filled_in(
         "output_activation": outer and outer.label,
         "lr": LEARNING_RATES[task][optimizer] if given.lr is None else given.lr,
         "dtype": resolve_dtype(given.dtype)[0],
-        "threads": given.threads or torch.get_num_threads(),
+        "threads": given.threads or _threads(given, dataset),
     }
     if given.momentum is None and optimizer == "sgd":
         chosen["momentum"] = 0.9
     if given.weight_decay is None:
         chosen["weight_decay"] = WEIGHT_DECAY[optimizer]
     return TrainConfig(**vars(given) | chosen)
+
+
+def _threads(given: Settings, dataset: Dataset) -> int:
+    """Choose the number of threads for the training steps."""
+    if device_named(given.device).type != "cpu":
+        return 1
+    widest = max(dataset.X.shape[1], dataset.outputs, given.hidden * (given.depth > 1))
+    batch = min(given.batch_size, len(dataset.X))
+    return threads_for(2 * batch * given.hidden * widest, batch * given.hidden)
 
 
 def _one(given: Specs, whose: str) -> Activation:

@@ -441,9 +441,9 @@ COMMAND = [sys.executable, "-m", "actcompare", "study", "--act", "relu", "--act"
 
 
 def table(text: str) -> list[list[str]]:
-    """The table without the time of a step, which is never the same."""
+    """The table without the times of steps, which are never the same."""
     lines = [line.split(",") for line in text.splitlines()]
-    keep = [i for i, name in enumerate(lines[0]) if name != "step_s"]
+    keep = [i for i, name in enumerate(lines[0]) if name not in ("step_s", "waited_share")]
     return [[line[i] for i in keep] for line in lines]
 
 
