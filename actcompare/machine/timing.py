@@ -92,7 +92,7 @@ class Timings:
     """Why the measurement stopped: precision, noise (it no longer falls) or time."""
     dropped: Count = 0
     """Rounds dropped because the device's clock was throttled."""
-    disturbed: int = 0
+    disturbed: Count = 0
     """Rounds in which the kernel kept threads of this process waiting for a core."""
     busy: bool = False
     """Whether so few other rounds were left that `seconds` contains the disturbed ones. Otherwise
