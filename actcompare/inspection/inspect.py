@@ -287,4 +287,7 @@ def _evaluating(model: nn.Module) -> None:
         model.eval()
     except Exception:  # a user's own `eval` or `train`
         for _, module in module_paths(model):
-            module.training = False
+            if isinstance(module, torch.jit.ScriptModule):
+                module.training = False
+            else:
+                vars(module)["training"] = False

@@ -58,8 +58,10 @@ def left_as_it_was(*models: nn.Module) -> Iterator[None]:
     failures: list[str] = []
     try:
         with contextlib.ExitStack() as undo:  # runs every step, even after an interrupt
-            for step in _steps(models):
+            for step in _keep_process():
                 undo.callback(_attempt, step, failures)
+            for step in _keep_models(models):
+                undo.callback(_attempt, partial(_without_autograd, step), failures)
             yield
     except BaseException as error:
         for failure in failures:
@@ -89,19 +91,25 @@ def module_paths(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def _attempt(step: Step, failures: list[str]) -> None:
     try:
-        with torch._C.DisableTorchFunction(), torch.inference_mode(False), torch.no_grad():
+        with torch._C.DisableTorchFunction():
             step()
     except Exception as error:  # a user's code may run, such as a tensor subclass's
         failures.append(describe(error))
 
 
-def _steps(models: tuple[nn.Module, ...]) -> list[Step]:
-    """Return what restores each thing, in the order of saving: the last is to run first."""
+def _without_autograd(step: Step) -> None:
+    # Not around the settings of the process, some of which these contexts restore themselves.
+    with torch.inference_mode(False), torch.no_grad():
+        step()
+
+
+def _keep_models(models: tuple[nn.Module, ...]) -> list[Step]:
+    """Return what restores models, and torch's hooks for all modules; the last is to run first."""
     tables = [each for name, each in vars(torch_module).items() if name.startswith("_global_")]
     with torch._C.DisableTorchFunction():
         found = list(_held([*models, *tables]))
         tensors = [each for each in found if isinstance(each, Tensor)]
-        steps = [*_keep_process(), *_keep_bytes(tensors)]
+        steps = list(_keep_bytes(tensors))
         for tensor in tensors:
             with contextlib.suppress(Exception):  # a subclass that cannot be read
                 steps.append(_keep_tensor(tensor))
@@ -183,6 +191,7 @@ def _identities(items: list[Any]) -> list[Any]:
 def _keep_tensor(tensor: Tensor) -> Step:
     """Return what restores a tensor's memory, shape and gradient; set the gradient aside."""
     alias, asks, leaf = tensor.data, tensor.requires_grad, tensor.is_leaf
+    kind, attributes = type(tensor), tensor.__dict__
     tables = ("_backward_hooks", "_post_accumulate_grad_hooks")
     hooks = [(name, getattr(tensor, name), dict(getattr(tensor, name) or {})) for name in tables]
     gradient = tensor.grad if leaf else None
@@ -190,6 +199,8 @@ def _keep_tensor(tensor: Tensor) -> Step:
         tensor.grad = None  # moving the model would move it
 
     def restore() -> None:
+        if type(tensor) is not kind or tensor.__dict__ is not attributes:  # by swap_tensors
+            tensor.__class__, tensor.__dict__ = kind, attributes
         if tensor.layout is not torch.strided or _memory(tensor) != _memory(alias):
             tensor.data = alias
         if tensor.requires_grad != asks:

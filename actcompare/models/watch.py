@@ -223,7 +223,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         if not known.is_relu:
             with self._aside(known.name, "its slope fails"):  # before: it may overwrite its input
                 if found := read_call(known, args, kwargs):
-                    _, slope = slopes(found.function, _usable(found.z))
+                    slope = _slope(found.function, found.z)
                     use = found.use
         result = called(*args, **kwargs)
         if use:
@@ -267,7 +267,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                 )
                 return
             with left_as_it_was(*() if module is None else (module,)):
-                _, slope = slopes(function, _usable(z))
+                slope = _slope(function, z)
         if slope is not None:
             self._record(own.use, a, slope)
 
@@ -282,11 +282,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         """
         _ASIDE.measuring = True
         try:
-            with (
-                torch._C.DisableTorchFunction(),
-                torch.inference_mode(False),
-                saved_tensors_hooks(_same, _same),  # not torch.utils.checkpoint's, or a user's
-            ):
+            with torch._C.DisableTorchFunction(), torch.inference_mode(False):
                 yield
         except Exception as error:  # whatever fails with tensors of a kind unknown to us
             if use is not None:
@@ -380,9 +376,11 @@ def _opaque(model: nn.Module) -> dict[str, str]:
     return found
 
 
-def _usable(z: Tensor) -> Tensor:
-    """Return the tensor, or a copy that autograd accepts if inference mode made it."""
-    return _plain(z).clone() if z.is_inference() else _plain(z)
+def _slope(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+    """Return f'(z), with tensors saved as they are: not by torch.utils.checkpoint, or a user."""
+    z = _plain(z)
+    with saved_tensors_hooks(_same, _same):
+        return slopes(function, z.clone() if z.is_inference() else z)[1]
 
 
 def _plain(z: Tensor) -> Tensor:

@@ -1,15 +1,21 @@
 """Every activation a model calls is seen as it is, and seeing it changes nothing."""
 
+import contextlib
 import copy
+import io
+import pickle
+import random
 import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
@@ -431,6 +437,214 @@ def test_a_users_own_function_has_to_be_there_and_elementwise() -> None:
 class Summing(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.sum(1)
+
+
+@pytest.mark.parametrize("value", [5, True, None, "text", torch, int, print])
+def test_what_is_no_function_is_not_watched(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = sys.modules[__name__]
+    monkeypatch.setattr(here, "CONSTANT", value, raising=False)
+    with pytest.raises(ActcompareError, match="name an elementwise function"):
+        watch(nn.ReLU(), own=[f"{__name__}:CONSTANT"])
+
+
+def test_copies_and_saved_files_made_within_have_no_hooks_and_are_not_seen() -> None:
+    model, x = Own(), torch.randn(6, 3)
+    with watch(model, own=[f"{__name__}:swish", f"{__name__}:Snake"]) as units:
+        model(x)
+        file = io.BytesIO()
+        torch.save(model, file)
+        file.seek(0)
+        twins = [
+            copy.deepcopy(model),
+            pickle.loads(pickle.dumps(model)),
+            torch.load(file, weights_only=False),
+        ]
+        for twin in twins:
+            twin(x)
+    seen = [layer.statistics.samples for layer in units.layers]
+    assert units.passes == 1
+    for twin in twins:
+        assert not any(m._forward_hooks or m._forward_pre_hooks for m in twin.modules())
+        assert torch.equal(twin(x), model(x))
+    assert [layer.statistics.samples for layer in units.layers] == seen
+
+
+class Sub(Tensor):
+    """A subclass of a user's."""
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+@pytest.mark.parametrize("spec", [entry.spec for entry in CATALOGUE])
+def test_a_call_returns_its_own_result(spec: str) -> None:
+    from actcompare import parse
+
+    act = cast(nn.Module, parse(spec).build(torch.float32, torch.device("cpu")))
+    model, z = nn.Sequential(act), torch.randn(5, 4)
+
+    def dual(function: nn.Module) -> Any:
+        with torch.no_grad(), forward_ad.dual_level():
+            given = forward_ad.make_dual(z, torch.ones_like(z))  # type: ignore[no-untyped-call]
+            return forward_ad.unpack_dual(function(given))  # type: ignore[no-untyped-call]
+
+    bare = dual(act)
+    with torch.no_grad(), watch(model) as units:
+        assert type(model(z.as_subclass(Sub))) is Sub
+        out = dual(model)
+    assert torch.equal(out.primal, bare.primal)
+    assert torch.equal(out.tangent, bare.tangent)
+    assert units.layers[0].statistics.samples == 10
+
+
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_pass(layout: torch.layout) -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.GELU())
+    x = torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(4, 3)], layout=layout)
+    with torch.no_grad():
+        bare = model(x)
+        with watch(model) as units:
+            assert torch.equal(model(x).values(), bare.values())
+    assert units.layers == ()
+    assert "nested" in str(units.unseen[0])
+
+
+def test_transforms_of_torch_func_pass() -> None:
+    model, x = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.GELU()), torch.randn(4, 3)
+
+    def loss(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        return torch.func.functional_call(model, weights, (x,)).sum()  # type: ignore[no-any-return]
+
+    step = torch.func.vmap(torch.func.grad(loss), (None, 0))
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+    bare = step(weights, x)
+    with watch(model) as units:
+        assert alike(step(weights, x), bare)
+    assert units.layers == ()
+    assert "torch.func" in str(units.unseen[0])
+
+
+def test_a_watch_is_entered_once_at_a_time() -> None:
+    model, x = nn.Sequential(nn.ReLU()), torch.ones(2, 3)
+    units = watch(model)
+    with units:
+        model(x)
+        with pytest.raises(ActcompareError, match="already active"), units:
+            pass
+        model(x)
+    with units:
+        model(x)
+    assert units.passes == 3
+    assert torch._C._len_torch_function_stack() == 0
+
+
+def test_watches_may_be_left_in_any_order() -> None:
+    model, x = nn.Sequential(nn.ReLU()), torch.ones(2, 3)
+    one, two = watch(model), watch(model)
+    one.__enter__()
+    two.__enter__()
+    one.__exit__(None, None, None)
+    model(x)
+    two.__exit__(None, None, None)
+    model(x)
+    assert (one.passes, two.passes) == (0, 1)
+    assert torch._C._len_torch_function_stack() == 0
+
+
+def test_nested_watches_of_a_users_function_both_see_it_once() -> None:
+    model, x, own = Own(), torch.randn(5, 3), [f"{__name__}:swish", f"{__name__}:Step"]
+    original = swish
+    with torch.no_grad(), watch(model, own=own) as outer, watch(model, own=own) as inner:
+        model(x)
+    assert swish is original
+    assert rows(*outer.layers) == rows(*inner.layers)
+    for one, two in zip(outer.layers, inner.layers, strict=True):
+        assert one.statistics.samples == two.statistics.samples == 5
+
+
+def test_what_is_bound_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, model = sys.modules[__name__], Own()
+    monkeypatch.setattr(here, "swish", swish)
+
+    def mine(x: Tensor) -> Tensor:
+        return x
+
+    original = swish
+    with watch(model, own=[f"{__name__}:swish"]):
+        monkeypatch.setattr(here, "swish", mine)
+    assert vars(here)["swish"] is mine
+    assert model.kept is original
+
+
+class Methods(nn.Module):
+    def act(self, x: Tensor) -> Tensor:
+        return x * self.slope
+
+    slope = 2.0
+
+
+def test_a_function_that_is_a_method_stays_one() -> None:
+    model = Methods()
+    with watch(model, own=[f"{__name__}:Methods.act"]):
+        assert torch.equal(model.act(torch.ones(2)), torch.full((2,), 2.0))
+    assert torch.equal(model.act(torch.ones(2)), torch.full((2,), 2.0))
+
+
+class Chancy(nn.Module):
+    """An activation with a state and with random numbers of every source."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+        self.calls = 0
+
+    def forward(self, z: Tensor) -> Tensor:
+        self.calls += 1
+        with torch.no_grad():
+            self.mean.lerp_(z.mean(), 0.1)
+        noise = random.random() + np.random.rand() + torch.rand(())
+        return (z - self.mean) * noise * torch.sigmoid(z)
+
+
+class Deep(nn.Module):
+    """What training with a watch meets: checkpoints, hooks, copies, and weights that move."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Dropout(0.2), nn.Softplus())
+        self.two, self.three = nn.Sequential(nn.Linear(4, 4), nn.SiLU()), Chancy()
+        self.words = nn.Embedding(5, 4, max_norm=0.5)
+        self.two.register_forward_hook(lambda _, __, out: F.elu(out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.words(torch.arange(5))[0]
+        x = checkpoint(self.one, x, use_reentrant=False)
+        with torch.autograd.graph.save_on_cpu():
+            return self.three(checkpoint(self.two, x, use_reentrant=True))  # type: ignore[no-any-return]
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs")
+@pytest.mark.parametrize("own", [[], [f"{__name__}:Chancy"]])
+def test_training_with_all_of_it_goes_on_to_the_bit(own: list[str]) -> None:
+    ends = []
+    for watched in (False, True):
+        torch.manual_seed(1)
+        random.seed(1)
+        np.random.seed(1)
+        model = Deep()
+        optimizer, best = torch.optim.Adam(model.parameters(), 0.05), []
+        with watch(model, own=own) if watched else contextlib.nullcontext():
+            for _ in range(3):
+                loss = model(torch.randn(6, 4)).square().sum()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                best.append(copy.deepcopy(model))
+        drawn = torch.rand(1), random.random(), np.random.rand()
+        ends.append([model.state_dict(), *(each.state_dict() for each in best), list(drawn)])
+        ends[-1].append([model.three.calls])
+    assert alike(ends[0], ends[1])
 
 
 def test_memory_is_kept_by_units_alone() -> None:

@@ -24,26 +24,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules import module as torch_module
-from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack, _pop_mode
 from torch.utils import _device
 
 from actcompare import ActcompareError, inspect_model, watch
 
-Part = Callable[["Ill", Tensor], object]
+Part = Callable[[Any, Any], object]
+"""What a model does with itself and its input."""
 
 
 class Ill(nn.Module):
     """A net that does ill before each pass."""
 
-    def __init__(self, net: nn.Sequential, parts: list[Part]) -> None:
+    def __init__(self, net: nn.Sequential, parts: list[Part], *, copies: bool = False) -> None:
         super().__init__()
         self.net, self.parts = net, parts
-        self.calls, self.list, self.cache, self.kept = 0, [1], {"a": 1}, torch.zeros(3)
+        self.calls, self.list, self.kept = 0, [1], torch.zeros(3)
+        self.cache: dict[str, Any] = {"a": 1}
         self.register_buffer("none", None)
         self.register_buffer("count", torch.zeros(3))
         self.register_buffer("sparse", torch.eye(3).to_sparse())
-        self.register_buffer("csr", torch.eye(3).to_sparse_csr())
-        self.register_buffer("nested", torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]))
+        if not copies:  # torch cannot copy them
+            self.register_buffer("csr", torch.eye(3).to_sparse_csr())
+            nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+            self.register_buffer("nested", nested)
         self.register_buffer("ragged", torch.nested.nested_tensor(
             [torch.ones(2), torch.ones(3)], layout=torch.jagged))  # fmt: skip
         self.register_buffer("meta", torch.zeros(3, device="meta"))
@@ -62,7 +66,7 @@ class Ill(nn.Module):
 
 
 class NoModes(Ill):
-    def train(self, mode: bool = True) -> Any:
+    def train(self, _: bool = True) -> Any:
         raise RuntimeError("no modes")
 
     def eval(self) -> Any:
@@ -70,20 +74,22 @@ class NoModes(Ill):
 
 
 class Closed(Ill):
-    """Its own methods for reaching its parts fail."""
-
-    def named_modules(self, *_: object, **__: object) -> Any:
-        raise RuntimeError("closed")
+    """Its attributes fail in their own way."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_orig"):
             raise RuntimeError("closed")
         return super().__getattr__(name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "training" and "net" in self.__dict__.get("_modules", ()):
+            raise RuntimeError("closed")
+        super().__setattr__(name, value)
+
 
 class Circular(Ill):
-    def __init__(self, net: nn.Sequential, parts: list[Part]) -> None:
-        super().__init__(net, parts)
+    def __init__(self, net: nn.Sequential, parts: list[Part], *, copies: bool = False) -> None:
+        super().__init__(net, parts, copies=copies)
         self.root = self
 
 
@@ -131,15 +137,13 @@ class Stop(BaseException):
     """Neither an Exception nor an exit."""
 
 
-class Wordless(Exception):
+class WordlessError(Exception):
     def __str__(self) -> str:
         raise ValueError("no words")
 
 
 class Passing(TorchFunctionMode):
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **kwargs or {})
 
 
@@ -163,7 +167,7 @@ def _without_grad(change: Callable[[Ill], object]) -> Part:
 
 def _thread(m: Ill, x: Tensor) -> None:
     def work() -> None:
-        with torch.no_grad():
+        with torch.no_grad(), contextlib.suppress(Exception):
             m.net(x.detach().clone())
 
     thread = threading.Thread(target=work)
@@ -176,7 +180,7 @@ def _copies(m: Ill, x: Tensor) -> None:
     assert sum(len(each._forward_hooks) for each in twin.modules()) == sum(
         len(each._forward_hooks) for each in m.net.modules()
     )
-    pickle.loads(pickle.dumps(m.net))  # noqa: S301
+    pickle.loads(pickle.dumps(m.net))
     torch.save(m.net, io.BytesIO())
     with torch.no_grad():
         twin(x.detach().clone())
@@ -192,83 +196,84 @@ def _turn(m: Ill, _: Tensor) -> None:
 
 
 PARTS: dict[str, Part] = {
-    "raises": lambda m, x: _raise(RuntimeError("half-way\nand on")),
-    "exits": lambda m, x: sys.exit(0),
-    "stops": lambda m, x: _raise(Stop("hm")),
-    "wordless": lambda m, x: _raise(Wordless()),
+    "raises": lambda *_: _raise(RuntimeError("half-way\nand on")),
+    "exits": lambda *_: sys.exit(0),
+    "stops": lambda *_: _raise(Stop("hm")),
+    "wordless": lambda *_: _raise(WordlessError()),
     "recurses": lambda m, x: m(x),
-    "prints": lambda m, x: print("ill"),
-    "clamps .data": lambda m, x: m.first.weight.data.clamp_(-0.05, 0.05),
+    "prints": lambda *_: print("ill"),
+    "clamps .data": lambda m, _: m.first.weight.data.clamp_(-0.05, 0.05),
     "renorms": _without_grad(lambda m: m.first.weight.renorm_(2, 0, 0.1)),
     "to NaN": _without_grad(lambda m: m.first.weight.fill_(float("nan"))),
     "steps": _step,
-    "new weight": lambda m, x: setattr(m.first, "weight", nn.Parameter(2 * m.first.weight.data)),
-    "other .data": lambda m, x: setattr(m.first.weight, "data", 2 * m.first.weight.data),
-    "frees memory": lambda m, x: m.first.weight.untyped_storage().resize_(0),
-    "by numpy": lambda m, x: m.first.weight.detach().numpy().fill(0.5),
-    "to half": lambda m, x: m.net.half(),
-    "to double": lambda m, x: m.net.double(),
-    "swaps tensors": lambda m, x: torch.utils.swap_tensors(
+    "new weight": lambda m, _: setattr(m.first, "weight", nn.Parameter(2 * m.first.weight.data)),
+    "other .data": lambda m, _: setattr(m.first.weight, "data", 2 * m.first.weight.data),
+    "frees memory": lambda m, _: m.first.weight.untyped_storage().resize_(0),
+    "by numpy": lambda m, _: m.first.weight.detach().numpy().fill(0.5),
+    "to half": lambda m, _: m.net.half(),
+    "to double": lambda m, _: m.net.double(),
+    "swaps tensors": lambda m, _: torch.utils.swap_tensors(
         m.first.bias, nn.Parameter(torch.ones_like(m.first.bias))
     ),
-    "asks no gradient": lambda m, x: m.net.requires_grad_(False),
-    "sets gradients": lambda m, x: setattr(m.first.weight, "grad", torch.ones_like(m.first.weight)),
-    "zeroes gradients": lambda m, x: m.net.zero_grad(set_to_none=False),
-    "weight hook": lambda m, x: m.first.weight.register_post_accumulate_grad_hook(lambda p: None)
+    "asks no gradient": lambda m, _: m.net.requires_grad_(False),
+    "sets gradients": lambda m, _: setattr(m.first.weight, "grad", torch.ones_like(m.first.weight)),
+    "zeroes gradients": lambda m, _: m.net.zero_grad(set_to_none=False),
+    "weight hook": lambda m, _: m.first.weight.register_post_accumulate_grad_hook(id)
     if m.first.weight.requires_grad else None,
-    "names weight": lambda m, x: setattr(m.first.weight, "name_of_mine", m.calls),
-    "fills None": lambda m, x: setattr(m, "none", torch.ones(2)),
-    "empties a buffer": lambda m, x: setattr(m, "count", None),
-    "deletes a buffer": lambda m, x: m._buffers.pop("count", None),
-    "counts in a buffer": lambda m, x: m.kept.add_(1),
-    "new buffer": lambda m, x: m.register_buffer("found", torch.ones(2)),
-    "not persistent": lambda m, x: m.register_buffer("nan", m.nan, persistent=False),
-    "sparse": lambda m, x: m.sparse.mul_(2),
-    "sparse in place": lambda m, x: m.sparse._values().mul_(2),
-    "csr": lambda m, x: m.csr.values().mul_(2),
-    "nested": lambda m, x: m.nested.mul_(2),
-    "ragged": lambda m, x: m.ragged.values().mul_(2),
-    "NaN": lambda m, x: m.nan.fill_(0),
-    "quantized": lambda m, x: m.whole.copy_(torch.zeros(3)),
-    "trains": lambda m, x: nn.Module.train(m) if not isinstance(m, Circular) else m.net.train(),
-    "trains a part": lambda m, x: m.net.train(),
-    "mode by hand": lambda m, x: setattr(m.net[1], "training", not m.net[1].training),
-    "deletes a module": lambda m, x: delattr(m.net, "1") if hasattr(m.net, "1") else None,
-    "adds a module": lambda m, x: m.net.append(nn.Tanh()),
-    "replaces a module": lambda m, x: setattr(m.net, "1", nn.ELU()),
+    "names weight": lambda m, _: setattr(m.first.weight, "name_of_mine", m.calls),
+    "fills None": lambda m, _: setattr(m, "none", torch.ones(2)),
+    "empties a buffer": lambda m, _: setattr(m, "count", None),
+    "deletes a buffer": lambda m, _: m._buffers.pop("count", None),
+    "counts in a buffer": lambda m, _: m.kept.add_(1),
+    "new buffer": lambda m, _: m.register_buffer("found", torch.ones(2)),
+    "not persistent": lambda m, _: m.register_buffer("nan", m.nan, persistent=False),
+    "sparse": lambda m, _: m.sparse.mul_(2),
+    "sparse in place": lambda m, _: m.sparse._values().mul_(2),
+    "csr": lambda m, _: m.csr.values().mul_(2),
+    "nested": lambda m, _: m.nested.mul_(2),
+    "ragged": lambda m, _: m.ragged.values().mul_(2),
+    "NaN": lambda m, _: m.nan.fill_(0),
+    "quantized": lambda m, _: m.whole.copy_(torch.zeros(3)),
+    "trains": lambda m, _: nn.Module.train(m) if not isinstance(m, Circular) else m.net.train(),
+    "trains a part": lambda m, _: m.net.train(),
+    "mode by hand": lambda m, _: setattr(m.net[1], "training", not m.net[1].training),
+    "deletes a module": lambda m, _: delattr(m.net, "1") if hasattr(m.net, "1") else None,
+    "adds a module": lambda m, _: m.net.append(nn.Tanh()),
+    "replaces a module": lambda m, _: setattr(m.net, "1", nn.ELU()),
     "turns modules round": _turn,
-    "hooks": lambda m, x: m.net.register_forward_hook(_relu_hook),
-    "hooks a part": lambda m, x: m.first.register_full_backward_hook(lambda *_: None),
-    "clears hooks": lambda m, x: [each._forward_hooks.clear() for _, each in [("", m.net)]],
-    "global hook": lambda m, x: nn.modules.module.register_module_forward_pre_hook(lambda *_: None),
-    "clears global hooks": lambda m, x: torch_module._global_forward_hooks.clear(),
-    "Python's numbers": lambda m, x: random.seed(random.random()),
-    "numpy's numbers": lambda m, x: np.random.seed(int(np.random.rand() * 100)),  # noqa: NPY002
-    "torch's numbers": lambda m, x: torch.manual_seed(int(torch.rand(()) * 100)),
-    "default dtype": lambda m, x: torch.set_default_dtype(torch.float64),
-    "default device": lambda m, x: torch.set_default_device("meta"),
-    "gradients on": lambda m, x: torch.set_grad_enabled(True),
-    "gradients off": lambda m, x: torch.set_grad_enabled(False),
-    "deterministic": lambda m, x: torch.use_deterministic_algorithms(True, warn_only=True),
-    "threads": lambda m, x: torch.set_num_threads(3),
-    "precision": lambda m, x: torch.set_float32_matmul_precision("medium"),
-    "anomalies": lambda m, x: torch.autograd.set_detect_anomaly(True),
-    "autocast": lambda m, x: torch.set_autocast_enabled("cpu", True),
-    "cudnn": lambda m, x: setattr(torch.backends.cudnn, "benchmark", True),
-    "numpy's errors": lambda m, x: np.seterr(divide="ignore", over="raise"),
-    "a mode left": lambda m, x: Passing().__enter__(),
-    "another class": lambda m, x: setattr(m.net, "__class__", type("Other", (nn.Sequential,), {})),
-    "another forward": lambda m, x: setattr(m.net, "forward", lambda x: F.gelu(x)),
-    "attributes": lambda m, x: (setattr(m, "calls", m.calls + 1), m.list.append(m.calls)),
+    "hooks": lambda m, _: m.net.register_forward_hook(_relu_hook),
+    "hooks a part": lambda m, _: m.first.register_full_backward_hook(lambda *_: None),
+    "clears hooks": lambda m, _: m.net._forward_hooks.clear(),
+    "global hook": lambda *_: nn.modules.module.register_module_forward_pre_hook(lambda *_: None),
+    "clears global hooks": lambda *_: torch_module._global_forward_hooks.clear(),
+    "Python's numbers": lambda *_: random.seed(random.random()),
+    "numpy's numbers": lambda *_: np.random.seed(int(np.random.rand() * 100)),
+    "torch's numbers": lambda *_: torch.manual_seed(int(torch.rand(()) * 100)),
+    "default dtype": lambda *_: torch.set_default_dtype(torch.float64),
+    "default device": lambda *_: torch.set_default_device("meta"),
+    "gradients on": lambda *_: torch.set_grad_enabled(True),
+    "gradients off": lambda *_: torch.set_grad_enabled(False),
+    "deterministic": lambda *_: torch.use_deterministic_algorithms(True, warn_only=True),
+    "threads": lambda *_: torch.set_num_threads(3),
+    "precision": lambda *_: torch.set_float32_matmul_precision("medium"),
+    "anomalies": lambda *_: torch.autograd.set_detect_anomaly(True),
+    "autocast": lambda *_: torch.set_autocast_enabled("cpu", True),
+    "cudnn": lambda *_: setattr(torch.backends.cudnn, "benchmark", True),
+    "numpy's errors": lambda *_: np.seterr(divide="ignore", over="raise"),
+    "a mode left": lambda *_: Passing().__enter__(),  # type: ignore[no-untyped-call]
+    "another class": lambda m, _: setattr(m.net, "__class__", type("Other", (nn.Sequential,), {})),
+    "another forward": lambda m, _: setattr(m.net, "forward", lambda x: F.gelu(x)),
+    "attributes": lambda m, _: setattr(m, "calls", m.calls + 1),
+    "a list": lambda m, _: m.list.append(m.calls),
     "new attribute": lambda m, x: setattr(m, "seen", x),
     "caches": lambda m, x: m.cache.update(x=x, b=m.cache),
     "copies": _copies,
     "thread": _thread,
-    "overwrites its input": lambda m, x: x.data.zero_(),
-    "vmap": lambda m, x: torch.func.vmap(lambda z: F.relu(F.gelu(z)))(x),
-    "jvp": lambda m, x: torch.func.jvp(lambda z: F.gelu(z) + F.relu(z), (x.detach(),), (x.detach(),)),
-    "watches itself": lambda m, x: watch(m).__enter__().__exit__(),
-    "weak state": lambda m, x: m.load_state_dict(
+    "overwrites its input": lambda _, x: x.data.zero_(),
+    "vmap": lambda _, x: torch.func.vmap(lambda z: F.relu(F.gelu(z)))(x),
+    "jvp": lambda _, x: torch.func.jvp(lambda z: F.gelu(z) + F.relu(z), (x,), (x,)),
+    "watches itself": lambda m, _: watch(m).__enter__().__exit__(),
+    "weak state": lambda m, _: m.load_state_dict(
         {k: v for k, v in m.state_dict().items() if k.startswith("net")}, strict=False
     ),
 }  # fmt: skip
@@ -318,7 +323,7 @@ def _picture_of_tensor(t: Tensor, identities: bool) -> Iterator[Any]:
         yield _bytes(t.values())
     elif not t.is_meta:
         yield from (t.shape, t.stride(), t.storage_offset(), _bytes(t))
-        yield t.data_ptr() if identities else None
+        yield t.untyped_storage()._cdata if identities else None
     if t.is_leaf:
         yield None if t.grad is None else (id(t.grad) if identities else 0, _bytes(t.grad))
     yield len(t._backward_hooks or ())
@@ -326,12 +331,12 @@ def _picture_of_tensor(t: Tensor, identities: bool) -> Iterator[Any]:
 
 
 def _bytes(t: Tensor) -> bytes:
-    return bytes(t.untyped_storage().tolist())
+    return bytes(t.untyped_storage().tolist())  # type: ignore[no-untyped-call]
 
 
 def _picture_of_process() -> Iterator[tuple[str, Any]]:
     yield "random", hash(random.getstate())
-    yield "numpy", np.random.get_state()[1].tobytes()  # type: ignore[index, union-attr]
+    yield "numpy", np.random.get_state()[1].tobytes()  # type: ignore[index]
     with torch._C.DisableTorchFunction():
         yield "torch", torch.get_rng_state().numpy().tobytes()
     context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
@@ -354,7 +359,7 @@ def _picture_of_process() -> Iterator[tuple[str, Any]]:
 def reset() -> None:
     """Bring the process back to its beginning, by hand."""
     while _get_current_function_mode_stack():  # type: ignore[no-untyped-call]
-        torch.overrides._pop_mode()  # type: ignore[attr-defined]
+        _pop_mode()  # type: ignore[no-untyped-call]
     torch._GLOBAL_DEVICE_CONTEXT.device_context = None
     _device.CURRENT_DEVICE = None
     torch.set_default_dtype(torch.float32)
@@ -370,7 +375,7 @@ def reset() -> None:
         if name.startswith("_global_") and isinstance(table, dict):
             table.clear()
     random.seed(1)
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     torch.manual_seed(1)
 
 
@@ -390,7 +395,8 @@ class Case(NamedTuple):
 
     def model(self) -> Ill:
         reset()
-        model = self.cls(self.kind(), [PARTS[part] for part in self.parts])
+        parts = [PARTS[part] for part in self.parts]
+        model = self.cls(self.kind(), parts, copies=self.entry == "swap")
         for module in model.net.modules():
             module.training = True
         model.net[-1].training = False
@@ -429,11 +435,14 @@ def fault(case: Case) -> str:
 
 
 def _batches() -> list[Tensor]:
-    return list(torch.randn(12, 6, generator=torch.Generator().manual_seed(3)).split(4))
+    return list(torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(3)))
 
 
 def _fault_of_inspect(case: Case) -> str:
-    model, options = case.model(), {"swap": {"swap": {"relu": "softplus"}}, "float64": {"dtype": "float64"}}
+    model, options = (
+        case.model(),
+        {"swap": {"swap": {"relu": "softplus"}}, "float64": {"dtype": "float64"}},
+    )
     batches = _batches()
     before, kept = picture(model, identities=True), [x.clone() for x in batches]
     try:
