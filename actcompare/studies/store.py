@@ -202,12 +202,15 @@ class Store:
             points = self._db.execute("SELECT * FROM curves ORDER BY rowid").fetchall()
             rows = self._db.execute("SELECT * FROM cells ORDER BY rowid").fetchall()
         curves: dict[tuple[Any, ...], list[Any]] = {}
-        for row in points:
-            curve = curves.setdefault(_key(row), [])
-            if row["epoch"] != len(curve):
-                raise self._damaged("the epochs of a curve are not 0, 1, 2 and so on")
-            curve.append(_number(row["validation_metric"]))
-        plain = [_plain(row, curves.get(_key(row), [])) for row in rows]
+        try:
+            for row in points:
+                curve = curves.setdefault(_key(row), [])
+                if row["epoch"] != len(curve):
+                    raise self._damaged("the epochs of a curve are not 0, 1, 2 and so on")
+                curve.append(_number(row["validation_metric"]))
+            plain = [_plain(row, curves.get(_key(row), [])) for row in rows]
+        except IndexError as error:  # sqlite3.Row's
+            raise self._damaged("a column is missing") from error
         return list(self._checked(tuple[Outcome, ...], plain))
 
     # --- writing ---------------------------------------------------------------------------------

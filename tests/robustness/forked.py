@@ -136,7 +136,6 @@ def warm_up() -> None:
     import pandas  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import pydantic  # noqa: F401
-    import safetensors.torch
     import torch
 
     import actcompare.benchmark.command
