@@ -72,7 +72,7 @@ def checked(kind: type[T], content: Any, path: Path, cure: str) -> T:
         text = json.dumps(content, default=lambda _: None)
         return pydantic.TypeAdapter(kind).validate_json(text, strict=True, extra="forbid")
     except pydantic.ValidationError as error:
-        said = _described(error.errors(include_url=False)[0])
+        said = _short(_described(error.errors(include_url=False)[0]), 300)
     except RecursionError:
         said = "it is nested too deeply"
     raise ActcompareError(f"{path} is damaged: {said}: {cure}")
@@ -101,4 +101,8 @@ def _described(error: Any) -> str:
 
 def _shown(value: object) -> str:
     text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return _short(text, 40)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
-from actcompare.bounds import Amount, AtLeastOne, Count, Positive
+from actcompare.bounds import Amount, AtLeastOne, Count, Label, Positive
 from actcompare.training.records import Score, TrainConfig
 
 MOST_CELLS = 10**7
@@ -17,7 +17,7 @@ MOST_CELLS = 10**7
 class Cell:
     """One run of a study."""
 
-    activation: str
+    activation: Label
     depth: Positive
     hidden: Positive
     lr: Amount
@@ -28,7 +28,7 @@ class Cell:
 class StudyConfig:
     """What to compare, and how."""
 
-    activations: Annotated[tuple[str, ...], AtLeastOne]
+    activations: Annotated[tuple[Label, ...], AtLeastOne]
     """Labels; the first is the baseline."""
     seeds: Positive
     lrs: Annotated[tuple[Amount, ...], AtLeastOne]

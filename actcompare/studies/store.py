@@ -145,7 +145,7 @@ class Store:
         except sqlite3.OperationalError as error:
             kept = "; its earlier content is unchanged" if verb == "write" else ""
             raise ActcompareError(f"cannot {verb} {self.path}: {error}{kept}") from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise ActcompareError(
                 f"{self.path} is damaged or not a study ({error}): choose another file"
             ) from error

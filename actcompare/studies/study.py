@@ -219,10 +219,10 @@ def stored_study(store: Store) -> "Study":
     Raises:
         ActcompareError: The store is empty or damaged.
     """
-    config, environment = store.config(), store.environment()
-    if config is None or environment is None:
+    config, environment, outcomes = store.config(), store.environment(), store.outcomes()
+    if config is None or environment is None or not outcomes:
         raise ActcompareError(f"{store.path} holds no study yet")
-    return report(config, environment, store.metric(), store.outcomes())
+    return report(config, environment, store.metric(), outcomes)
 
 
 @dataclass(frozen=True)
