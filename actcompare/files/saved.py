@@ -88,7 +88,9 @@ _EXPECTED = {
 
 def _described(error: Any) -> str:
     """Describe the first error of pydantic's in a line."""
-    field = ".".join(map(str, error["loc"])) or "its content"
+    # pydantic also names the dataclass, where there is a choice of several.
+    field = ".".join(str(part) for part in error["loc"] if not str(part)[:1].isupper())
+    field = field or "its content"
     if error["type"] == "value_error":
         return f"{field}: {error['ctx']['error']}"
     if error["type"] == "json_invalid":

@@ -9,6 +9,9 @@ from typing import Annotated, Any
 from actcompare.bounds import Amount, AtLeastOne, Count, Label, Positive
 from actcompare.training.records import Score, TrainConfig
 
+METRICS = ("accuracy", "R^2")
+"""Test metrics, of a classification and of a regression."""
+
 MOST_CELLS = 10**7
 """Most runs of a study."""
 

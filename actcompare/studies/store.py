@@ -28,7 +28,7 @@ from actcompare.files.locks import locked
 from actcompare.files.saved import checked
 from actcompare.files.writing import check_writable
 from actcompare.machine.environment import Environment
-from actcompare.studies.records import Failure, Outcome, StudyConfig
+from actcompare.studies.records import METRICS, Failure, Outcome, StudyConfig
 from actcompare.units.statistics import VERDICTS
 
 T = TypeVar("T")
@@ -194,7 +194,10 @@ class Store:
 
     def metric(self) -> str:
         """Return the name of the runs' metric."""
-        return self._value("metric") or "metric"
+        metric = self._value("metric")
+        if metric not in METRICS:
+            raise self._damaged(f"its metric should be {' or '.join(METRICS)}")
+        return metric
 
     def outcomes(self) -> list[Outcome]:
         """Return every run, in the order of storage."""
