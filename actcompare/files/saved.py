@@ -95,7 +95,8 @@ def _described(error: Any) -> str:
         return f"{field}: {error['ctx']['error']}"
     if error["type"] == "json_invalid":
         return re.sub(r"^Invalid JSON: | at line .*", "", error["msg"])
-    expected = _EXPECTED.get(error["type"]) or error["msg"].replace("Input should", "should")
+    expected = _EXPECTED.get(error["type"]) or re.sub(r"^\w+ should", "should", error["msg"])
+    expected = expected.replace("less than inf", "finite")
     if error["type"] in ("missing", "unexpected_keyword_argument", "too_short"):
         return f"{field} {expected}"
     return f"{field} {expected}, not {_shown(error['input'])}"
