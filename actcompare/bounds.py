@@ -1,9 +1,9 @@
-"""Types of numbers with bounds. They hold where a saved value is read: see `files.saved`."""
+"""Types of numbers and names with bounds, which hold where `files.saved` reads them."""
 
 import math
 from typing import Annotated
 
-from annotated_types import Interval, MinLen
+from annotated_types import Interval, MaxLen, MinLen
 
 Count = Annotated[int, Interval(ge=0, lt=2**64)]
 """0 or more."""
@@ -16,6 +16,9 @@ Amount = Annotated[float, Interval(ge=0, lt=math.inf)]
 
 Share = Annotated[float, Interval(ge=0, le=1)]
 """From 0 to 1."""
+
+Label = Annotated[str, MaxLen(1000)]
+"""A name that is shown in tables and pictures."""
 
 AtLeastOne = MinLen(1)
 """Marks a collection that is never empty."""

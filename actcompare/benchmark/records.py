@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import torch
 
-from actcompare.bounds import Amount, AtLeastOne, Count, Positive, Share
+from actcompare.bounds import Amount, AtLeastOne, Count, Label, Positive, Share
 from actcompare.errors import UsageError
 from actcompare.machine.devices import DTYPES, device_named
 from actcompare.machine.memory import last_level_cache
@@ -102,7 +102,7 @@ COPY = "copy_"
 class BenchConfig:
     """The settings of a benchmark."""
 
-    activations: Annotated[tuple[str, ...], AtLeastOne]
+    activations: Annotated[tuple[Label, ...], AtLeastOne]
     cases: tuple[Case, ...]
     threads: Positive
     seed: Count
@@ -118,7 +118,7 @@ class BenchConfig:
 class Cost:
     """What is measured for one activation in one case besides its rounds."""
 
-    activation: str
+    activation: Label
     error: str = ""
     """Why the activation could not be measured; empty if it was."""
     traffic_bytes: Count | None = None

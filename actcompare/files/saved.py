@@ -72,7 +72,7 @@ def checked(kind: type[T], content: Any, path: Path, cure: str) -> T:
         text = json.dumps(content, default=lambda _: None)
         return pydantic.TypeAdapter(kind).validate_json(text, strict=True, extra="forbid")
     except pydantic.ValidationError as error:
-        said = _described(error.errors(include_url=False)[0])
+        said = _short(_described(error.errors(include_url=False)[0]), 300)
     except RecursionError:
         said = "it is nested too deeply"
     raise ActcompareError(f"{path} is damaged: {said}: {cure}")
@@ -88,12 +88,15 @@ _EXPECTED = {
 
 def _described(error: Any) -> str:
     """Describe the first error of pydantic's in a line."""
-    field = ".".join(map(str, error["loc"])) or "its content"
+    # pydantic also names the dataclass, where there is a choice of several.
+    field = ".".join(str(part) for part in error["loc"] if not str(part)[:1].isupper())
+    field = field or "its content"
     if error["type"] == "value_error":
         return f"{field}: {error['ctx']['error']}"
     if error["type"] == "json_invalid":
         return re.sub(r"^Invalid JSON: | at line .*", "", error["msg"])
-    expected = _EXPECTED.get(error["type"]) or error["msg"].replace("Input should", "should")
+    expected = _EXPECTED.get(error["type"]) or re.sub(r"^\w+ should", "should", error["msg"])
+    expected = expected.replace("less than inf", "finite")
     if error["type"] in ("missing", "unexpected_keyword_argument", "too_short"):
         return f"{field} {expected}"
     return f"{field} {expected}, not {_shown(error['input'])}"
@@ -101,4 +104,8 @@ def _described(error: Any) -> str:
 
 def _shown(value: object) -> str:
     text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return _short(text, 40)
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."

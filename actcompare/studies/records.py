@@ -9,8 +9,11 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 
-from actcompare.bounds import Amount, AtLeastOne, Count, Positive
+from actcompare.bounds import Amount, AtLeastOne, Count, Label, Positive
 from actcompare.training.records import Score, TrainConfig
+
+METRICS = ("accuracy", "R^2")
+"""Test metrics, of a classification and of a regression."""
 
 MOST_CELLS = 10**7
 """Most runs of a study."""
@@ -20,7 +23,7 @@ MOST_CELLS = 10**7
 class Cell:
     """One run of a study."""
 
-    activation: str
+    activation: Label
     depth: Positive
     hidden: Positive
     lr: Amount
@@ -31,7 +34,7 @@ class Cell:
 class StudyConfig:
     """What to compare, and how."""
 
-    activations: Annotated[tuple[str, ...], AtLeastOne]
+    activations: Annotated[tuple[Label, ...], AtLeastOne]
     """Labels; the first is the baseline."""
     seeds: Positive
     lrs: Annotated[tuple[Amount, ...], AtLeastOne]

@@ -32,7 +32,7 @@ from actcompare.files.locks import locked
 from actcompare.files.saved import checked
 from actcompare.files.writing import check_writable, flush_folder
 from actcompare.machine.environment import Environment
-from actcompare.studies.records import Failure, Outcome, SampleOutcomes, StudyConfig
+from actcompare.studies.records import METRICS, Failure, Outcome, SampleOutcomes, StudyConfig
 from actcompare.units.statistics import VERDICTS
 
 T = TypeVar("T")
@@ -220,7 +220,7 @@ class Store:
         except sqlite3.OperationalError as error:
             kept = "; its earlier content is unchanged" if verb == "write" else ""
             raise ActcompareError(f"cannot {verb} {self.path}: {error}{kept}") from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise ActcompareError(
                 f"{self.path} is damaged or not a study ({error}): choose another file"
             ) from error
@@ -271,7 +271,10 @@ class Store:
 
     def metric(self) -> str:
         """Return the name of the runs' metric."""
-        return self._value("metric") or "metric"
+        metric = self._value("metric")
+        if metric not in METRICS:
+            raise self._damaged(f"its metric should be {' or '.join(METRICS)}")
+        return metric
 
     def outcomes(self) -> list[Outcome]:
         """Return every run, in the order of storage.
@@ -284,15 +287,17 @@ class Store:
             points = self._db.execute("SELECT * FROM curves ORDER BY rowid").fetchall()
             rows = self._db.execute("SELECT * FROM cells ORDER BY rowid").fetchall()
         curves: dict[tuple[Any, ...], list[Any]] = {}
-        for row in points:
-            curve = curves.setdefault(_key(row), [])
-            if row["epoch"] != len(curve):
-                raise self._damaged("the epochs of a curve are not 0, 1, 2 and so on")
-            curve.append(_number(row["validation_metric"]))
-        plain = [_plain(row, curves.get(_key(row), [])) for row in rows]
-        found = self._checked(tuple[Outcome, ...], plain)
         try:
+            for row in points:
+                curve = curves.setdefault(_key(row), [])
+                if row["epoch"] != len(curve):
+                    raise self._damaged("the epochs of a curve are not 0, 1, 2 and so on")
+                curve.append(_number(row["validation_metric"]))
+            plain = [_plain(row, curves.get(_key(row), [])) for row in rows]
+            found = self._checked(tuple[Outcome, ...], plain)
             return [_with_samples(*both) for both in zip(found, rows, strict=True)]
+        except IndexError as error:  # sqlite3.Row's
+            raise self._damaged("a column is missing") from error
         except ValueError as error:
             raise self._damaged(error) from error
 

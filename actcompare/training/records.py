@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from actcompare.bounds import Amount, Count, Positive, Share
+from actcompare.bounds import Amount, Count, Label, Positive, Share
 from actcompare.units.statistics import SHARES, VERDICTS, firing_rate_bound
 
 
@@ -12,7 +12,7 @@ from actcompare.units.statistics import SHARES, VERDICTS, firing_rate_bound
 class TrainConfig:
     """The settings of a training run."""
 
-    activation: str
+    activation: Label
     data: str
     target: str | None
     task: str
@@ -22,7 +22,7 @@ class TrainConfig:
     output_size: Positive
     hidden: Positive
     depth: Positive
-    output_activation: str | None
+    output_activation: Label | None
     epochs: Count
     batch_size: Positive
     optimizer: str

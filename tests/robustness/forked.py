@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -57,6 +58,8 @@ def _be_the_child(arguments: Sequence[str], folder: Path) -> None:
         os.chdir(folder)
         for name, number in (("stdout", 1), ("stderr", 2)):
             os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8"))
+        warnings.resetwarnings()
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         limit = size + 3 * MOST_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -136,7 +139,6 @@ def warm_up() -> None:
     import pandas  # noqa: F401
     import pyarrow.parquet  # noqa: F401
     import pydantic  # noqa: F401
-    import safetensors.torch
     import torch
 
     import actcompare.benchmark.command

@@ -121,13 +121,13 @@ def _zipped(members: Mapping[str, bytes], encrypted: bool = False) -> bytes:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-    content = bytearray(out.getvalue())
+    whole = bytearray(out.getvalue())
     if encrypted:
         for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
             first = -1
-            while (first := content.find(signature, first + 1)) >= 0:
-                content[first + place] |= 1
-    return bytes(content)
+            while (first := whole.find(signature, first + 1)) >= 0:
+                whole[first + place] |= 1
+    return bytes(whole)
 
 
 def _bomb(rng: random.Random) -> bytes:
@@ -335,7 +335,7 @@ def disguise(rng: random.Random, folder: Path) -> Sequence[str]:
         lambda path: path.symlink_to("/proc/self/mem"),
         lambda path: path.symlink_to(path),
         lambda path: path.mkdir(),
-        lambda path: None,
+        Path.exists,  # another kind of file
     ]
     if not streams:  # where a pipe is accepted, it is waited for
         special.append(os.mkfifo)
