@@ -52,7 +52,7 @@ def connect() -> None:
             socket.create_connection((host.strip("[]"), int(port))).close()
         import ray
 
-        ray.init(address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address, log_to_driver=False)
     except Exception as error:  # Ray raises errors of many kinds
         lines = str(error).strip().splitlines()
         sys.exit(lines[0] if lines else type(error).__name__)
