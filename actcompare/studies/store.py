@@ -26,7 +26,7 @@ from typing import Any
 from urllib.parse import quote
 
 from actcompare.errors import ActcompareError
-from actcompare.files.locks import locked
+from actcompare.files.locks import locked, unlock
 from actcompare.files.writing import check_writable, flush_folder
 from actcompare.machine.environment import Environment
 from actcompare.studies.records import Cell, CellResult, Failure, Outcome, StudyConfig
@@ -99,7 +99,7 @@ class Store:
     def _opened(self) -> sqlite3.Connection:
         check_writable(self.path, regular=True)
         lock = self._real.with_name(f".{self._real.name}.lock")
-        self._held.callback(locked(lock, self.path, "study", "file").release)
+        self._held.callback(unlock, locked(lock, self.path, "study", "file"))
         if self.path.exists():
             db = self._connect(self._real, "rw")
             if not _is_empty(db):
@@ -174,7 +174,8 @@ class Store:
     def _tidy(self, lock: Path) -> None:
         """Leave no lock beside a file that was not written."""
         if self._seen is None:
-            lock.unlink(missing_ok=True)
+            with suppress(OSError):
+                lock.unlink()
 
     def _identity(self) -> _Identity:
         """Return device and inode of the file and of its write-ahead log, as far as they exist."""

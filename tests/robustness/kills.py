@@ -233,6 +233,19 @@ def traced(process: Process, log: Path, *expressions: str) -> Iterator[None]:
         process.wait()
 
 
+def can_trace() -> bool:
+    """Return whether strace is installed and may trace our processes."""
+    if shutil.which("strace") is None:
+        return False
+    with subprocess.Popen(["sleep", "60"]) as other:
+        command = ["strace", "-p", str(other.pid), "-o", os.devnull]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
+            assert tracer.stderr is not None
+            attached = "attached" in tracer.stderr.readline()
+            other.kill()
+    return attached
+
+
 # --- attacks --------------------------------------------------------------------------------------
 
 
@@ -315,7 +328,7 @@ def is_part(kept: list[Any], whole: list[Any]) -> bool:
 
 def attack_all(count: int, seed: int) -> int:
     """Attack, print the counts of each kind, and return the number of failures."""
-    dice, failures, tracing = random.Random(seed), 0, shutil.which("strace") is not None
+    dice, failures, tracing = random.Random(seed), 0, can_trace()
     kinds = [RANDOM, PAIR, *(HOW if tracing else ())]
     done: collections.Counter[tuple[str, str]] = collections.Counter()
     messages: collections.Counter[str] = collections.Counter()
