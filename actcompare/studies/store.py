@@ -21,7 +21,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
@@ -101,6 +100,8 @@ class Store:
         lock = self._real.with_name(f".{self._real.name}.lock")
         self._held.callback(unlock, locked(lock, self.path, "study", "file"))
         if self.path.exists():
+            if not os.access(self._real, os.W_OK):
+                raise ActcompareError(f"cannot write {self.path}: no permission")
             db = self._connect(self._real, "rw")
             if not _is_empty(db):
                 self._check(db)
@@ -157,18 +158,13 @@ class Store:
             raise sqlite3.DatabaseError(state)
 
     def _settle(self, db: sqlite3.Connection) -> None:
-        """Turn write-ahead logging on, check that writing works, and remember which file it is."""
+        """Turn write-ahead logging on, and remember which files are open."""
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("BEGIN IMMEDIATE")
+        db.execute("BEGIN IMMEDIATE")  # opens the log
         db.execute("COMMIT")
         self._seen = self._identity()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._held.close()
 
     def _tidy(self, lock: Path) -> None:
