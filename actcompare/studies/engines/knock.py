@@ -12,6 +12,8 @@ import sys
 _PATIENCE_S = 8.0
 """Seconds a cluster may take to answer; a cluster at rest takes 1."""
 
+_CONNECTED = "connected"
+
 
 def knock(address: str, patience_s: float = _PATIENCE_S) -> None:
     """Check that a cluster answers at HOST:PORT, ray://HOST:PORT or auto.
@@ -28,7 +30,7 @@ def knock(address: str, patience_s: float = _PATIENCE_S) -> None:
         done = subprocess.run(
             [sys.executable, "-c", code, address],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             timeout=patience_s,
@@ -38,13 +40,13 @@ def knock(address: str, patience_s: float = _PATIENCE_S) -> None:
         if b"InvalidAuthToken" in (error.stderr or b""):
             raise ConnectionError("the cluster asks for its token") from None
         raise ConnectionError(f"nothing there answers as Ray within {patience_s:g} s") from None
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
+    said = done.stdout.decode(errors="replace").splitlines()
+    if said[-1:] != [_CONNECTED]:
         raise ConnectionError(said[-1] if said else "the connection failed")
 
 
 def connect() -> None:
-    """Connect to the address that is this process's argument; end with a line if that fails."""
+    """Connect to the address that is this process's argument, and print how that ended."""
     address = sys.argv[1]
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
@@ -55,4 +57,6 @@ def connect() -> None:
         ray.init(address, log_to_driver=False)
     except Exception as error:  # Ray raises errors of many kinds
         lines = str(error).strip().splitlines()
-        sys.exit(lines[0] if lines else type(error).__name__)
+        print(lines[0] if lines else type(error).__name__)
+    else:
+        print(_CONNECTED)
