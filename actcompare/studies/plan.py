@@ -20,6 +20,9 @@ GRID = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 SEEDS, MARGIN = 20, 0.01
 
+MOST_RUNS = 10**6
+"""Most runs of a study; listing more would take minutes and gigabytes by itself."""
+
 _ACTIVATIONS = {"cpu": 2**18, "mps": 2**24, "cuda": 2**27}
 """Activations of one layer computed at once by a group: few enough for a core's cache, or enough
 to fill a GPU."""
@@ -143,6 +146,12 @@ def make_plan(
         axes["lr"] = _several(lr, "lr")
     labels = tuple(activation.label for activation in chosen)
     _no_twins(labels, "act")
+    runs = math.prod(map(len, ({"lr": GRID} | axes).values())) * len(labels) * seeds
+    if runs > MOST_RUNS:
+        raise UsageError(
+            f"seeds {seeds:,} makes {runs:,} runs, but a study has at most {MOST_RUNS:,}: choose"
+            " fewer seeds"
+        )
     first_of_each = {name: values[0] for name, values in axes.items()}
     settings = {"threads": None} | settings | first_of_each
     check_threads(settings["threads"])

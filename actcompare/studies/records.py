@@ -77,7 +77,7 @@ class StudyConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return the config as plain data, without what differs between cells."""
         training = asdict(self.training)
-        for name in asdict(next(self.cells())):
+        for name in Cell.__dataclass_fields__:
             del training[name]
         plain = asdict(self) | {"seed": self.training.seed} | training
         del plain["training"], plain["track_on"]

@@ -23,12 +23,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from actcompare.errors import ActcompareError
-from actcompare.files.locks import locked
+from actcompare.files.locks import locked, unlock
 from actcompare.files.saved import checked
 from actcompare.files.writing import check_writable, flush_folder
 from actcompare.machine.environment import Environment
@@ -109,8 +108,10 @@ class Store:
     def _opened(self) -> sqlite3.Connection:
         check_writable(self.path, regular=True)
         lock = self._real.with_name(f".{self._real.name}.lock")
-        self._held.callback(locked(lock, self.path, "study", "file").release)
+        self._held.callback(unlock, locked(lock, self.path, "study", "file"))
         if self.path.exists():
+            if not os.access(self._real, os.W_OK):
+                raise ActcompareError(f"cannot write {self.path}: no permission")
             db = self._connect(self._real, "rw")
             if not _is_empty(db):
                 self._check(db)
@@ -170,24 +171,20 @@ class Store:
             raise sqlite3.DatabaseError(state)
 
     def _settle(self, db: sqlite3.Connection) -> None:
-        """Turn write-ahead logging on, check that writing works, and remember which file it is."""
+        """Turn write-ahead logging on, and remember which files are open."""
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("BEGIN IMMEDIATE")
+        db.execute("BEGIN IMMEDIATE")  # opens the log
         db.execute("COMMIT")
         self._seen = self._identity()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self._held.close()
 
     def _tidy(self, lock: Path) -> None:
         """Leave no lock beside a file that was not written."""
         if self._seen is None:
-            lock.unlink(missing_ok=True)
+            with suppress(OSError):
+                lock.unlink()
 
     def _identity(self) -> _Identity:
         """Return device and inode of the file and of its write-ahead log, as far as they exist."""

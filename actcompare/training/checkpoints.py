@@ -25,7 +25,7 @@ from torch import Tensor
 
 from actcompare.bounds import AtLeastOne
 from actcompare.errors import ActcompareError
-from actcompare.files.locks import locked
+from actcompare.files.locks import locked, unlock
 from actcompare.files.reading import reading
 from actcompare.files.saved import checked, read_json
 from actcompare.files.state_dicts import read_tensors
@@ -116,15 +116,16 @@ class Folder:
             if self._new:  # another process may have saved one since
                 self._refuse_another()
         except ActcompareError:
-            self._lock.release()
+            unlock(self._lock)
             raise
-        for left in self._ours(_PART):
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            for left in self._ours(_PART):
+                shutil.rmtree(left)
         return self
 
     def __exit__(self, *failure: object) -> None:
         if self._lock is not None:
-            self._lock.release()
+            unlock(self._lock)
 
     def _refuse_another(self) -> None:
         if self._newest() is not None:
@@ -134,11 +135,14 @@ class Folder:
             )
 
     def _newest(self) -> Path | None:
-        states = [
-            path
-            for path in _subfolders(self.path)
-            if _EPOCH.fullmatch(path.name) and _names(path) & _FILES
-        ]
+        try:
+            states = [
+                path
+                for path in _subfolders(self.path)
+                if _EPOCH.fullmatch(path.name) and _names(path) & _FILES
+            ]
+        except OSError as error:
+            raise ActcompareError(f"cannot read {self.path}: {error.strerror or error}") from error
         return max(states, key=_order, default=None)
 
     def _ours(self, pattern: re.Pattern[str]) -> list[Path]:
@@ -163,6 +167,7 @@ class Folder:
         part = self._part()
         try:
             try:
+                shutil.rmtree(part, ignore_errors=True)  # an older state that was not quite removed
                 part.mkdir()
                 tensors = {_WEIGHTS: checkpoint.weights, _OPTIMIZER: checkpoint.optimizer}
                 hashes = {file: _write(part / file, _saved(of)) for file, of in tensors.items()}
@@ -183,9 +188,9 @@ class Folder:
 
     def _remove_before(self, state: Path) -> None:
         """Remove older states; each is renamed first, so that none is ever there in part."""
-        for old in self._ours(_EPOCH):
-            if _order(old) < _order(state):
-                with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the next one to save tries again
+            for old in self._ours(_EPOCH):
+                if _order(old) < _order(state):
                     shutil.rmtree(old.rename(self._part()))
 
     def load(self) -> Checkpoint:

@@ -19,6 +19,9 @@ from actcompare.training.records import TrainConfig
 
 TRACKED = ("train", "validation")
 
+MOST_LAYERS = 1000
+"""Largest depth; deeper nets take minutes to build, and plain nets do not learn at such depths."""
+
 LEARNING_RATES = {
     CLASSIFICATION: {"sgd": 0.1, "adam": 0.003, "adamw": 0.003},
     REGRESSION: {"sgd": 0.01, "adam": 0.003, "adamw": 0.003},
@@ -82,6 +85,8 @@ class Settings:
         for name in ("hidden", "depth", "batch_size"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{_option(name)} must be at least 1, not {getattr(self, name)}")
+        if self.depth > MOST_LAYERS:
+            raise UsageError(f"depth must be at most {MOST_LAYERS:,}, not {self.depth:,}")
         for name in ("epochs", "seed"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must be 0 or more, not {getattr(self, name)}")

@@ -8,11 +8,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from actcompare.output.render import write_table
+from actcompare.studies.records import Outcome
+from actcompare.studies.store import Store
 from actcompare.studies.study import Study
 from actcompare.studies.tables import answer_grid, rate_grid, runs_grid
 from actcompare.text import duration
@@ -180,6 +183,38 @@ def test_every_run_fails(run: Run) -> None:
     done = run(*QUICK, "--act", "wild.py:act")
     assert done.exit_code == 1
     assert "error: every run failed. First error (wild.py:act, seed 0)" in done.stderr
+
+
+def test_a_store_that_is_gone_is_told_and_nothing_is_lost(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = Store.add
+
+    def gone_after(store: Store, outcomes: Sequence[Outcome]) -> None:
+        add(store, outcomes)
+        store.path.unlink(missing_ok=True)
+
+    whole = run(*QUICK, "--format", "csv")
+    monkeypatch.setattr(Store, "add", gone_after)
+    done = run(*QUICK, "--format", "csv", "--store", "s.db")
+    assert done.exit_code == 1
+    assert "error: s.db was removed, moved or replaced while the study was" in done.stderr
+    assert _without_times(done.stdout) == _without_times(whole.stdout)
+
+
+def test_a_store_without_results_is_told(run: Run) -> None:
+    run(*QUICK, "--store", "s.db")
+    with sqlite3.connect("s.db") as db:
+        db.executescript("DELETE FROM cells; DELETE FROM curves")
+    Path("empty.db").touch()
+    for name in ("s.db", "empty.db"):
+        done = run("study", "--store", name)
+        assert done.exit_code == 1
+        assert f"error: {name} has no results yet: name what to compare" in done.stderr
+    assert "runs" in run(*QUICK, "--store", "empty.db", "--dry-run").stdout
+    assert Path("empty.db").stat().st_size == 0
+    for name in ("s.db", "empty.db"):
+        assert run(*QUICK, "--store", name).exit_code == 0
 
 
 LONG = [

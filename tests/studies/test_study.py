@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import torch
 import actcompare
 from actcompare import ActcompareError, UsageError, train
 from actcompare.studies.cells import run_group
+from actcompare.studies.engines.knock import knock
 from actcompare.studies.engines.ray_cluster import on_ray
 from actcompare.studies.engines.workers import can_be_sent, in_this_process, local
 from actcompare.studies.plan import make_plan
@@ -266,6 +268,9 @@ def test_changed_data_are_another_study(tmp_path: Path) -> None:
         ({"engine": "ray", "address": "auto", "workers": 2}, "workers and address exclude"),
         ({"batch_size": 10**6}, "exceeds the 1,259 samples"),
         ({"hidden": 10**7, "depth": 2}, "choose a smaller --hidden"),
+        ({"depth": 10**9}, "depth must be at most 1,000"),
+        ({"seeds": 10**8}, "seeds 100,000,000 makes 400,000,000 runs, but a study has at most"),
+        ({"seeds": 10**400}, "a study has at most 1,000,000: choose fewer seeds"),
     ],
 )
 def test_what_cannot_be_done_is_told(settings: dict[str, Any], message: str) -> None:
@@ -278,6 +283,14 @@ def test_a_cluster_that_does_not_answer_is_told_within_seconds() -> None:
     for address in ("127.0.0.1:1", "nowhere"):
         with pytest.raises(ActcompareError, match="no Ray cluster at"):
             list(on_ray(plan, list(plan.groups()), address=address))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_what_listens_and_is_not_ray_is_told(address: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(ConnectionError, match="answers as Ray within"):
+            knock(address.format(port), 0.5)
 
 
 def test_a_study_that_does_not_begin_leaves_no_file(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""Find out within seconds whether an address is that of a Ray cluster.
+
+Ray itself retries for minutes where nothing answers, or something else does. So a process of its
+own connects first, and is stopped when it takes too long.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+
+_PATIENCE_S = 8.0
+"""Seconds a cluster may take to answer; a cluster at rest takes 1."""
+
+_CONNECTED = "connected"
+
+
+def knock(address: str, patience_s: float = _PATIENCE_S) -> None:
+    """Check that a cluster answers at HOST:PORT, ray://HOST:PORT or auto.
+
+    Raises:
+        ConnectionError: No cluster answers.
+        ValueError: The address has another form.
+    """
+    _, colon, port = address.removeprefix("ray://").rpartition(":")
+    if address != "auto" and not (colon and port.isdigit()):
+        raise ValueError("an address is HOST:PORT or auto")
+    code = "from actcompare.studies.engines.knock import connect; connect()"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, address],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            timeout=patience_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        if b"InvalidAuthToken" in (error.stderr or b""):
+            raise ConnectionError("the cluster asks for its token") from None
+        raise ConnectionError(f"nothing there answers as Ray within {patience_s:g} s") from None
+    said = done.stdout.decode(errors="replace").splitlines()
+    if said[-1:] != [_CONNECTED]:
+        raise ConnectionError(said[-1] if said else "the connection failed")
+
+
+def connect() -> None:
+    """Connect to the address that is this process's argument, and print how that ended."""
+    address = sys.argv[1]
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if port.isdigit():
+            socket.create_connection((host.strip("[]"), int(port))).close()
+        import ray
+
+        ray.init(address, log_to_driver=False)
+    except Exception as error:  # Ray raises errors of many kinds
+        lines = str(error).strip().splitlines()
+        print(lines[0] if lines else type(error).__name__)
+    else:
+        print(_CONNECTED)
