@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from actcompare.activations.torch_calls import MODULES, Known, known_calls, read_call, use_of_module
-from actcompare.activations.user_code import describe, find_users_own
+from actcompare.activations.user_code import describe, find_callable
 from actcompare.models.bindings import Own, patched
 from actcompare.models.records import Unseen, WatchedLayer, layer_columns, name_of
 from actcompare.table import Table
@@ -75,7 +75,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self.samples = 0
         self.trained = False
         """Whether a pass ran in training mode, where dropout and batch norm add randomness."""
-        self._own = [Own(spec, find_users_own(spec)) for spec in own]
+        self._own = [Own(spec, find_callable(spec)) for spec in own]
         self._known = _known_calls()
         self._paths = _paths(model)
         self._labels = {m: use for m in self._paths if (use := use_of_module(m)) is not None}

@@ -207,8 +207,8 @@ def run(line: Sequence[str], folder: Path) -> Ended:
         elif taken > LIMIT_S + PATIENCE_S:
             os.kill(child, signal.SIGKILL)
         time.sleep(0.002)
-    said = [path.read_text(encoding="utf-8", errors="replace") for path in (out, err)]
-    return Ended(code, *said, long)
+    stdout, stderr = (path.read_text("utf-8", errors="replace") for path in (out, err))
+    return Ended(code, stdout, stderr, long)
 
 
 def _be_the_command(line: Sequence[str], folder: Path, out: Path, err: Path) -> None:
