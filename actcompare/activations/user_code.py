@@ -31,7 +31,7 @@ def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., 
             raise ActcompareError(f"cannot create {target}: {describe(error)}") from error
         if not callable(made):
             raise ActcompareError(f"instances of {target} are not callable")
-        return made
+        return made  # type: ignore[no-any-return]
     if not parameters:
         return made
     return lambda x: made(x, **parameters)

@@ -14,14 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.files.tabular import (
-    _plain_numbers,
-    first_rows,
-    is_number,
-    read_frame,
-    read_number,
-    read_numbers,
-)
+from actcompare.files.tabular import _plain_numbers, first_rows, is_number, read_frame, read_numbers
+from actcompare.text import read_number
 
 pytestmark = pytest.mark.usefixtures("in_tmp")
 again = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
