@@ -23,9 +23,7 @@ def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., 
     Raises:
         ActcompareError: The name does not exist, is not callable, or fails.
     """
-    made = find_users_own(target)
-    if not callable(made):
-        raise ActcompareError(f"{target} must be a function or a module, not {type(made).__name__}")
+    made = find_callable(target)
     if isinstance(made, type):
         try:
             made = made(**parameters)
@@ -37,8 +35,22 @@ def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., 
             raise ActcompareError(f"instances of {target} are not callable")
         return made  # type: ignore[no-any-return]
     if not parameters:
-        return made  # type: ignore[no-any-return]
+        return made
     return lambda x: made(x, **parameters)
+
+
+def find_callable(target: str) -> Callable[..., Any]:
+    """Import `module:Name` or `file.py:Name`, and return the function, module or class.
+
+    Raises:
+        UsageError: The target is not written in this form.
+        ActcompareError: The name does not exist, or is something else.
+    """
+    found = find_users_own(target)
+    if not callable(found):
+        kind = type(found).__name__
+        raise ActcompareError(f"{target} must be a function or a module, not {kind}")
+    return found  # type: ignore[no-any-return]
 
 
 def find_users_own(target: str) -> Any:

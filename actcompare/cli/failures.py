@@ -15,6 +15,11 @@ from actcompare.errors import ActcompareError, ReaderGoneError, Terminated, User
 from actcompare.files.writing import open_output
 from actcompare.output.messages import say
 
+_NO_MEMORY = "out of memory; try smaller sizes"
+
+_TORCHS_WORDS = ("out of memory", "not enough memory", "allocate memory", "Storage size")
+"""How torch says that a tensor does not fit, on a GPU and on the CPU."""
+
 
 class ErrorLines(TyperGroup):
     """A group of commands that reports every failure as one line on stderr."""
@@ -81,7 +86,9 @@ def _report(error: BaseException) -> int:
         case OSError():
             said = error.strerror or str(error)
         case MemoryError():
-            said = "out of memory; try smaller sizes"
+            said = _NO_MEMORY
+        case RuntimeError() if any(words in str(error) for words in _TORCHS_WORDS):
+            said = _NO_MEMORY
         case _:  # no traceback reaches a user
             said = (
                 f"{type(error).__name__}: {error}; this is a bug in actcompare"

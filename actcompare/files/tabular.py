@@ -162,7 +162,9 @@ def _numbers_of_parquet(path: Path, choose: Choose, rows: int) -> Iterator[Numbe
             if not (
                 pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
             ):
-                raise ActcompareError(f"{path}: column {name!r} contains {kind}, not numbers")
+                raise ActcompareError(
+                    f"{path}: column {name!r} contains {kind}, which is not a number"
+                )
         if not file.metadata.num_rows:
             raise ActcompareError(f"{path} has no rows")
         for batch in file.iter_batches(batch_size=rows, columns=names):

@@ -1,6 +1,7 @@
 """`actcompare inspect`."""
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from actcompare.cli.options import (
     settings_of,
 )
 from actcompare.cli.streams import prints_aside
-from actcompare.errors import UsageError
+from actcompare.errors import ActcompareError, UsageError, UsersError
 from actcompare.files.writing import check_writable
 from actcompare.output.formats import Destination
 from actcompare.output.messages import say
@@ -204,6 +205,7 @@ def _inspect(
     settings: "Settings",
     quiet: bool,
 ) -> "Inspection":
+    from actcompare.files import tabular
     from actcompare.inspection.inspect import inspect_named
     from actcompare.models.feed import FILES, as_floats, open_batches, parse_shape, random_batches
 
@@ -216,9 +218,41 @@ def _inspect(
             settings = replace(settings, input_key=())
             batches = batches if _looks_up(model) else map(as_floats, batches)
     with _bar(samples, quiet) as progress:
-        return inspect_named(
-            model, target, batches, data or f"--random {random}", settings, progress
-        )
+        try:
+            return inspect_named(
+                model, target, batches, data or f"--random {random}", settings, progress
+            )
+        except UsersError as error:
+            if data is None or keys or Path(data).suffix.lower() not in tabular.ENDINGS:
+                raise
+            raise _too_many_columns(model, target, Path(data), error) from error
+
+
+def _too_many_columns(
+    model: "nn.Module", target: str, path: Path, error: UsersError
+) -> ActcompareError:
+    """Return an error that names the columns to leave the target out, if there is one."""
+    from torch import nn
+
+    from actcompare.files import tabular
+
+    names: list[str] = []
+
+    def note(found: list[str]) -> list[str]:
+        names.extend(found)
+        return found
+
+    next(tabular.read_numbers(path, note, 1))
+    linear = next((m for m in model.modules() if isinstance(m, nn.Linear)), None)
+    if linear is None or not 1 < len(names) == linear.in_features + 1:
+        return error
+    likely = [name for name in names if name.lower() in ("y", "target", "label", "class")]
+    left_out = (likely or names)[-1]
+    line = shlex.join(part for n in names if n != left_out for part in ("--input-key", n))
+    return ActcompareError(
+        f"{target} takes {linear.in_features} inputs, and {path} has {len(names)} columns: to leave"
+        f" out {left_out!r}, add {line}"
+    )
 
 
 def _looks_up(model: "nn.Module") -> bool:

@@ -63,9 +63,10 @@ def open_batches(source: str, batch_size: int, keys: Sequence[str] = ()) -> Iter
     if kind in state_dicts.ENDINGS:
         return _slices(state_dicts.read_tensors(path), source, batch_size, keys)
     if ":" not in source:
+        absent = "" if path.exists() else "there is no such file; "
         raise UsageError(
-            f"--data {source}: name a {', '.join(FILES)} file, or module:attr or file.py:attr that"
-            " yields batches"
+            f"--data {source}: {absent}name a {', '.join(FILES)} file, or module:attr or"
+            " file.py:attr that yields batches"
         )
     return _users_own(source)
 
@@ -175,8 +176,13 @@ def _read_arrays(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[A
 def _read_table(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[Tensor]:
     """Yield batches of a table's numeric columns, in the order of the table or the keys."""
     rows = batch_size * max(1, _TABLE_ROWS // batch_size)
-    for block in tabular.read_numbers(path, lambda names: keys or names, rows):
-        yield from slices(block, batch_size)
+    try:
+        for block in tabular.read_numbers(path, lambda names: keys or names, rows):
+            yield from slices(block, batch_size)
+    except ActcompareError as error:
+        if keys or "not a number" not in str(error):
+            raise
+        raise ActcompareError(f"{error}: name the columns that go in with --input-key") from error
 
 
 def random_batches(shape: Sequence[int], samples: int, batch_size: int, seed: int) -> Iterator[Any]:

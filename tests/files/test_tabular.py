@@ -18,14 +18,8 @@ from hypothesis import strategies as st
 
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.files import tabular
-from actcompare.files.tabular import (
-    _plain_numbers,
-    first_rows,
-    is_number,
-    read_frame,
-    read_number,
-    read_numbers,
-)
+from actcompare.files.tabular import _plain_numbers, first_rows, is_number, read_frame, read_numbers
+from actcompare.text import read_number
 
 pytestmark = pytest.mark.usefixtures("in_tmp")
 again = settings(
@@ -177,7 +171,9 @@ def test_parquet(column: list[float | None], rows: int) -> None:
 
 def test_bad_parquet() -> None:
     pd.DataFrame({"n": ["a", "b"], "z": [1.5, -2.0]}).to_parquet("t.parquet")
-    with pytest.raises(ActcompareError, match=r"column 'n' contains .*string, not numbers"):
+    with pytest.raises(
+        ActcompareError, match=r"column 'n' contains .*string, which is not a number"
+    ):
         numbers("t.parquet")
     with pytest.raises(UsageError, match="no column 'y': it has n, z"):
         numbers("t.parquet", ["y"])

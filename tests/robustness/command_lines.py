@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -207,8 +207,8 @@ def run(line: Sequence[str], folder: Path) -> Ended:
         elif taken > LIMIT_S + PATIENCE_S:
             os.kill(child, signal.SIGKILL)
         time.sleep(0.002)
-    said = [path.read_text(encoding="utf-8", errors="replace") for path in (out, err)]
-    return Ended(code, *said, long)
+    stdout, stderr = (path.read_text("utf-8", errors="replace") for path in (out, err))
+    return Ended(code, stdout, stderr, long)
 
 
 def _be_the_command(line: Sequence[str], folder: Path, out: Path, err: Path) -> None:
@@ -233,8 +233,10 @@ def _be_the_command(line: Sequence[str], folder: Path, out: Path, err: Path) -> 
         os._exit(code)
 
 
-def fuzz(count: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Run `count` random command lines.
+def fuzz(
+    count: int, seed: int, tell: Callable[[str], None] = lambda _: None
+) -> tuple[Counter[str], list[str]]:
+    """Run `count` random command lines, and tell of each finding.
 
     Returns:
         How many ended with each exit code, and the findings with their lines.
@@ -251,6 +253,7 @@ def fuzz(count: int, seed: int) -> tuple[Counter[str], list[str]]:
         for what in ended.findings():
             last = ended.stderr.strip().splitlines()[-1:]
             findings.append(f"{i}: {what}: {shlex.join(line)[:600]!r}: {str(last)[:400]}")
+            tell(findings[-1])
     return codes, findings
 
 
@@ -259,8 +262,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    codes, findings = fuzz(args.count, args.seed)
-    print(*findings, sep="\n")
+    codes, findings = fuzz(args.count, args.seed, lambda finding: print(finding, flush=True))
     print(
         f"{args.count} command lines, seed {args.seed}; exit codes: {dict(sorted(codes.items()))}"
     )
