@@ -63,7 +63,7 @@ def result(
 def outcomes(seed: int, test: float, of_data: int, guess: float = 0.1) -> SampleOutcomes:
     """A test set of the seed's own, of which this share is right."""
     rows = np.random.default_rng(seed).permutation(of_data)[: of_data // 5]
-    right = np.arange(len(rows)) < round(test * len(rows))
+    right = np.arange(len(rows)) < np.nan_to_num(test) * len(rows) - 0.5
     return SampleOutcomes.of(np.sort(rows), of_data, right[np.argsort(rows)], guess)
 
 

@@ -25,8 +25,9 @@ QUICK = ("study", "--seeds", "6", "--epochs", "2", "--hidden", "8", "--lr", "0.1
 COMMAND = [sys.executable, "-m", "actcompare"]
 KEYS = [
     "activation", "depth", "hidden", "lr", "seeds", "diverged", "mean", "mean_low", "mean_high",
-    "iqm", "difference", "difference_low", "difference_high", "p_value", "p_holm", "verdict",
-    "seeds_needed", "zero_dead_share", "gradient_dead_share", "step_s",
+    "iqm", "guess", "pairs", "difference", "difference_low", "difference_high", "p_value", "p_holm",
+    "p_sign_flip", "test_samples", "test_error", "verdict", "seeds_needed", "zero_dead_share",
+    "gradient_dead_share", "step_s",
 ]  # fmt: skip
 
 
@@ -247,7 +248,7 @@ def test_the_tables_look_as_they_did() -> None:
     out = io.StringIO()
     columns = study.columns()
     for grid in (
-        answer_grid(columns, study.metric, 0.01),
+        answer_grid(columns, study.metric, study.config),
         runs_grid(columns),
         rate_grid(study.shared_rates(), columns, study.metric),
     ):
