@@ -226,6 +226,16 @@ def _without_times(text: str) -> list[list[str]]:
     return [line.split(",")[:-1] for line in text.splitlines()]
 
 
+def test_what_did_not_train_trips_a_gate_and_is_still_the_baseline(run: Run) -> None:
+    deep = ("study", "--act", "softplus", "--act", "relu", "--seeds", "3", "--depth", "6")
+    small = (*deep, "--hidden", "8", "--epochs", "1", "--lr", "0.001")
+    done = run(*small, "--fail-on", "verdict==did not train", "--fail-on", "difference_high<0")
+    assert done.exit_code == 3
+    assert "failed on verdict==did not train: it is did not train for softplus" in done.stderr
+    assert "did not train (baseline)" in done.stdout
+    assert "softplus, the baseline, did not train" in done.stdout
+
+
 # --- tables --------------------------------------------------------------------------------------
 
 
