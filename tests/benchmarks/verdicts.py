@@ -1,6 +1,6 @@
 """Verdicts of studies: false claims and power on real differences, beside other methods.
 
-    python tests/benchmarks/verdicts.py [claims] [power] [halves] [samples] [--trials N] [--seed N]
+    python tests/benchmarks/verdicts.py [claims] [halves] [power] [samples] [--trials N]
 
 Pools of runs are trained once with `study` and kept in a folder for temporary files. A study of n
 seeds draws n seeds of a pool. Without a difference (claims), the labels of the activations are
@@ -144,7 +144,7 @@ def claims(asked: argparse.Namespace) -> list[Any]:
     """Labels dealt out anew within each seed, so that the activations are interchangeable."""
     found: dict[tuple[Any, ...], dict[str, float]] = {}
     rng = np.random.default_rng(asked.seed)
-    for name in POOLS:
+    for name in asked.pools:
         made = pool(name)
         runs = by_seed(made)
         for n in SEEDS:
@@ -168,7 +168,7 @@ def halves(asked: argparse.Namespace) -> list[Any]:
     """An activation against itself on other seeds; test samples cannot be paired."""
     found: dict[tuple[Any, ...], dict[str, float]] = {}
     rng = np.random.default_rng(asked.seed)
-    for name in POOLS:
+    for name in asked.pools:
         made = pool(name)
         runs = by_seed(made)
         for n in SEEDS:
@@ -193,7 +193,7 @@ def power(asked: argparse.Namespace) -> list[Any]:
     """The real differences between relu and each other activation."""
     found: dict[tuple[Any, ...], dict[str, float]] = {}
     rng = np.random.default_rng(asked.seed)
-    for name in POOLS:
+    for name in asked.pools:
         made = pool(name)
         runs = by_seed(made)
         for act in ACTS[1:]:
@@ -277,6 +277,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], Any]] = {
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("sections", nargs="*", choices=list(SECTIONS), default=list(SECTIONS))
+    parser.add_argument("--pools", nargs="*", choices=list(POOLS), default=list(POOLS))
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()

@@ -28,8 +28,9 @@ QUICK = ("study", "--seeds", "6", "--epochs", "2", "--hidden", "8", "--lr", "0.1
 COMMAND = [sys.executable, "-m", "actcompare"]
 KEYS = [
     "activation", "depth", "hidden", "lr", "seeds", "diverged", "mean", "mean_low", "mean_high",
-    "iqm", "difference", "difference_low", "difference_high", "p_value", "p_holm", "verdict",
-    "seeds_needed", "zero_dead_share", "gradient_dead_share", "step_s",
+    "iqm", "guess", "pairs", "difference", "difference_low", "difference_high", "p_value", "p_holm",
+    "p_sign_flip", "test_samples", "test_error", "verdict", "seeds_needed", "zero_dead_share",
+    "gradient_dead_share", "step_s",
 ]  # fmt: skip
 
 
@@ -260,6 +261,16 @@ def _without_times(text: str) -> list[list[str]]:
     return [line.split(",")[:-1] for line in text.splitlines()]
 
 
+def test_what_did_not_train_trips_a_gate_and_is_still_the_baseline(run: Run) -> None:
+    deep = ("study", "--act", "softplus", "--act", "relu", "--seeds", "3", "--depth", "6")
+    small = (*deep, "--hidden", "8", "--epochs", "1", "--lr", "0.001")
+    done = run(*small, "--fail-on", "verdict==did not train", "--fail-on", "difference_high<0")
+    assert done.exit_code == 3
+    assert "failed on verdict==did not train: it is did not train for softplus" in done.stderr
+    assert "did not train (baseline)" in done.stdout
+    assert "softplus, the baseline, did not train" in done.stdout
+
+
 # --- tables --------------------------------------------------------------------------------------
 
 
@@ -282,7 +293,7 @@ def test_the_tables_look_as_they_did() -> None:
     out = io.StringIO()
     columns = study.columns()
     for grid in (
-        answer_grid(columns, study.metric, 0.01),
+        answer_grid(columns, study.metric, study.config),
         runs_grid(columns),
         rate_grid(study.shared_rates(), columns, study.metric),
     ):

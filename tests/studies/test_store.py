@@ -56,6 +56,26 @@ def test_pandas_and_sqlite_read_it(path: Path) -> None:
     assert list(curves["validation_metric"]) == [0.1, 0.5, 0.9]
 
 
+def test_a_file_of_an_earlier_version_is_read_and_continued(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        for name in ("test_rows", "test_scores", "guess_metric"):
+            db.execute(f"ALTER TABLE cells DROP COLUMN {name}")
+    with Store(path) as store:
+        assert store.outcomes()[0] == replace(result("relu", 0, 0.9), outcomes=None)
+        store.begin(config(), ENVIRONMENT, "accuracy")
+        store.add([result("relu", 5, 0.7)])
+        assert store.outcomes()[-1] == result("relu", 5, 0.7)
+
+
+@pytest.mark.parametrize("column", ["test_rows", "test_scores"])
+@pytest.mark.parametrize("value", [b"", b"1", "text", 5])
+def test_damaged_outcomes_are_told(path: Path, column: str, value: object) -> None:
+    with Store(path) as store:
+        store._db.execute(f"UPDATE cells SET {column} = ? WHERE seed = 0", (value,))
+        with pytest.raises(ActcompareError, match="is damaged"):
+            store.outcomes()
+
+
 def test_others_read_while_it_is_written(path: Path) -> None:
     with Store(path) as store, sqlite3.connect(path) as db:
         store.add([result("relu", 5, 0.7)])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 
 import actcompare
 from actcompare import ActcompareError, UsageError, train
+from actcompare.data.splits import split_rows
 from actcompare.studies.cells import run_group
 from actcompare.studies.engines.knock import knock
 from actcompare.studies.engines.ray_cluster import on_ray
@@ -221,9 +223,50 @@ def test_a_store_goes_on_extends_and_is_not_computed_again(tmp_path: Path) -> No
     assert not calls
     more = study(["relu", "gelu", "tanh"], store=path, **settings | {"seeds": 22})
     assert len(more.results) == 3 * 22 * 2
-    assert all(result in more.results for result in made.results)
+    known = {each.cell: each.outcomes for each in more.results}
+    assert all(known[each.cell] is not None for each in made.results)
     fewer = study(["gelu"], store=path, **settings)
     assert len(fewer.results) == 40
+
+
+@pytest.mark.parametrize("lr", [0.1, [0.05, 0.1, 0.2, 0.3, 0.4]])
+def test_a_study_that_grew_is_one_that_was_large_at_once(tmp_path: Path, lr: Any) -> None:
+    settings = SMALL | {"lr": lr, "workers": 1, "hidden": 5}
+    for seeds in (5, 13):
+        grown = study(["relu", "softplus"], store=tmp_path / "s.db", **settings | {"seeds": seeds})
+    at_once = study(["relu", "softplus"], **settings | {"seeds": 13})
+    without_times = [
+        tuple(replace(each, step_s=None) for each in made.results) for made in (grown, at_once)
+    ]
+    assert without_times[0] == without_times[1]
+
+
+def test_a_part_of_a_study_is_a_smaller_study() -> None:
+    counts: list[tuple[int, int]] = []
+
+    def count(work: Work) -> None:
+        acts = [cell.activation for cell in work.outcomes]
+        counts.append((acts.count("relu"), acts.count("gelu")))
+
+    study(["relu", "gelu"], workers=1, listen=count, **SMALL | {"seeds": 100, "epochs": 1})
+    assert len(counts) > 4
+    assert all(0 <= relu - gelu <= 32 for relu, gelu in counts)
+
+
+@pytest.mark.parametrize("data", ["digits", "random"])
+def test_the_outcomes_of_the_samples_make_the_metric(data: str) -> None:
+    made = study(["relu", "tanh"], data, workers=1, **SMALL)
+    for result in made.results:
+        assert result.outcomes is not None
+        values, rows = result.outcomes.values, result.outcomes.samples
+        assert values.mean() == pytest.approx(result.test.metric, abs=1e-5)
+        classes, total = None, 2000
+        if data == "digits":
+            dataset = make_plan("relu").dataset
+            classes, total = dataset.y, len(dataset.X)
+        assert rows.tolist() == split_rows(classes, total, result.cell.seed)[2].tolist()
+        assert result.outcomes.is_binary == (data == "digits")
+        assert result.outcomes.guess == pytest.approx(0.1 if classes is not None else 0, abs=0.01)
 
 
 def test_a_full_disk_keeps_what_was_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

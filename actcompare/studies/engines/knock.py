@@ -30,8 +30,7 @@ def knock(address: str, patience_s: float = _PATIENCE_S) -> None:
         done = subprocess.run(
             [sys.executable, "-c", code, address],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             timeout=patience_s,
             check=False,
