@@ -111,8 +111,9 @@ def _in_a_step(
             column = m.column(m.costs[k])
             if not column or m.timings is None or m.timings.busy:
                 continue
-            found = m.timings.ratio(column).value, name_case(m.case, varied)
-            (in_steps if m.case.pass_ == "step" else alone).append(found)
+            a_step, ratio = m.case.pass_ == "step", m.timings.ratio(column).value
+            where = name_case(m.case, [v for v in varied if v != "pass_" or not a_step])
+            (in_steps if a_step else alone).append((ratio, where))
         if alone and in_steps:
             ratio, where = max(alone, key=lambda found: abs(math.log(found[0])))
             steps = " and ".join(f"{times:.3g} times ({case})" for times, case in in_steps)

@@ -32,11 +32,11 @@ class Waiting:
 
     def __init__(
         self,
-        tasks: Path = TASKS,
+        tasks: Path | None = None,
         stolen: Callable[[], float] = stolen_s,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tasks, self._stolen, self._now = tasks, stolen, now
+        self._tasks, self._stolen, self._now = tasks or TASKS, stolen, now
         self._open: dict[str, int] = {}
         self._delays: dict[str, int] = {}
         """Nanoseconds of each thread, those that have ended included."""

@@ -100,14 +100,8 @@ class CellResult:
             for name, value in (("loss", score.loss), ("metric", score.metric))
         }
         more = {"diverged_epoch": self.diverged_epoch, "units": self.units}
-        return (
-            vars(self.cell)
-            | scores
-            | more
-            | self.verdicts
-            | {"step_s": self.step_s}
-            | {"waited_share": self.waited_share}
-        )
+        speed = {"step_s": self.step_s, "waited_share": self.waited_share}
+        return vars(self.cell) | scores | more | self.verdicts | speed
 
     @classmethod
     def of_row(cls, row: dict[str, Any], curve: Sequence[float]) -> "CellResult":
