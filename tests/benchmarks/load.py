@@ -6,10 +6,10 @@ train  seconds of `train --act softplus`, and of `inspect` of an MLP and of a co
 bench  `bench --size 65536 --pass both`: verdicts, and whether the ratio is that of a quiet machine
 aa     the same with relu against itself: verdicts other than same and unclear are wrong
 
-Every section runs each command quietly and then with two busy processes per core, which belong to
-another session; the machine should be idle otherwise. `--only quiet` and `--only busy` run one half,
-and then nothing is compared. `--one-core` gives the commands an affinity of one core, as in a small
-container. Each section prints a table and one line of JSON.
+Every section runs each command quietly and with two busy processes per core, which belong to
+another session; the machine should be idle otherwise. `--only quiet` and `--only busy` run one
+half, and then nothing is compared. `--one-core` gives the commands an affinity of one core, as in a
+small container. Each section prints a table and one line of JSON.
 """
 
 import argparse
