@@ -17,6 +17,7 @@ from actcompare.machine.processors import (
 def load(patch: pytest.MonkeyPatch, *, own: int, usable: int, busy: float) -> None:
     patch.setattr(torch, "get_num_threads", lambda: own)
     patch.setattr(processors, "usable_cores", lambda: usable)
+    patch.setattr(processors, "allowed_cores", lambda: set(range(usable)))
     patch.setattr(processors, "busy_cores", lambda: busy)
     patch.setattr(processors, "free_cores", lambda: max(1, int(usable - busy)))
 
