@@ -62,9 +62,12 @@ def describe_benchmark(measurements: "Iterable[Measurement]", config: "BenchConf
     lines = [_noise(measured, varied, config)] if measured else []
     kinds: dict[str, None] = {}
     for m in measured:
-        found = [_what_dominates(m, cost) for cost in m.costs if not cost.error]
-        if m.timings and m.timings.busy:
-            found = [("busy", _how_busy(m.timings))]
+        assert m.timings is not None
+        known = [cost for cost in m.costs if not cost.error]
+        if m.timings.busy:
+            found = [("busy", _how_busy(m.timings)), *filter(None, map(_stall, known))]
+        else:
+            found = [_stall(cost) or _what_dominates(m, cost) for cost in known]
         kinds |= dict.fromkeys(kind for kind, _ in found)
         lines.append(f"{name_case(m.case, varied)}: {'. '.join(words for _, words in found)}.")
     lines += [cure for kind, cure in _CURES.items() if kind in kinds]
@@ -111,8 +114,9 @@ def _in_a_step(
             column = m.column(m.costs[k])
             if not column or m.timings is None or m.timings.busy:
                 continue
-            found = m.timings.ratio(column).value, name_case(m.case, varied)
-            (in_steps if m.case.pass_ == "step" else alone).append(found)
+            a_step, ratio = m.case.pass_ == "step", m.timings.ratio(column).value
+            where = name_case(m.case, [v for v in varied if v != "pass_" or not a_step])
+            (in_steps if a_step else alone).append((ratio, where))
         if alone and in_steps:
             ratio, where = max(alone, key=lambda found: abs(math.log(found[0])))
             steps = " and ".join(f"{times:.3g} times ({case})" for times, case in in_steps)
@@ -161,14 +165,20 @@ def _floor(share: float) -> str:
     return "unknown (too few rounds)" if math.isinf(share) else _percent(share)
 
 
+def _stall(cost: "Cost") -> tuple[str, str] | None:
+    """Return the evidence that threads wait for each other; None without it."""
+    times = cost.over_one_thread
+    if times is None or times < STALLS:
+        return None
+    return "stalls", f"{cost.activation} takes {times:.3g} times as long as on one thread"
+
+
 def _what_dominates(m: "Measurement", cost: "Cost") -> tuple[str, str]:
     """Return the kind of bottleneck (empty if there is no single one) and its evidence."""
     column, name = m.column(cost), cost.activation
     assert m.timings is not None
     assert column is not None
     _, median, _ = m.timings.per_call(column)
-    if cost.over_one_thread is not None and cost.over_one_thread >= STALLS:
-        return "stalls", f"{name} takes {cost.over_one_thread:.3g} times as long as on one thread"
     if cost.over_identity is not None:
         own = max(0.0, 1 - 1 / cost.over_identity)
         kind = "rest" if own < DOMINATES else "arithmetic"

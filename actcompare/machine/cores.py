@@ -12,14 +12,21 @@ LEEWAY = 0.25
 """A core counts as free while other processes use at most this share of it."""
 
 
+def allowed_cores() -> set[int]:
+    """Return the numbers of the cores in this process's affinity."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
 def usable_cores(proc: Path = PROC) -> int:
     """Return the number of cores that this process may use: by affinity and by its quota."""
-    return max(1, int(min(len(_allowed()), cpu_quota(proc))))
+    return max(1, int(min(len(allowed_cores()), cpu_quota(proc))))
 
 
 def free_cores(seconds: float = 0.1, proc: Path = PROC) -> int:
     """Return how many of the usable cores other processes leave free, at least 1."""
-    left = int(len(_allowed()) - busy_cores(seconds, proc) + LEEWAY)
+    left = int(len(allowed_cores()) - busy_cores(seconds, proc) + LEEWAY)
     return max(1, min(left, usable_cores(proc)))
 
 
@@ -36,7 +43,7 @@ def busy_cores(seconds: float = 0.1, proc: Path = PROC) -> float:
         return 0.0
     if total_later <= total:
         return 0.0
-    cores = len(_allowed())
+    cores = len(allowed_cores())
     share = 1 - (idle_later - idle) / (total_later - total)
     return min(cores, max(0.0, share * cores - (own_later - own) / seconds))
 
@@ -104,16 +111,10 @@ def _unescaped(path: str) -> str:
     return re.sub(r"\\(\d{3})", lambda found: chr(int(found[1], 8)), path)
 
 
-def _allowed() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
-
-
 def _ticks(proc: Path) -> tuple[int, int]:
     """Return the clock ticks of the allowed cores so far: all, and the idle ones."""
     total = idle = 0
-    names = {f"cpu{number}" for number in _allowed()}
+    names = {f"cpu{number}" for number in allowed_cores()}
     for line in (proc / "stat").read_text(encoding="ascii").splitlines():
         name, *fields = line.split()
         if name in names:

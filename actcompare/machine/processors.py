@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from actcompare.errors import UsageError
-from actcompare.machine.cores import LEEWAY, busy_cores, free_cores, usable_cores
+from actcompare.machine.cores import LEEWAY, allowed_cores, busy_cores, free_cores, usable_cores
 
 MOST_THREADS = 1024
 
@@ -72,13 +72,13 @@ def load_cautions(threads: int) -> list[str]:
         cautions.append(
             f"{threads} threads share {cores} cores and wait for each other: use --threads {cores}"
         )
-    busy = busy_cores()
-    if busy > cores - min(threads, cores) + LEEWAY:
-        cure = "wait for them"
-        if threads > 1:
-            cure += f", or use --threads {max(1, int(cores - busy + LEEWAY))}"
+    busy, allowed = busy_cores(), len(allowed_cores())
+    free = max(0, int(allowed - busy + LEEWAY))
+    if free < min(threads, cores):
+        cure = f", or use --threads {max(1, free)}" if threads > 1 else ""
         cautions.append(
-            f"other processes keep {busy:.1f} of {cores} cores busy, which widens intervals: {cure}"
+            f"other processes keep {busy:.1f} of {allowed} cores busy, which widens intervals: wait"
+            f" for them{cure}"
         )
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     with contextlib.suppress(OSError):

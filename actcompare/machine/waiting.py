@@ -32,11 +32,11 @@ class Waiting:
 
     def __init__(
         self,
-        tasks: Path = TASKS,
+        tasks: Path | None = None,
         stolen: Callable[[], float] = stolen_s,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tasks, self._stolen, self._now = tasks, stolen, now
+        self._tasks, self._stolen, self._now = tasks or TASKS, stolen, now
         self._open: dict[str, int] = {}
         self._delays: dict[str, int] = {}
         """Nanoseconds of each thread, those that have ended included."""
@@ -47,19 +47,15 @@ class Waiting:
         """Return the seconds so far."""
         if self._tasks.stat().st_nlink != self._links:
             self._take_up()
-        try:
-            self._read()
-        except OSError:  # a thread has ended, and another has begun
-            self._take_up()
-            self._read()
+        for thread, file in self._open.items():
+            try:
+                self._delays[thread] = int(os.pread(file, 100, 0).split()[1])
+            except OSError:  # it has ended, and another may have begun
+                self._links = -1
         # Reading this takes long on machines with many cores.
         if self._now() >= self._looked + _STEAL_STEP:
             self._looked, self._steal = self._now(), self._stolen()
         return sum(self._delays.values()) / 1e9 + self._steal
-
-    def _read(self) -> None:
-        for thread, file in self._open.items():
-            self._delays[thread] = int(os.pread(file, 100, 0).split()[1])
 
     def _take_up(self) -> None:
         """Open the files of the threads that there are now."""

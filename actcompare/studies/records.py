@@ -185,14 +185,8 @@ class CellResult:
             for name, value in (("loss", score.loss), ("metric", score.metric))
         }
         more = {"diverged_epoch": self.diverged_epoch, "units": self.units}
-        return (
-            vars(self.cell)
-            | scores
-            | more
-            | self.verdicts
-            | {"step_s": self.step_s}
-            | {"waited_share": self.waited_share}
-        )
+        speed = {"step_s": self.step_s, "waited_share": self.waited_share}
+        return vars(self.cell) | scores | more | self.verdicts | speed
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,16 @@ def test_other_files_are_not_ours(tmp_path: Path, content: str) -> None:
         load(path)
 
 
+def test_runs_of_versions_that_did_not_look_for_waits_are_read(saved: Path) -> None:
+    whole = saved.read_text(encoding="utf-8")
+    old = whole.replace(', "disturbed": 0, "busy": false', "").replace(
+        ', "over_one_thread": null', ""
+    )
+    assert len(old) < len(whole) - 60
+    saved.write_text(old, encoding="utf-8")
+    assert load(saved).columns() == benchmark().columns()
+
+
 def test_no_file_at_all(tmp_path: Path) -> None:
     with pytest.raises(ActcompareError, match="cannot read"):
         load(tmp_path / "none")
