@@ -15,8 +15,8 @@ from actcompare.training.records import Score, TrainConfig
 METRICS = ("accuracy", "R^2")
 """Test metrics, of a classification and of a regression."""
 
-MOST_CELLS = 10**7
-"""Most runs of a study."""
+MOST_CELLS = 10**6
+"""Most runs of a study; listing more would take minutes and gigabytes by itself."""
 
 
 @dataclass(frozen=True, order=True)
