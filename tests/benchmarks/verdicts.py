@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.special
 import scipy.stats
 from sklearn.datasets import load_breast_cancer
 
 from actcompare import study
-from actcompare.stats import LEVEL, difference_verdict, holm, t_interval
+from actcompare.stats import LEVEL, difference_verdict, holm, t_interval, t_p_value
 from actcompare.studies.comparison import answer
 from actcompare.studies.records import CellResult, StudyConfig
 from actcompare.studies.study import Study
@@ -76,10 +77,14 @@ def by_wilcoxon(pairs: Differences, rng: np.random.Generator) -> list[bool]:  # 
 
 
 def by_welch(pairs: Differences, rng: np.random.Generator) -> list[bool]:  # noqa: ARG001
-    p = [scipy.stats.ttest_ind(a, b, equal_var=False).pvalue for a, b in pairs]
-    same = [float((a != b).any()) for a, b in pairs]
-    filled = [float(np.nan_to_num(x, nan=1 - s)) for x, s in zip(p, same, strict=True)]
-    return [each <= LEVEL for each in holm(filled)]
+    """Like scipy's `ttest_ind(equal_var=False)`, without its checks, which take most of its time."""
+    p = []
+    for a, b in pairs:
+        va, vb = (x.var(ddof=1) / len(x) for x in (a, b))
+        df = (va + vb) ** 2 / (va * va + vb * vb) * (len(a) - 1) if va + vb else 1.0
+        t = (a.mean() - b.mean()) / np.sqrt(va + vb) if va + vb else 0.0
+        p.append(float(2 * scipy.special.stdtr(df, -abs(t))))
+    return [each <= LEVEL for each in holm(p)]
 
 
 def by_bootstrap(pairs: Differences, rng: np.random.Generator) -> list[bool]:
@@ -97,8 +102,11 @@ def by_bootstrap(pairs: Differences, rng: np.random.Generator) -> list[bool]:
 
 def by_t_alone(pairs: Differences, rng: np.random.Generator) -> list[bool]:  # noqa: ARG001
     """The paired t test over seeds, without the test samples."""
-    p = [scipy.stats.ttest_rel(a, b).pvalue if (a != b).any() else 1.0 for a, b in pairs]
-    return [each <= LEVEL for each in holm([float(np.nan_to_num(x)) for x in p])]
+    p = []
+    for a, b in pairs:
+        mean, error = (a - b).mean(), (a - b).std(ddof=1) / np.sqrt(len(a))
+        p.append(t_p_value(mean / error, len(a) - 1) if error else float(mean == 0))
+    return [each <= LEVEL for each in holm(p)]
 
 
 OTHERS: dict[str, Callable[[Differences, np.random.Generator], list[bool]]] = {
