@@ -26,33 +26,40 @@ def knock(address: str, patience_s: float = _PATIENCE_S) -> None:
     if address != "auto" and not (colon and port.isdigit()):
         raise ValueError("an address is HOST:PORT or auto")
     code = "from actcompare.studies.engines.knock import connect; connect()"
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", code, address],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            timeout=patience_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        if b"InvalidAuthToken" in (error.stderr or b""):
-            raise ConnectionError("the cluster asks for its token") from None
-        raise ConnectionError(f"nothing there answers as Ray within {patience_s:g} s") from None
-    said = done.stdout.decode(errors="replace").splitlines()
-    if said[-1:] != [_CONNECTED]:
-        raise ConnectionError(said[-1] if said else "the connection failed")
+    with subprocess.Popen(
+        [sys.executable, "-c", code, address],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            process.stdout.readline()  # Ray is imported
+            said, log = process.communicate(timeout=patience_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            _, log = process.communicate()
+            said = f"nothing there answers as Ray within {patience_s:g} s"
+        finally:
+            process.kill()
+    if "InvalidAuthToken" in log:
+        said = "the cluster asks for its token"
+    if said.strip() != _CONNECTED:
+        raise ConnectionError(said.strip() or "the connection failed")
 
 
 def connect() -> None:
     """Connect to the address that is this process's argument, and print how that ended."""
     address = sys.argv[1]
     host, _, port = address.removeprefix("ray://").rpartition(":")
+    import ray
+
+    print(flush=True)
     try:
         if port.isdigit():
             socket.create_connection((host.strip("[]"), int(port))).close()
-        import ray
-
         ray.init(address, log_to_driver=False)
     except Exception as error:  # Ray raises errors of many kinds
         lines = str(error).strip().splitlines()
