@@ -118,6 +118,7 @@ def attack(cases: Sequence[Case], numbers: Iterable[int], seed: int) -> list[str
         if wrong is not None:
             said = ended.stderr.strip()[-600:]
             fell.append(f"case {number} of seed {seed}: {' '.join(arguments)}: {wrong}\n{said}")
+            print(fell[-1], flush=True)
     return fell
 
 
@@ -132,7 +133,6 @@ def main(cases: Sequence[Case], what: str) -> None:
     given = parser.parse_args()
     warm_up()
     fell = attack(cases, range(given.first, given.first + given.count), given.seed)
-    print("\n\n".join(fell))
     print(f"{given.count} {what}: {len(fell)} fell")
     sys.exit(bool(fell))
 
