@@ -212,7 +212,7 @@ PARTS: dict[str, Part] = {
     "by numpy": lambda m, _: m.first.weight.detach().numpy().fill(0.5),
     "to half": lambda m, _: m.net.half(),
     "to double": lambda m, _: m.net.double(),
-    "swaps tensors": lambda m, _: torch.utils.swap_tensors(
+    "swaps tensors": lambda m, _: torch.utils.swap_tensors(  # type: ignore[no-untyped-call]
         m.first.bias, nn.Parameter(torch.ones_like(m.first.bias))
     ),
     "asks no gradient": lambda m, _: m.net.requires_grad_(False),

@@ -1,5 +1,6 @@
 """A study in a file: what comes back, what goes on, and what is refused."""
 
+import json
 import math
 import os
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -318,3 +319,66 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
     for only_shown, message in ((False, "it is a device or a pipe"), (True, "it is not a file")):
         with pytest.raises(ActcompareError, match=message):
             Store(tmp_path / "pipe", only_shown=only_shown).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "UPDATE cells SET seed = -1 - seed",
+            "cell.seed should be greater than or equal to 0, not -1",
+        ),
+        ("UPDATE cells SET units = 'many'", "0.units should be a valid integer, not 'many'"),
+        ("UPDATE cells SET zero_dead = 99", "0: a verdict applies to more than the 20 units"),
+        ("UPDATE cells SET zero_dead = NULL", "0.verdicts.zero_dead should be a valid integer"),
+        ("UPDATE cells SET lr = 9e999", "cell.lr should be finite, not inf"),
+        ("UPDATE cells SET test_loss = x'ff'", "0.test.loss should be a valid number"),
+        ("UPDATE curves SET epoch = epoch + 9", "the epochs of a curve are not 0, 1, 2"),
+        ("DELETE FROM curves", "0.curve should not be empty"),
+        ("ALTER TABLE cells DROP COLUMN units", "a column is missing"),
+    ],
+)
+def test_a_changed_row_is_told_with_its_field(path: Path, change: str, said: str) -> None:
+    with Store(path) as store:
+        store._db.execute(change)
+        with pytest.raises(ActcompareError, match=f"is damaged: .*{said}.*: choose another file"):
+            store.outcomes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": 10**18}, "runs are more than the 1,000,000 of a study"),
+        ({"lrs": [0.1, 0.1]}, "a value is given twice: 0.1, 0.1"),
+        ({"activations": []}, "activations should not be empty"),
+        ({"margin": "wide"}, "margin should be a valid number, not 'wide'"),
+        ({"more": 1}, "more is unknown"),
+    ],
+)
+def test_changed_settings_are_told(path: Path, changes: dict[str, Any], said: str) -> None:
+    with Store(path) as store:
+        text = json.dumps(asdict(config()) | changes)
+        store._db.execute("UPDATE study SET value = ? WHERE key = 'config'", (text,))
+        with pytest.raises(ActcompareError, match=f"is damaged: .*{said}"):
+            store.config()
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("CREATE VIEW v AS SELECT 1", "it has a view, v"),
+        ("CREATE TRIGGER t AFTER INSERT ON cells BEGIN SELECT 1; END", "it has a trigger, t"),
+    ],
+)
+def test_no_sql_of_the_file_is_run(path: Path, statement: str, said: str) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute(statement)
+    with pytest.raises(ActcompareError, match=said):
+        Store(path).__enter__()
+
+
+def test_an_unknown_metric_is_told(path: Path) -> None:
+    with Store(path) as store:
+        store._db.execute("UPDATE study SET value = 'luck' WHERE key = 'metric'")
+        with pytest.raises(ActcompareError, match=r"its metric should be accuracy or R\^2"):
+            store.metric()

@@ -1,16 +1,19 @@
 """Runs in folders: what is kept, and what is not taken for a run."""
 
+import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from actcompare import train
+from actcompare import resume, train
 from actcompare.errors import ActcompareError
-from actcompare.training.checkpoints import FORMAT_VERSION, Folder
+from actcompare.training.checkpoints import FORMAT_VERSION, Folder, _hash_of
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +214,89 @@ def test_a_run_saved_between_the_check_and_the_lock_is_noticed(saved: Path, tmp_
         pass
     with Folder.open(tmp_path / "new"):  # it is not locked
         pass
+
+
+# --- changed on purpose, with hashes that fit -----------------------------------------------------
+
+
+def forge(saved: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change run.json, and its hash."""
+    path = newest(saved) / "run.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["hash"]
+    change(content)
+    path.write_text(json.dumps(content | {"hash": _hash_of(content)}), encoding="utf-8")
+
+
+def forge_tensors(saved: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
+    path = newest(saved) / name
+    state = torch.load(path)
+    change(state)
+    torch.save(state, path)
+    hash_ = hashlib.sha256(path.read_bytes()).hexdigest()
+    forge(saved, lambda content: content["files"].update({name: hash_}))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c["config"].update(hidden="8"), "config.hidden should be a valid integer"),
+        (lambda c: c["config"].update(depth=0), "config.depth should be greater than or equal"),
+        (lambda c: c["config"].update(lr=float("nan")), "config.lr should be finite"),
+        (lambda c: c["history"].clear(), "history should not be empty"),
+        (lambda c: c["history"].reverse(), "the epochs of the history are not 0, 1, 2"),
+        (lambda c: c["history"][1].update(layers=[]), "epoch 1 has other layers"),
+        (lambda c: c["history"][0]["layers"][0]["verdicts"].clear(), "the verdicts should be"),
+        (
+            lambda c: c["history"][0]["layers"][0]["verdicts"].update(dormant=[8]),
+            "a verdict names a unit beyond the 8 of hidden1",
+        ),
+        (lambda c: c.update(files={"weights.pt": 1}), "files.weights.pt should be a valid string"),
+        (lambda c: c.update(files={}), "weights.pt has been changed"),
+        (lambda c: c.update(more=1), "more is unknown"),
+        (lambda c: c["config"].update(depth=10**6), "the history has 1 layers, not 1000000"),
+        (lambda c: c["config"].update(hidden=10**12), "the saved weights do not fit: hidden1"),
+    ],
+)
+def test_a_forged_field_is_named(
+    saved: Path, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    forge(saved, change)
+    with Folder.open(saved) as folder, pytest.raises(ActcompareError, match=said) as caught:
+        folder.load()
+    assert "is damaged" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("weights.pt", lambda s: s.pop("output.bias"), "output.bias should have shape"),
+        ("weights.pt", lambda s: s.update({"hidden1.bias": torch.zeros(9)}), "do not fit"),
+        ("weights.pt", lambda s: s.update({"hidden1.bias": torch.zeros(8) + 1j}), "do not fit"),
+        ("weights.pt", lambda s: s.update({"more": torch.zeros(8)}), "the saved weights do not"),
+        ("optimizer.pt", lambda s: s.pop("mean"), "the saved optimizer state does not fit"),
+        ("optimizer.pt", lambda s: s.update(mean=torch.zeros(3)), "of another optimizer or"),
+        ("optimizer.pt", lambda s: s.update(steps=torch.tensor(-2)), "its number of steps"),
+        ("optimizer.pt", lambda s: s.update(steps=3), "does not hold named tensors"),
+    ],
+)
+def test_forged_tensors_are_refused(
+    saved: Path, name: str, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    forge_tensors(saved, name, change)
+    with pytest.raises(ActcompareError, match=said):
+        resume(saved)
+
+
+def test_other_samples_are_noticed(saved: Path) -> None:
+    forge(saved, lambda content: content["data"].update(samples=[9, 9, 9]))
+    with pytest.raises(ActcompareError, match="was trained on other samples"):
+        resume(saved)
+
+
+def test_devices_are_not_read(saved: Path) -> None:
+    for name in ("weights.pt", "run.json"):
+        (newest(saved) / name).unlink()
+        (newest(saved) / name).symlink_to("/dev/zero")
+        with Folder.open(saved) as folder, pytest.raises(ActcompareError, match="or a device"):
+            folder.load()
