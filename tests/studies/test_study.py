@@ -260,11 +260,10 @@ def test_the_outcomes_of_the_samples_make_the_metric(data: str) -> None:
         assert result.outcomes is not None
         values, rows = result.outcomes.values, result.outcomes.samples
         assert values.mean() == pytest.approx(result.test.metric, abs=1e-5)
-        classes, total = None, 2000
-        if data == "digits":
-            dataset = make_plan("relu").dataset
-            classes, total = dataset.y, len(dataset.X)
-        assert rows.tolist() == split_rows(classes, total, result.cell.seed)[2].tolist()
+        dataset = make_plan("relu", data).dataset
+        classes = dataset.y if data == "digits" else None
+        expected = split_rows(classes, len(dataset.X), result.cell.seed)[2]
+        assert rows.tolist() == expected.tolist()
         assert result.outcomes.is_binary == (data == "digits")
         assert result.outcomes.guess == pytest.approx(0.1 if classes is not None else 0, abs=0.01)
 
