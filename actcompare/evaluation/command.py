@@ -128,6 +128,7 @@ def _chunks(context: typer.Context, points: PointOptions) -> "Iterator[Chunk]":
     if file is None and (points.column or points.key):
         raise UsageError("--column and --key need --file")
     from actcompare.evaluation import points as inputs
+    from actcompare.files import tabular
 
     if range_ is not None:
         return inputs.from_range(*_read_range(*range_))
@@ -136,7 +137,8 @@ def _chunks(context: typer.Context, points: PointOptions) -> "Iterator[Chunk]":
     if "-" in x:
         if len(x) > 1:
             raise UsageError("- reads standard input: omit the other points")
-        return inputs.from_text(sys.stdin, "standard input")
+        name = "standard input"
+        return inputs.from_text(tabular.bounded_lines(sys.stdin, name), name)
     return inputs.from_arguments(x)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -289,18 +289,27 @@ def _reading(path: Path) -> AbstractContextManager[None]:
 
 
 def _lines(stream: IO[bytes], path: Path) -> Iterator[str]:
-    """Yield the lines of a text, each with its end; a device may give a line without end."""
+    """Yield the lines of a table, each with its end."""
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
     try:
-        for line in iter(partial(text.readline, _LONGEST_LINE), ""):
-            if len(line) == _LONGEST_LINE:
-                raise ActcompareError(
-                    f"{path} is not a table: it has a line of {_LONGEST_LINE:,} characters or more"
-                )
-            yield line
+        yield from bounded_lines(text, str(path))
     finally:
         with suppress(ValueError):  # the stream may be closed already
             text.detach()  # otherwise it would close the stream
+
+
+def bounded_lines(text: TextIO, name: str) -> Iterator[str]:
+    """Yield the lines of a text, each with its end; a device may give a line without end.
+
+    Raises:
+        ActcompareError: A line is too long to hold numbers.
+    """
+    for line in iter(partial(text.readline, _LONGEST_LINE), ""):
+        if len(line) == _LONGEST_LINE:
+            raise ActcompareError(
+                f"{name} has a line of {_LONGEST_LINE:,} characters or more: write shorter lines"
+            )
+        yield line
 
 
 def _refuse_twins(names: Sequence[str], wanted: Iterable[str], path: Path) -> None:

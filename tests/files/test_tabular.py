@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.files import tabular
-from actcompare.files.tabular import _plain_numbers, first_rows, is_number, read_frame, read_numbers
+from actcompare.files.tabular import (
+    _plain_numbers,
+    bounded_lines,
+    first_rows,
+    is_number,
+    read_frame,
+    read_numbers,
+)
 from actcompare.text import read_number
 
 pytestmark = pytest.mark.usefixtures("in_tmp")
@@ -269,6 +276,13 @@ def test_a_device_without_line_ends_is_refused(name: str, monkeypatch: pytest.Mo
         numbers(name)
     with pytest.raises(ActcompareError, match="does not end before memory is short"):
         read_frame(Path(name))
+
+
+def test_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(bounded_lines(io.StringIO("1\n\n22"), "it")) == ["1\n", "\n", "22"]
+    monkeypatch.setattr(tabular, "_LONGEST_LINE", 3)
+    with pytest.raises(ActcompareError, match="it has a line of 3 characters or more"):
+        list(bounded_lines(io.StringIO("1\n22\n"), "it"))
 
 
 def test_a_pipe_is_read_once() -> None:
