@@ -50,6 +50,8 @@ def _identities(path: Path) -> set[Identity]:
     if path.exists() and not path.is_file() and not path.is_dir():
         return set()
     real = _real(path)
+    if not real.name:  # the root has nothing beside it
+        return {_identity(real)}
     beside = [f"{real.name}{ending}" for ending in ("-wal", "-shm", "-journal")]
     names = [real.name, *beside, f".{real.name}.lock"]
     return {_identity(real.with_name(name)) for name in names}

@@ -169,7 +169,7 @@ def _say_if_busy(study: "Study") -> None:
     known = [each.waited_share for each in study.results if each.waited_share is not None]
     caution = waiting_caution(median(known) if known else None, "training steps (`step_s`)")
     if caution:
-        typer.echo(f"warning: {caution}", err=True)
+        say(f"warning: {caution}")
 
 
 def _stored(kept: contextlib.ExitStack, path: Path) -> "Study":

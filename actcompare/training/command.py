@@ -108,7 +108,7 @@ def train_command(
         drawing.show(course_picture(training))
     caution = waiting_caution(training.waited_share, "training steps")
     if caution and not drawn.quiet:
-        typer.echo(f"warning: {caution}", err=True)
+        say(f"warning: {caution}")
     if stopped is not None:
         where = resume or save
         if where is not None and not isinstance(stopped, ActcompareError):

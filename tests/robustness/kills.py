@@ -88,7 +88,11 @@ def read_store(folder: Path) -> list[Any]:
         return []
     with Store(folder / "s.db", only_shown=True) as store:
         found = store.outcomes()
-    return [replace(each, step_s=None) for each in found if isinstance(each, CellResult)]
+    return [
+        replace(each, step_s=None, waited_share=None)
+        for each in found
+        if isinstance(each, CellResult)
+    ]
 
 
 def write_run(folder: Path, ack: Ack) -> None:
