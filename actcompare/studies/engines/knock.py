@@ -56,13 +56,14 @@ def connect() -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     import ray
 
-    print(flush=True)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
     try:
         if port.isdigit():
             socket.create_connection((host.strip("[]"), int(port))).close()
         ray.init(address, log_to_driver=False)
     except Exception as error:  # Ray raises errors of many kinds
         lines = str(error).strip().splitlines()
-        print(lines[0] if lines else type(error).__name__)
+        sys.stdout.write(lines[0] if lines else type(error).__name__)
     else:
-        print(_CONNECTED)
+        sys.stdout.write(_CONNECTED)
