@@ -236,7 +236,8 @@ def test_a_study_that_grew_is_one_that_was_large_at_once(tmp_path: Path, lr: Any
         grown = study(["relu", "softplus"], store=tmp_path / "s.db", **settings | {"seeds": seeds})
     at_once = study(["relu", "softplus"], **settings | {"seeds": 13})
     without_times = [
-        tuple(replace(each, step_s=None, waited_share=None) for each in made.results) for made in (grown, at_once)
+        tuple(replace(each, step_s=None, waited_share=None) for each in made.results)
+        for made in (grown, at_once)
     ]
     assert without_times[0] == without_times[1]
 
