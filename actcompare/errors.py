@@ -29,7 +29,11 @@ class UsersError(ActcompareError):
 
 
 class ReaderGoneError(ActcompareError):
-    """The reader of our output has closed the pipe, as `head` does."""
+    """The reader of our output has closed the pipe, as `head` does.
+
+    It has what it wanted: like ripgrep and git's pager, the command has done its work, and a
+    pipeline under `set -o pipefail` does not fail.
+    """
 
     exit_code = 0
 

@@ -147,6 +147,16 @@ def share_interval(hits: int, n: int) -> Estimate:
     return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
 
 
+def unseen_share(n: float) -> float:
+    """Return the 95 % upper bound of the share of what was not seen in n samples.
+
+    This is the share p with (1 - p)^n = 0.05: p = 1 - 0.05^(1/n), about 3/n.
+
+    Source: Hanley and Lippman-Hand 1983, If nothing goes wrong, is everything all right?
+    """
+    return float(1 - LEVEL ** (1 / n))
+
+
 # --- runs over several seeds ---------------------------------------------------------------------
 
 MOST_EXACT = 40
@@ -160,6 +170,9 @@ LEVEL = 0.05
 
 POWER = 0.8
 """Probability of detecting a difference."""
+
+FEWEST_PAIRS = 3
+"""Fewer paired differences support no interval."""
 
 
 @lru_cache
@@ -195,6 +208,37 @@ def _t_below(t: float, df: int) -> float:
     total *= math.sin(angle)
     inside = 2 / math.pi * (angle + total) if odd else total
     return 0.5 + inside / 2
+
+
+def t_p_value(t: float, df: int) -> float:
+    """Return the two-sided p-value of Student's t.
+
+    Source: Abramowitz and Stegun (1964), 26.7.3 and 26.7.4 for small t; for large t, where the
+    complement of that sum would cancel, the series of the incomplete beta function, 26.5.4 with
+    6.6.8.
+
+    Args:
+        t: The statistic.
+        df: Degrees of freedom, at least 1.
+
+    Raises:
+        ValueError: t is NaN.
+    """
+    t = abs(t)
+    if math.isnan(t):
+        raise ValueError("t must be a number")
+    if math.isinf(t):
+        return 0.0
+    if t < 3:
+        return 2 * (1 - _t_below(t, df))
+    a, x = df / 2, df / (df + t * t)
+    coefficient, total, k = 1.0, 1 / a, 0
+    while coefficient > 1e-17 * a * total:
+        k += 1
+        coefficient *= (k - 0.5) / k * x
+        total += coefficient / (a + k)
+    logarithm = a * math.log(x) + math.lgamma(a + 0.5) - math.lgamma(a) - math.lgamma(0.5)
+    return math.exp(logarithm) * total
 
 
 def t_interval(values: Sequence[float] | npt.NDArray[np.float64], level: float = 0.95) -> Estimate:
@@ -302,32 +346,135 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def difference_verdict(difference: Estimate, p_value: float, margin: float) -> str:
-    """Return the verdict on a difference in a metric, of which more is better.
+def holm_levels(p_values: Sequence[float]) -> list[float]:
+    """Return the confidence level of each interval that fits Holm's procedure.
+
+    An interval of this level excludes 0 exactly if the Holm-adjusted p-value is at most LEVEL: the
+    hypotheses that are rejected get the level of their step, and all others that of the step at
+    which the procedure stops.
+
+    Args:
+        p_values: Unadjusted p-values, one per interval.
+
+    Raises:
+        ValueError: A p-value does not lie in [0, 1].
+    """
+    adjusted = holm(p_values)
+    left = sum(p > LEVEL for p in adjusted)
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    tails = {i: LEVEL / (len(p_values) - rank) for rank, i in enumerate(order)}
+    return [1 - (tails[i] if p <= LEVEL else LEVEL / left) for i, p in enumerate(adjusted)]
+
+
+@dataclass(frozen=True)
+class PairedMean:
+    """The mean of paired differences, with its standard error."""
+
+    value: float
+    error: float
+    """Standard error; infinite if it is unknown."""
+    df: int
+    """Degrees of freedom of the error."""
+
+    def interval(self, level: float = 0.95) -> Estimate:
+        """Return the mean with its t interval."""
+        half = t_quantile(0.5 + level / 2, self.df) * self.error
+        return Estimate(self.value, self.value - half, self.value + half)
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided p-value of the t test; 1 if the error is unknown."""
+        return t_p_value(self.value / self.error, self.df) if self.error else 1.0
+
+
+def paired_mean(
+    differences: Sequence[float] | npt.NDArray[np.float64],
+    more_variance: float = 0.0,
+    clusters: float = math.inf,
+) -> PairedMean:
+    """Return the mean of paired differences, with its standard error.
+
+    The error is unknown with fewer than FEWEST_PAIRS differences, or if all of them are equal but
+    not 0: they then say nothing about their spread.
+
+    Args:
+        differences: Paired differences, shape (pair,).
+        more_variance: Variance of the mean beyond that between pairs, such as
+            `shared_sample_variance`.
+        clusters: Number of clusters of the other kind, if `more_variance` comes from clusters. The
+            fewer ones decide the degrees of freedom.
+
+    Raises:
+        ValueError: A difference is NaN or infinite, or there are none.
+    """
+    x = _at_least(1, differences)
+    if not np.isfinite(x).all():
+        raise ValueError("differences must be finite")
+    mean = float(x.mean())
+    if len(x) < FEWEST_PAIRS or clusters < 2:
+        return PairedMean(mean, math.inf, 1)
+    spread = float(x.var(ddof=1)) if np.ptp(x) > 0 else 0.0
+    error = math.sqrt(spread / len(x) + more_variance)
+    if error == 0 != mean:
+        error = math.inf
+    return PairedMean(mean, error, int(min(len(x), clusters)) - 1)
+
+
+def shared_sample_variance(
+    differences: Sequence[npt.NDArray[np.float64]], samples: Sequence[npt.NDArray[np.int64]]
+) -> float:
+    """Return the variance of a mean of seeds' means that comes from samples which seeds share.
+
+    The spread between seeds does not show it: a sample that favours one side does so for every
+    seed that tests it. With variances clustered by seed, by sample and by both, the variance of the
+    mean is V(seed) + V(sample) - V(both); this function returns the last two terms, at least 0.
+
+    Source: Cameron, Gelbach and Miller 2011, Robust inference with multiway clustering.
+
+    Args:
+        differences: For each seed, the differences on its test samples, shape (sample,).
+        samples: For each seed, the numbers of these samples; equal numbers are the same sample.
+    """
+    seeds, observations = len(differences), sum(map(len, differences))
+    mean = float(np.mean([each.mean() for each in differences]))
+    away = np.concatenate([(each - mean) / (len(each) * seeds) for each in differences])
+    _, which = np.unique(np.concatenate(samples), return_inverse=True)
+    by_sample = np.bincount(which, away)
+    if len(by_sample) < 2:
+        return 0.0
+    v_sample = float(np.square(by_sample).sum()) * len(by_sample) / (len(by_sample) - 1)
+    v_both = float(np.square(away).sum()) * observations / (observations - 1)
+    return max(0.0, v_sample - v_both)
+
+
+def difference_verdict(difference: Estimate, margin: float) -> str:
+    """Compare the interval of a difference in a metric, of which more is better, with a margin.
 
     Returns:
         "same" if the whole interval is within the margin of practical equivalence; otherwise
-        "better" or "worse" if the interval excludes 0 and the p-value is at most LEVEL; otherwise
-        "unclear".
+        "better" or "worse" if the interval excludes 0; otherwise "unclear".
     """
     if -margin < difference.low and difference.high < margin:
         return "same"
-    if p_value <= LEVEL and difference.low > 0:
+    if difference.low > 0:
         return "better"
-    if p_value <= LEVEL and difference.high < 0:
+    if difference.high < 0:
         return "worse"
     return "unclear"
 
 
 def seeds_to_settle(
-    differences: Sequence[float] | npt.NDArray[np.float64], margin: float, comparisons: int = 1
+    differences: Sequence[float] | npt.NDArray[np.float64],
+    margin: float,
+    comparisons: int = 1,
+    fixed_error: float = 0.0,
 ) -> float:
     """Estimate how many pairs would give a verdict other than `unclear` with probability POWER.
 
     The estimate assumes the observed mean and standard deviation s, so it is rough:
-    n = ((z1 + z2) s / d)^2 + z1^2 / 2, where d is the distance of the mean to 0 (for `better` or
-    `worse`) or to the margin (for `same`), whichever needs fewer pairs. The result is at least the
-    number of pairs at which the smallest possible p-value is significant.
+    n = (z1 + z2)^2 s^2 / (d^2 - (z1 + z2)^2 e^2) + z1^2 / 2, where d is the distance of the mean to
+    0 (for `better` or `worse`) or to the margin (for `same`), whichever needs fewer pairs, and e
+    the error that remains with any number of pairs. It is at least FEWEST_PAIRS.
 
     Source: Guenther 1981, Sample size formulas for normal theory t tests: the normal approximation
     with his correction.
@@ -336,6 +483,7 @@ def seeds_to_settle(
         differences: Paired differences, shape (pair,), at least two.
         margin: Margin of practical equivalence.
         comparisons: Number of comparisons that the p-value is adjusted for.
+        fixed_error: Standard error of the mean that more pairs do not reduce.
 
     Returns:
         A whole number, or infinity if no number of pairs would do.
@@ -345,13 +493,11 @@ def seeds_to_settle(
     """
     x = _at_least(2, differences)
     mean, spread = abs(float(x.mean())), float(x.std(ddof=1))
+    z1 = NormalDist().inv_cdf(1 - LEVEL / 2 / comparisons)
+    z = z1 + NormalDist().inv_cdf(POWER)
     needed = [
-        ((z + NormalDist().inv_cdf(POWER)) * spread / distance) ** 2 + z * z / 2
-        for distance, z in (
-            (mean, NormalDist().inv_cdf(1 - LEVEL / 2 / comparisons)),
-            (margin - mean, NormalDist().inv_cdf(1 - LEVEL / 2)),
-        )
-        if distance > 0
+        z * z * spread * spread / (distance**2 - (z * fixed_error) ** 2) + z1 * z1 / 2
+        for distance in (mean, margin - mean)
+        if distance > z * fixed_error
     ]
-    fewest = 1 + math.ceil(math.log2(comparisons / LEVEL))
-    return max(fewest, math.ceil(min(needed))) if needed else math.inf
+    return max(FEWEST_PAIRS, math.ceil(min(needed))) if needed else math.inf

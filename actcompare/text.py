@@ -1,7 +1,79 @@
-"""Format quantities and lists for people."""
+"""Format quantities and lists for people, and read the numbers that they write."""
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
+
+LINE, CELL = 4000, 400
+"""Longest line and longest cell of a table that are shown whole, in characters."""
+
+
+def shown(text: str, most: int = LINE) -> str:
+    """Return a text as one line that is safe to print.
+
+    Control characters, line ends and other characters without a look of their own are escaped, as
+    in Python's repr. A text of more than `most` characters loses its middle.
+    """
+    if len(text) > most:
+        text = f"{text[: most // 2]}...{text[-(most // 2) :]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def read_number(text: str) -> float:
+    """Parse a decimal number such as -2, 1e-3, inf or nan.
+
+    Raises:
+        ValueError: The text is not a number, or is out of range for float64.
+    """
+    try:
+        if "_" in text or not text.isascii():  # only Python accepts 1_000
+            raise ValueError
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{_quoted(text)} is not a number") from None
+    if math.isinf(value) and "inf" not in text.lower():
+        raise ValueError(f"{_quoted(text)} is out of range for float64; write inf for infinity")
+    return value
+
+
+def read_finite(text: str) -> float:
+    """Parse a finite number.
+
+    Raises:
+        ValueError: The text is not a finite number.
+    """
+    value = read_number(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{_quoted(text)} is not a finite number")
+    return value
+
+
+def read_whole(text: str) -> int:
+    """Parse a whole number of at most 64 bits, such as 4096, 1_000, 1e6 or 2^20.
+
+    Raises:
+        ValueError: The text is not a whole number, or needs more bits.
+    """
+    base, power, exponent = text.partition("^")
+    try:
+        if not text.isascii():
+            raise ValueError
+        value = Decimal(base) ** Decimal(exponent if power else 1)  # exact, unlike a float
+        if value != value.to_integral_value():
+            raise ValueError
+    except (ArithmeticError, ValueError):
+        raise ValueError(
+            f"{_quoted(text)} is not a whole number such as 4096, 1e6 or 2^20"
+        ) from None
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{_quoted(text)} needs more than 64 bits")
+    return int(value)
+
+
+def _quoted(text: str) -> str:
+    return repr(text[:60]) if text.strip() else "an empty field"
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,12 @@ def run() -> Run:
         return CliRunner().invoke(app, list(arguments), input=stdin)
 
     return invoke
+
+
+@pytest.fixture(autouse=True)
+def no_word_of_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say nothing of waits for a core, whatever else runs on the machine."""
+    monkeypatch.setattr("actcompare.machine.waiting.BUSY_SHARE", math.inf)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SHARED = (
-    *("errors", "stats", "text", "table", "docs", "machine", "files", "activations", "data"),
-    *("units", "models", "output", "cli"),
+    *("errors", "stats", "text", "table", "bounds", "docs", "machine", "files", "activations"),
+    *("data", "units", "models", "output", "cli"),
 )
 """Shared packages and modules, in order: each imports only those before it."""
 COMMANDS = ("evaluation", "properties", "benchmark", "training", "studies", "inspection")

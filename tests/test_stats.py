@@ -1,5 +1,6 @@
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,17 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actcompare.stats import (
+    FEWEST_PAIRS,
+    LEVEL,
     MOST_EXACT,
     Estimate,
     difference_verdict,
     holm,
+    holm_levels,
     interquartile_mean,
     median_interval,
+    paired_mean,
     ratio_interval,
     ratio_verdict,
     seeds_to_settle,
+    shared_sample_variance,
     sign_flip_p,
     t_interval,
+    t_p_value,
     t_quantile,
     unpaired_ratio_interval,
 )
@@ -157,16 +164,93 @@ def test_holm_corrects_upwards_and_keeps_the_order(p_values: list[float]) -> Non
     assert list(np.array(corrected)[order]) == sorted(corrected)
 
 
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_an_interval_of_holm_s_level_excludes_0_exactly_if_holm_rejects(p: list[float]) -> None:
+    levels = holm_levels(p)
+    assert all(0.95 <= level < 1 for level in levels)
+    for own, adjusted, level in zip(p, holm(p), levels, strict=True):
+        assert (own <= 1 - level + 1e-12) >= (adjusted <= LEVEL)
+        assert (own < 1 - level - 1e-12) <= (adjusted <= LEVEL)
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 5, 19, 500])
+def test_p_values_of_t_are_those_of_scipy(df: int) -> None:
+    for t in (0, 0.1, 1, 2.9999, 3, -3.1, 10, 100, 1e6):
+        expected = 2 * scipy.stats.t.sf(abs(t), df)
+        assert t_p_value(t, df) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+    assert t_p_value(math.inf, df) == 0
+
+
+@given(st.lists(st.integers(-9, 9), min_size=3, max_size=9).filter(lambda x: len({*x}) > 1))
+def test_the_paired_mean_is_the_t_test_of_scipy(differences: list[int]) -> None:
+    mean, expected = paired_mean(differences), scipy.stats.ttest_1samp(differences, 0)
+    assert mean.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+    between = expected.confidence_interval()
+    interval = mean.interval()
+    assert (interval.low, interval.high) == pytest.approx((between.low, between.high))
+
+
+@pytest.mark.parametrize("differences", [[0.8], [0.8, 0.9], [0.8, 0.8, 0.8], [0.1] * 7])
+def test_without_spread_or_with_two_pairs_the_error_is_unknown(differences: list[float]) -> None:
+    mean = paired_mean(differences)
+    assert (mean.error, mean.p_value) == (math.inf, 1)
+    assert mean.interval().low == -math.inf
+    assert paired_mean([0.0] * 4).interval() == Estimate(0, 0, 0)
+
+
+def test_more_variance_and_fewer_clusters_widen_the_interval() -> None:
+    x = [0.1, 0.2, 0.4, 0.3]
+    plain, wide = paired_mean(x), paired_mean(x, 0.01)
+    assert wide.error == pytest.approx(math.hypot(plain.error, 0.1))
+    assert (plain.df, wide.df, paired_mean(x, 0.01, clusters=3).df) == (3, 3, 2)
+
+
+def _test_sets(
+    rng: np.random.Generator, seeds: int, sticky: float, rows: int = 200, size: int = 40
+) -> tuple[list[Any], list[Any]]:
+    """Test sets of one data set; a share of the outcomes belongs to the sample, not to the seed."""
+    own = rng.choice([-1.0, 0.0, 1.0], rows, p=[0.1, 0.8, 0.1])
+    samples = [np.sort(rng.permutation(rows)[:size]) for _ in range(seeds)]
+    drawn = [rng.choice([-1.0, 0.0, 1.0], size, p=[0.1, 0.8, 0.1]) for _ in range(seeds)]
+    stuck = [rng.random(size) < sticky for _ in range(seeds)]
+    values = [np.where(k, own[s], d) for k, s, d in zip(stuck, samples, drawn, strict=True)]
+    return values, samples
+
+
+@pytest.mark.parametrize("seeds", [3, 6, 20])
+@pytest.mark.parametrize("sticky", [0.2, 0.9])
+def test_intervals_cover_the_truth_though_seeds_share_samples(seeds: int, sticky: float) -> None:
+    rng, held, alone = np.random.default_rng(seeds), 0, 0
+    for _ in range(400):
+        values, samples = _test_sets(rng, seeds, sticky)
+        means = [each.mean() for each in values]
+        interval = paired_mean(means, shared_sample_variance(values, samples)).interval()
+        held += interval.low <= 0 <= interval.high
+        bare = t_interval(means)
+        alone += bare.low <= 0 <= bare.high
+    assert held / 400 >= 0.93
+    assert alone <= held
+    if (seeds, sticky) == (20, 0.9):  # what the spread between seeds does not show
+        assert alone / 400 < 0.75
+
+
+def test_samples_that_no_two_seeds_share_add_nothing() -> None:
+    rng = np.random.default_rng(0)
+    values, samples = _test_sets(rng, 6, 0.9)
+    apart = [each + 1000 * k for k, each in enumerate(samples)]
+    assert shared_sample_variance(values, apart) == 0
+    assert shared_sample_variance([np.ones(1)] * 3, [np.zeros(1, dtype=int)] * 3) == 0
+
+
 @pytest.mark.parametrize(
-    ("low", "high", "p", "expected"),
+    ("low", "high", "expected"),
     [
-        (0.02, 0.05, 0.01, "better"), (-0.05, -0.02, 0.01, "worse"), (0.02, 0.05, 0.2, "unclear"),
-        (-0.005, 0.005, 0.9, "same"), (0.001, 0.005, 0.001, "same"), (-0.02, 0.02, 0.9, "unclear"),
-        (-math.inf, math.inf, 1.0, "unclear"),
+        (0.02, 0.05, "better"), (-0.05, -0.02, "worse"), (-0.005, 0.005, "same"),
+        (0.001, 0.005, "same"), (-0.02, 0.02, "unclear"), (-math.inf, math.inf, "unclear"),
     ],
 )  # fmt: skip
-def test_difference_verdicts(low: float, high: float, p: float, expected: str) -> None:
-    assert difference_verdict(Estimate((low + high) / 2, low, high), p, 0.01) == expected
+def test_difference_verdicts(low: float, high: float, expected: str) -> None:
+    assert difference_verdict(Estimate((low + high) / 2, low, high), 0.01) == expected
 
 
 def test_so_many_seeds_do_settle_it() -> None:
@@ -175,14 +259,17 @@ def test_so_many_seeds_do_settle_it() -> None:
     assert 30 <= n <= 40
     for _ in range(500):
         x = rng.normal(0.5, 1, n)
-        found += difference_verdict(t_interval(x), sign_flip_p(x), 0.0) == "better"
+        found += difference_verdict(t_interval(x), 0.0) == "better"
     assert 0.72 <= found / 500 <= 0.88
 
 
 def test_what_no_number_of_seeds_settles() -> None:
     assert seeds_to_settle([0.1, -0.1], 0.0) == math.inf
-    assert seeds_to_settle([0.5, 0.5], 0.0) == 6
-    assert seeds_to_settle([0.5, 0.5], 0.0, comparisons=4) == 8
+    assert seeds_to_settle([0.5, 0.5], 0.0) == FEWEST_PAIRS
+    x = np.random.default_rng(0).normal(0.5, 1, 2000)
+    assert seeds_to_settle(x, 0.0, comparisons=4) > seeds_to_settle(x, 0.0)
+    assert seeds_to_settle(x, 0.0, fixed_error=0.1) > seeds_to_settle(x, 0.0)
+    assert seeds_to_settle(x, 0.0, fixed_error=0.2) == math.inf
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -194,6 +281,12 @@ def test_what_has_no_answer_is_refused(bad: float) -> None:
     for statistic in (median_interval, t_interval, interquartile_mean):
         with pytest.raises(ValueError, match="0 values: at least 1"):
             statistic([])
+    with pytest.raises(ValueError, match="finite"):
+        paired_mean([1.0, bad, 2.0])
+    with pytest.raises(ValueError, match="lie in"):
+        holm_levels([bad, 0.01])
+    with pytest.raises(ValueError, match="a number"):
+        t_p_value(math.nan, 3)
     with pytest.raises(ValueError, match="1 values: at least 2"):
         seeds_to_settle([0.1], 0.01)
 

@@ -20,6 +20,8 @@ class Parameter:
     at_least: float | None = None
     """Inclusive lower bound."""
     choices: tuple[str, ...] = ()
+    by_name_only: bool = False
+    """Whether another parameter comes first in PyTorch, as num_parameters in nn.PReLU(1, 0.25)."""
 
     @property
     def bounds(self) -> str:
@@ -141,7 +143,7 @@ CATALOGUE: tuple[Entry, ...] = (
         "prelu", "PReLU",
         "where(x > 0, x, init*x)",
         "where(x > 0, 1, init)",
-        (Parameter("init", 0.25),),
+        (Parameter("init", 0.25, by_name_only=True),),
     ),
     Entry(
         "rrelu", "RReLU",

@@ -197,7 +197,8 @@ def _tanhshrink(x: Tensor) -> Tensor:
 
 
 _FLOAT64: dict[str, Any] = {
-    "__builtins__": {},
+    # Some of torch's operations import a module when they first run.
+    "__builtins__": {"__import__": __import__},
     "number": float,
     "abs": torch.abs,
     "cosh": torch.cosh,

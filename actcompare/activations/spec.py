@@ -2,11 +2,14 @@
 
 A SPEC is a name with optional parameters, such as `relu` or `softplus:beta=2,threshold=30`, or a
 user's own `package.module:Name` or `path/to/file.py:Name`, such as `my.acts:Snake:a=0.5`. A last
-part with `=` holds the parameters.
+part with `=` holds the parameters. A SPEC may also be written as in Python: `nn.Softplus(beta=2)`,
+`F.relu`. Several are separated by commas: `relu,softplus:beta=2,threshold=30,gelu`.
 """
 
 import copy
 import difflib
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from actcompare.activations.catalogue import CATALOGUE, Entry, Value, label_of
 from actcompare.activations.user_code import load_users_own
 from actcompare.errors import ActcompareError, UsageError
+from actcompare.text import read_number
 
 if TYPE_CHECKING:
     import torch
@@ -70,32 +74,72 @@ Specs = str | Activation | Callable[..., Any] | Sequence[str | Activation | Call
 """Activations as an argument: a SPEC, a function or a module, or several of them."""
 
 
+_CALL = re.compile(r"([^()]+)\(([^()]*)\)")
+"""A SPEC written as a call, such as nn.Softplus(beta=2)."""
+
+_OF_TORCH = re.compile(r"(torch\.)?(nn\.)?(functional\.|modules\.activation\.|F\.)?")
+
+
 def parse(spec: str) -> Activation:
     """Parse a SPEC.
 
     Raises:
         UsageError: The activation or a parameter is unknown, or a value is out of bounds.
     """
-    parts = spec.strip().split(":")
-    if "=" in parts[-1]:
-        *names, text = parts
-        given = _parse_parameters(text, spec)
-    else:
-        names, given = parts, {}
-    if len(names) > 1:
-        target = ":".join(names)
-        if any(entry.name == names[0] for entry in CATALOGUE):
-            raise UsageError(f"{spec!r}: write parameters as {names[0]}:name=value")
-        if not names[-1] or not names[-2]:
-            raise UsageError(f"{spec!r} has no name: write module:Name or file.py:Name")
-        return Activation(label_of(target, given), given, target=target)
-    return _from_catalogue(names[0] if names else "", given, spec)
+    call = _CALL.fullmatch(spec.strip())
+    names, text = (call[1] if call else spec.strip()).split(":"), ""
+    if call:
+        text = call[2].strip()
+    elif "=" in names[-1]:
+        *names, text = names
+    if not names:
+        raise UsageError(f"{spec!r}: write parameters as softplus:beta=2")
+    if len(names) == 1:
+        rows = _rows(names[0])
+        return _from_catalogue(rows, _parse_parameters(text, spec, rows if call else ()), spec)
+    if any(entry.name == names[0] for entry in CATALOGUE):
+        raise UsageError(f"{spec!r}: write parameters as {names[0]}:name=value")
+    target, given = ":".join(names), _parse_parameters(text, spec)
+    if not names[-1] or not names[-2]:
+        raise UsageError(f"{spec!r} has no name: write module:Name or file.py:Name")
+    return Activation(label_of(target, given), given, target=target)
 
 
-def _from_catalogue(name: str, given: dict[str, Value], spec: str) -> Activation:
-    rows = [entry for entry in CATALOGUE if entry.name == name]
+def split(specs: str) -> list[str]:
+    """Split SPECs at the commas between them; `name=value` after a comma is another parameter."""
+    found: list[str] = []
+    for piece in re.split(r",(?![^(]*\))", specs):
+        if found and re.match(r"\s*\w+\s*=", piece):
+            found[-1] += f",{piece}"
+            continue
+        found.append(piece)
+        if ".py:" in piece:  # the name of a file may contain commas
+            wholes = [",".join(found[i:]) for i in range(len(found))]
+            files = [os.path.isfile(whole.rpartition(".py:")[0] + ".py") for whole in wholes]  # noqa: PTH113
+            first = files.index(True) if any(files) else len(found) - 1
+            found[first:] = [wholes[first]]
+    return found
+
+
+def _rows(name: str) -> list[Entry]:
+    """Return the rows of an activation by its name or class in PyTorch, in any spelling.
+
+    Raises:
+        UsageError: There are none.
+    """
+    key = _key(_OF_TORCH.sub("", name.strip(), count=1))
+    rows = [entry for entry in CATALOGUE if key in (_key(entry.name), _key(entry.torch_class))]
     if not rows:
-        raise UsageError(f"unknown activation {name!r}{_did_you_mean(name)}")
+        raise UsageError(f"unknown activation {name[:60]!r}{_did_you_mean(name)}")
+    return rows
+
+
+def _key(name: str) -> str:
+    return re.sub("[-_]", "", name).lower()
+
+
+def _from_catalogue(rows: list[Entry], given: dict[str, Value], spec: str) -> Activation:
+    name = rows[0].name
     known = {parameter.name: parameter for parameter in rows[0].parameters}
     for parameter in given:
         if parameter not in known:
@@ -130,33 +174,32 @@ def parse_all(specs: Specs) -> list[Activation]:
         elif callable(spec):
             label = getattr(spec, "__name__", None) or " ".join(str(spec).split())
             activations.append(Activation(label, {}, function=spec))
-        elif spec == "all":
-            activations += [parse(entry.spec) for entry in CATALOGUE]
         else:
-            activations.append(parse(spec))
+            named = [entry.spec for entry in CATALOGUE] if spec == "all" else split(spec)
+            activations += map(parse, named)
     if not activations:
         raise UsageError("no activation given: use --act, such as --act relu")
     return activations
 
 
 def _did_you_mean(name: str) -> str:
-    names = sorted({entry.name for entry in CATALOGUE})
-    by_class = {entry.torch_class.lower(): entry.name for entry in CATALOGUE}
-    if name.lower() == "swish":
+    if _key(name) == "swish":
         return ": PyTorch calls it silu"
-    if name.lower() in by_class:
-        return f": did you mean {by_class[name.lower()]}?"
-    close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    names = sorted({entry.name for entry in CATALOGUE})
+    close = difflib.get_close_matches(_OF_TORCH.sub("", name.lower()), names, n=3, cutoff=0.5)
     if close:
         return f": did you mean {', '.join(close)}?"
     return ": `actcompare list` shows the catalogue; write your own as module:Name or file.py:Name"
 
 
-def _parse_parameters(text: str, spec: str) -> dict[str, Value]:
+def _parse_parameters(text: str, spec: str, rows: Sequence[Entry] = ()) -> dict[str, Value]:
+    """Parse name=value,name=value; values without a name go to the row's parameters in order."""
+    in_order = [p.name for row in rows[:1] for p in row.parameters if not p.by_name_only]
     values: dict[str, Value] = {}
-    for part in text.split(","):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (key and equals and value):
+    for i, part in enumerate(text.split(",") if text else ()):
+        before, equals, after = (piece.strip() for piece in part.partition("="))
+        key, value = (before, after) if equals else ("".join(in_order[i : i + 1]), before)
+        if not (key and value):
             raise UsageError(f"{spec!r}: write parameters as name=value,name=value")
         if key in values:
             raise UsageError(f"{spec!r}: {key} is given twice")
@@ -168,7 +211,8 @@ def _read_value(text: str) -> Value:
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
-        number = float(text)
+        number = read_number(text)
     except ValueError:
-        return text
+        quoted = text[0] == text[-1] and text[0] in "'\"" and len(text) > 1
+        return text[1:-1] if quoted else text
     return int(number) if number.is_integer() and abs(number) < 1e16 else number

@@ -4,7 +4,9 @@ import contextlib
 import difflib
 import importlib.util
 import sys
+import sysconfig
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,7 @@ def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., 
     Raises:
         ActcompareError: The name does not exist, is not callable, or fails.
     """
-    made = find_users_own(target)
-    if not callable(made):
-        raise ActcompareError(f"{target} must be a function or a module, not {type(made).__name__}")
+    made = find_callable(target)
     if isinstance(made, type):
         try:
             made = made(**parameters)
@@ -35,8 +35,22 @@ def load_users_own(target: str, parameters: Mapping[str, Any]) -> Callable[..., 
             raise ActcompareError(f"instances of {target} are not callable")
         return made  # type: ignore[no-any-return]
     if not parameters:
-        return made  # type: ignore[no-any-return]
+        return made
     return lambda x: made(x, **parameters)
+
+
+def find_callable(target: str) -> Callable[..., Any]:
+    """Import `module:Name` or `file.py:Name`, and return the function, module or class.
+
+    Raises:
+        UsageError: The target is not written in this form.
+        ActcompareError: The name does not exist, or is something else.
+    """
+    found = find_users_own(target)
+    if not callable(found):
+        kind = type(found).__name__
+        raise ActcompareError(f"{target} must be a function or a module, not {kind}")
+    return found  # type: ignore[no-any-return]
 
 
 def find_users_own(target: str) -> Any:
@@ -122,6 +136,31 @@ def users_error(what: str, error: BaseException) -> UsersError:
         part.stack = traceback.StackSummary.from_list(theirs)
         part = part.__cause__ or (None if part.__suppress_context__ else part.__context__)
     return UsersError(f"{what}: {describe(error)}", "".join(whole.format()))
+
+
+@contextlib.contextmanager
+def only_users_warnings() -> Iterator[None]:
+    """Show the warnings that a user's code raises, and none of those of libraries."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def showwarning(message: Any, *details: Any, **more: Any) -> None:
+            frame = sys._getframe(1)
+            while frame.f_code.co_filename == warnings.__file__ and frame.f_back is not None:
+                frame = frame.f_back
+            if _is_users(frame.f_code.co_filename) and "Triggered internally" not in str(message):
+                show(message, *details, **more)
+
+        warnings.showwarning = showwarning
+        yield
+
+
+def _is_users(filename: str) -> bool:
+    """Return whether a file belongs neither to an installed package nor to Python nor to us."""
+    of_others = {
+        sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    }
+    return not _is_ours(filename) and not filename.startswith(tuple(of_others))
 
 
 def _is_ours(filename: str) -> bool:

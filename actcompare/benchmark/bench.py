@@ -30,7 +30,7 @@ class Benchmark(Tabular):
 
     def reading(self) -> str:
         """Describe what limits each case, and what would make it faster."""
-        return describe_benchmark(self.measurements, self.config.margin)
+        return describe_benchmark(self.measurements, self.config)
 
     def failures(self) -> list[str]:
         """Return the reasons why activations could not be measured, without duplicates."""

@@ -6,6 +6,7 @@ from functools import cached_property
 from actcompare.benchmark.bench import Benchmark
 from actcompare.benchmark.records import COPY, BenchConfig, Cost, Measurement
 from actcompare.errors import UsageError
+from actcompare.machine.timing import MACHINE_BUSY
 from actcompare.stats import Estimate, ratio_verdict, unpaired_ratio_interval
 from actcompare.table import Table, Tabular
 
@@ -23,6 +24,12 @@ class Change:
     """The same ratio for `copy_`, which does not depend on any activation."""
     noise_floor: float
     """The largest of the noise floors of both runs and the change of `copy_`, as a share."""
+    busy: bool
+    """Whether the machine was busy in either run."""
+
+    def verdict(self, margin: float) -> str:
+        """Return the verdict of the new time on the old one."""
+        return MACHINE_BUSY if self.busy else ratio_verdict(self.ratio, margin, self.noise_floor)
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Changes(Tabular):
                 "ratio": change.ratio.value,
                 "ratio_low": change.ratio.low,
                 "ratio_high": change.ratio.high,
-                "verdict": ratio_verdict(change.ratio, margin, change.noise_floor),
+                "verdict": change.verdict(margin),
                 "noise_floor": change.noise_floor,
             }
             for change in self.found
@@ -142,4 +149,5 @@ def _change(m: Measurement, cost: Cost, earlier: Measurement, now: int, before: 
         )
         floor = max(floor, machine.value - 1, 1 / machine.value - 1)
     ratio = unpaired_ratio_interval(m.timings.seconds[:, now], earlier.timings.seconds[:, before])
-    return Change(m, cost, earlier.timings.per_call(before)[1], ratio, machine, floor)
+    busy = m.timings.busy or earlier.timings.busy
+    return Change(m, cost, earlier.timings.per_call(before)[1], ratio, machine, floor, busy)

@@ -27,8 +27,10 @@ from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.files.writing import check_writable, open_output
 from actcompare.output.formats import Destination
+from actcompare.output.messages import say
 from actcompare.output.results import heading, write
 from actcompare.table import Columns
+from actcompare.text import read_whole
 
 if TYPE_CHECKING:
     from actcompare.benchmark.bench import Benchmark
@@ -63,20 +65,21 @@ class BenchOptions:
         list[NumberFormat], option(f"{DTYPES} Repeatable.", "DTYPE", panel=MACHINE_PANEL)
     ] = field(default_factory=lambda: [NumberFormat.float32])
     size: Annotated[
-        list[str] | None, option("Elements: 4096, 1e6, 2^20. Repeatable.", "N", default="three")
+        list[int] | None, option("Elements: 4096, 1e6, 2^20. Repeatable.", "N", default="three")
     ] = None
     shape: Annotated[
         list[str] | None, option("Shape of the input: 128x4096. Repeatable.", "SHAPE")
     ] = None
     passes: Annotated[
-        list[Pass],
+        list[Pass] | None,
         option(
             "Pass to time: forward, backward, both, or step (a training step of SimpleNet)."
             " Repeatable.",
             "PASS",
             names=("--pass",),
+            default="forward, both, and step without --size or --shape",
         ),
-    ] = field(default_factory=lambda: [Pass.forward, Pass.both])
+    ] = None
     hidden: Annotated[
         list[int] | None,
         option("Width of SimpleNet for --pass step. Repeatable.", "N", default="64, 1024"),
@@ -150,7 +153,7 @@ def bench_command(
         benchmark = load_saved(load)
     else:
         settings = settings_of(options)
-        settings["size"] = [_read_size(text) for text in options.size or []]
+        settings["size"] = options.size or ()
         settings["shape"] = [_read_shape(text) for text in options.shape or []]
         settings["hidden"] = options.hidden or ()
         benchmark, stopped = _measure(save, old, drawn.quiet, **settings)
@@ -160,7 +163,7 @@ def bench_command(
 
         drawing.show(cost_picture(columns, benchmark.environment.as_dict()))
     for reason in benchmark.failures():
-        typer.echo(f"error: {reason}", err=True)
+        say(f"error: {reason}")
     if stopped is not None:
         raise stopped
     if _trips(gates, columns):
@@ -177,26 +180,9 @@ def _refuse_to_measure(context: typer.Context) -> None:
             raise UsageError(f"--load shows a saved run: omit {parameter.opts[0]}")
 
 
-def _read_size(text: str) -> int:
-    """Parse a number of elements written as 4096, 1_000, 1e6 or 2^20."""
-    base, power, exponent = text.partition("^")
-    try:
-        if power:
-            return _whole(float(base) ** float(exponent))
-        return _whole(float(text)) if "e" in text.lower() else int(text)
-    except (ValueError, OverflowError, ZeroDivisionError, TypeError):
-        raise UsageError(f"--size {text!r} is not a number such as 4096, 1e6 or 2^20") from None
-
-
-def _whole(number: float) -> int:
-    if not number.is_integer():
-        raise ValueError
-    return int(number)
-
-
 def _read_shape(text: str) -> list[int]:
     try:
-        return [int(length) for length in text.lower().split("x")]
+        return [read_whole(length) for length in text.lower().split("x")]
     except ValueError:
         raise UsageError(f"--shape {text!r} is not a shape such as 128x4096") from None
 
@@ -212,14 +198,14 @@ def _measure(
 
     done: list[Benchmark] = []
     if save is not None:
-        check_writable(save)
+        check_writable(save, regular=True)
     with _bar(quiet) as (tell, show):
 
         def keep(benchmark: "Benchmark") -> None:
             if not done and old is not None:
                 refuse_nothing_in_common(benchmark.config, old)
             for caution in load_cautions(benchmark.config.threads) if not (done or quiet) else []:
-                typer.echo(f"warning: {caution}", err=True)
+                say(f"warning: {caution}")
             done.append(benchmark)
             show(benchmark)
             if benchmark.measurements and save is not None:
@@ -287,10 +273,8 @@ def _trips(gates: "list[Gate]", columns: Columns) -> bool:
     from actcompare.output.gates import SLOWER, report_tripped
 
     found = report_tripped(gates, columns, lambda _, i: row_name(columns, i))
-    unclear = list(columns.get("verdict", ())).count("unclear")
+    unclear = sum(each.startswith("unclear") for each in columns.get("verdict", ()))
     if any(gate.column == SLOWER for gate in gates) and unclear and not found:
         total = len(columns["verdict"])
-        typer.echo(
-            f"inconclusive: {unclear} of {total} rows are unclear and none is slower", err=True
-        )
+        say(f"inconclusive: {unclear} of {total} rows are unclear and none is slower")
     return found

@@ -5,12 +5,13 @@ Every sentence rests on a measured number: the time on a single element, the ban
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from actcompare.benchmark.records import Case, Cost, Measurement
+    from actcompare.benchmark.records import BenchConfig, Case, Cost, Measurement
+    from actcompare.machine.timing import Timings
 
 DOMINATES = 0.5
 """A part that takes at least this share of the time is called the bottleneck."""
@@ -21,10 +22,15 @@ DISTORTS = 1.5
 LAUNCH_BOUND = 1.1
 """A call that takes this many times its time in a captured CUDA graph is launch-bound."""
 
+STALLS = 1.5
+"""Several threads that take this many times as long as one wait for each other, or for a core."""
+
 FEW = 0.01
 """Smaller shares are not mentioned."""
 
 _CURES = {
+    "stalls": "Where several threads take longer than one, they wait for each other at the end of"
+    " every operation: the work is too small, or other processes use the cores. Use --threads 1.",
     "overhead": "Call overhead is the time of a call on a single element. Where it dominates, make"
     " fewer and larger calls: use larger batches, or compile the whole model. Activations then"
     " differ only in the overhead of their calls.",
@@ -45,21 +51,80 @@ _CURES = {
 }
 
 
-def describe_benchmark(measurements: "Iterable[Measurement]", margin: float) -> str:
-    """Return the noise floor, one line per case, and one line of advice per kind of bottleneck."""
+def describe_benchmark(measurements: "Iterable[Measurement]", config: "BenchConfig") -> str:
+    """Return what a benchmark shows.
+
+    These are the noise floor, one line per case, one line of advice per kind of bottleneck, what
+    was dropped, and what remains of the largest ratio in a training step.
+    """
     measured = [m for m in measurements if m.timings is not None]
     varied = varied_axes(m.case for m in measured)
-    lines = [_noise(measured, varied, margin)] if measured else []
+    lines = [_noise(measured, varied, config)] if measured else []
     kinds: dict[str, None] = {}
     for m in measured:
-        found = [_what_dominates(m, cost) for cost in m.costs if not cost.error]
+        assert m.timings is not None
+        known = [cost for cost in m.costs if not cost.error]
+        if m.timings.busy:
+            found = [("busy", _how_busy(m.timings)), *filter(None, map(_stall, known))]
+        else:
+            found = [_stall(cost) or _what_dominates(m, cost) for cost in known]
         kinds |= dict.fromkeys(kind for kind, _ in found)
         lines.append(f"{name_case(m.case, varied)}: {'. '.join(words for _, words in found)}.")
     lines += [cure for kind, cure in _CURES.items() if kind in kinds]
-    dropped = sum(m.timings.dropped for m in measured if m.timings)
-    if dropped:
-        lines.append(f"Dropped {dropped} rounds in which the GPU clock was throttled.")
+    if "busy" in kinds:
+        fewer = ", or with --threads 1" if config.threads > 1 else ""
+        lines.append(f"Where the machine was busy, measure again when it is idle{fewer}.")
+    lines += _dropped([m.timings for m in measured if m.timings])
+    lines += _in_a_step(measured, varied, config)
     return "\n".join(lines)
+
+
+def _how_busy(timings: "Timings") -> str:
+    rounds = len(timings.seconds)
+    return (
+        f"the machine was busy: in {timings.disturbed:,} of {rounds:,} rounds threads had to wait"
+        " for a core. These times are partly the scheduler's, and nothing is concluded from them"
+    )
+
+
+def _dropped(each: "Sequence[Timings]") -> list[str]:
+    """Return what was dropped, and why."""
+    lines = []
+    if throttled := sum(timings.dropped for timings in each):
+        lines.append(f"Dropped {throttled:,} rounds in which the GPU clock was throttled.")
+    judged = [timings for timings in each if not timings.busy]
+    disturbed = sum(timings.disturbed for timings in judged)
+    total = disturbed + sum(len(timings.seconds) for timings in judged)
+    if disturbed and disturbed >= FEW * total:
+        lines.append(
+            f"Dropped {disturbed:,} of {total:,} rounds in which threads had to wait for a core."
+        )
+    return lines
+
+
+def _in_a_step(
+    measured: "Sequence[Measurement]", varied: list[str], config: "BenchConfig"
+) -> list[str]:
+    """Return each activation's ratio in a lone call where it is furthest from 1, and in steps."""
+    lines = []
+    for k, name in enumerate(config.activations):
+        alone: list[tuple[float, str]] = []
+        in_steps: list[tuple[float, str]] = []
+        for m in measured:
+            column = m.column(m.costs[k])
+            if not column or m.timings is None or m.timings.busy:
+                continue
+            a_step, ratio = m.case.pass_ == "step", m.timings.ratio(column).value
+            where = name_case(m.case, [v for v in varied if v != "pass_" or not a_step])
+            (in_steps if a_step else alone).append((ratio, where))
+        if alone and in_steps:
+            ratio, where = max(alone, key=lambda found: abs(math.log(found[0])))
+            steps = " and ".join(f"{times:.3g} times ({case})" for times, case in in_steps)
+            lines.append(
+                f"{name} takes {ratio:.3g} times as long as {config.activations[0]} in a lone call"
+                f" ({where}); in a training step, {steps}."
+            )
+    return lines
 
 
 def varied_axes(cases: "Iterable[Case]") -> list[str]:
@@ -79,22 +144,33 @@ def name_case(case: "Case", varied: list[str]) -> str:
     return " ".join([*words, "x".join(map(str, case.shape))])
 
 
-def _noise(measured: "list[Measurement]", varied: list[str], margin: float) -> str:
+def _noise(measured: "list[Measurement]", varied: list[str], config: "BenchConfig") -> str:
     floors = {name_case(m.case, varied): m.timings.noise_floor() for m in measured if m.timings}
     worst = max(floors, key=lambda name: floors[name])
     text = f"Noise floor: {_floor(floors[worst])}"
     if min(floors.values()) < floors[worst]:
         text += f" for {worst}, down to {_floor(min(floors.values()))} for other cases"
     text += ". It comes from timing the baseline against itself in the same rounds."
-    text += f" Smaller differences, or ones below {_percent(margin)}, are not reported as real."
+    text += (
+        f" Smaller differences, or ones below {_percent(config.margin)}, are not reported as real."
+    )
     text += " Intervals describe this run; another run may fall outside them."
-    if floors[worst] > margin:
-        text += " A longer --time-limit, an idle machine or --threads 1 lowers the noise."
+    if floors[worst] > config.margin:
+        cures = ", an idle machine or --threads 1" if config.threads > 1 else " or an idle machine"
+        text += f" A longer --time-limit{cures} lowers the noise."
     return text
 
 
 def _floor(share: float) -> str:
     return "unknown (too few rounds)" if math.isinf(share) else _percent(share)
+
+
+def _stall(cost: "Cost") -> tuple[str, str] | None:
+    """Return the evidence that threads wait for each other; None without it."""
+    times = cost.over_one_thread
+    if times is None or times < STALLS:
+        return None
+    return "stalls", f"{cost.activation} takes {times:.3g} times as long as on one thread"
 
 
 def _what_dominates(m: "Measurement", cost: "Cost") -> tuple[str, str]:

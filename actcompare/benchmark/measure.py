@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import import_module
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -89,6 +90,7 @@ def _measure(
         for activation in activations:
             try:
                 work, cost = _try_out(activation, case, buffers, config.seed)
+                cost = replace(cost, over_one_thread=_over_one_thread(work, case))
             except (Exception, SystemExit) as error:  # the others are still measured
                 reason = _reason(activation.label, case, activations, error)
                 costs.append(Cost(activation.label, error=reason))
@@ -177,6 +179,22 @@ def _ratio(reference: Work, work: Work, case: Case) -> float:
         stopwatch=replace(stopwatch_for(case.where), throttled=None),
     )
     return timings.ratio(1).value
+
+
+def _over_one_thread(work: Work, case: Case) -> float | None:
+    """Measure briefly the time of `work` divided by its time with one thread."""
+    threads = torch.get_num_threads()
+    if threads == 1 or case.where.type != "cpu" or case.mode != "eager":
+        return None
+    timer = timer_for(case.where)
+    calls = max(1, int(ASIDE_LIMIT / 50 / timer(work, 1)))
+    times: dict[int, list[float]] = {1: [], threads: []}
+    begin = time.perf_counter()
+    while len(times[1]) < 9 and time.perf_counter() < begin + 2 * ASIDE_LIMIT:
+        for count, seconds in times.items():
+            with torch_threads(count):
+                seconds.append(timer(work, calls))
+    return median(times[threads]) / median(times[1])
 
 
 def _new_pages(case: Case, buffers: Buffers) -> float | None:

@@ -10,28 +10,21 @@ from typing import Any
 import torch
 
 from actcompare.activations.spec import Activation
-from actcompare.benchmark.records import BenchConfig, Case
+from actcompare.benchmark.records import CHOICES, BenchConfig, Case
 from actcompare.benchmark.workloads import STEP_BATCH, bytes_per_element, check_memory
 from actcompare.errors import UsageError
 from actcompare.machine.allocator import can_keep_warm
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.memory import free_memory
-from actcompare.machine.processors import check_threads
-
-CHOICES = {
-    "pass": ("forward", "backward", "both", "step"),
-    "mode": ("eager", "compiled"),
-    "cache": ("hot", "cold"),
-    "memory": ("warm", "fresh"),
-    "layout": ("contiguous", "strided"),
-    "input": ("normal", "uniform", "tail"),
-}
-"""The values of each axis of conditions; the first is the default."""
+from actcompare.machine.processors import check_threads, free_threads
 
 SIZES = {"cpu": (2**10, 2**16, 2**23), "gpu": (2**10, 2**20, 2**26)}
 """Sizes bound by call overhead, within the cache, and beyond it."""
 
 HIDDEN = (64, 1024)
+
+LONE_CALLS = ("forward", "both")
+"""The passes of the default, apart from `step`."""
 
 NOT_FOR_STEP = ("cache", "layout", "input")
 """Axes that do not apply to a training step, which makes its own tensors."""
@@ -54,8 +47,9 @@ class Settings:
     """Elements of the input; by default the sizes in SIZES."""
     shape: Sequence[int] | Sequence[Sequence[int]] = ()
     """Shapes of the input, such as (128, 4096)."""
-    passes: Names = ("forward", "both")
-    """Pass to time: forward, backward, both, or step (a training step of SimpleNet)."""
+    passes: Names | None = None
+    """Pass to time: forward, backward, both, or step (a training step of SimpleNet). The default is
+    forward and both, and step unless sizes or shapes are given."""
     hidden: int | Sequence[int] = ()
     """Widths of SimpleNet, for step; 64 and 1024 by default."""
     mode: Names = "eager"
@@ -69,7 +63,7 @@ class Settings:
     input: Names = "normal"
     """Input: normal (N(0,1)), uniform (U(-1,1)), or tail (exp(x) is subnormal)."""
     threads: int | None = None
-    """Threads that torch uses; None keeps torch's default."""
+    """Threads that torch uses; None chooses as many as there are free cores."""
     seed: int = 0
     """Seed of the inputs and of the order within rounds."""
     time_limit: float = 1.5
@@ -108,7 +102,7 @@ def make_plan(activations: Sequence[Activation], settings: Settings) -> BenchCon
     return BenchConfig(
         tuple(activation.label for activation in activations),
         tuple(cases),
-        settings.threads or torch.get_num_threads(),
+        settings.threads or free_threads(),
         settings.seed,
         settings.time_limit,
         settings.precision,
@@ -119,7 +113,10 @@ def make_plan(activations: Sequence[Activation], settings: Settings) -> BenchCon
 def _cases(settings: Settings) -> Iterator[Case]:
     axes = ("mode", "cache", "memory", "layout", "input")
     conditions = {axis: _choices(axis, getattr(settings, axis)) for axis in axes}
-    kinds, given = _choices("pass", settings.passes), settings.dtype
+    passes = settings.passes
+    if passes is None:
+        passes = LONE_CALLS if settings.size or settings.shape else (*LONE_CALLS, "step")
+    kinds, given = _choices("pass", passes), settings.dtype
     dtypes = [resolve_dtype(d)[0] for d in _several(given, str | torch.dtype)]
     sizes, widths = _lengths("size", settings.size), _lengths("hidden size", settings.hidden)
     forms: list[tuple[int, ...]] = [(size,) for size in sizes] + _shapes(settings.shape)

@@ -2,15 +2,27 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
-from actcompare.machine.devices import DTYPES
+from actcompare.bounds import Amount, AtLeastOne, Count, Label, Positive, Share
+from actcompare.errors import UsageError
+from actcompare.machine.devices import DTYPES, device_named
 from actcompare.machine.memory import last_level_cache
 from actcompare.machine.timing import Timings
 from actcompare.stats import Estimate
 from actcompare.table import Columns
+
+CHOICES = {
+    "pass": ("forward", "backward", "both", "step"),
+    "mode": ("eager", "compiled"),
+    "cache": ("hot", "cold"),
+    "memory": ("warm", "fresh"),
+    "layout": ("contiguous", "strided"),
+    "input": ("normal", "uniform", "tail"),
+}
+"""The values of each axis of conditions; the first is the default."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +31,7 @@ class Case:
 
     device: str
     dtype: str
-    shape: tuple[int, ...]
+    shape: Annotated[tuple[Positive, ...], AtLeastOne]
     """Shape of the activation's input."""
     pass_: str
     """forward, backward, both, or step (a training step of SimpleNet)."""
@@ -33,6 +45,18 @@ class Case:
     """contiguous, or strided (every second element of a larger tensor)."""
     input: str
     """normal (N(0,1)), uniform (U(-1,1)) or tail (where exp(x) is subnormal)."""
+
+    def __post_init__(self) -> None:
+        for name, choices in (CHOICES | {"dtype": DTYPES}).items():
+            value = getattr(self, "pass_" if name == "pass" else name)
+            if value not in choices:
+                raise ValueError(f"{name} {value!r} is not one of {', '.join(choices)}")
+        try:
+            device_named(self.device)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        if self.size >= 2**63:
+            raise ValueError(f"no tensor has {self.size:,} elements")
 
     @property
     def size(self) -> int:
@@ -78,15 +102,15 @@ COPY = "copy_"
 class BenchConfig:
     """The settings of a benchmark."""
 
-    activations: tuple[str, ...]
+    activations: Annotated[tuple[Label, ...], AtLeastOne]
     cases: tuple[Case, ...]
-    threads: int
-    seed: int
-    time_limit: float
+    threads: Positive
+    seed: Count
+    time_limit: Amount
     """Seconds per case."""
-    precision: float
+    precision: Amount
     """A case ends once every ratio is known to within this share."""
-    margin: float
+    margin: Amount
     """Ratios within this share of 1 count as the same."""
 
 
@@ -94,29 +118,31 @@ class BenchConfig:
 class Cost:
     """What is measured for one activation in one case besides its rounds."""
 
-    activation: str
+    activation: Label
     error: str = ""
     """Why the activation could not be measured; empty if it was."""
-    traffic_bytes: int | None = None
+    traffic_bytes: Count | None = None
     """Bytes that a call must read and write; None for a training step."""
-    peak_bytes: int | None = None
+    peak_bytes: Count | None = None
     """Peak memory of a call beyond its input, in bytes."""
-    compile_s: float | None = None
+    compile_s: Amount | None = None
     """Seconds that the first call of a compiled function takes."""
-    over_one_element: float | None = None
+    over_one_element: Amount | None = None
     """Time divided by the time of the same pass on a single element (CPU only)."""
-    over_identity: float | None = None
+    over_identity: Amount | None = None
     """Time of a training step divided by that of a step with the identity as activation."""
-    page_faults: float = 0.0
+    page_faults: Amount = 0.0
     """New memory pages per call."""
-    subnormal_share: float = 0.0
+    subnormal_share: Share = 0.0
     """Share of results (or gradients) that are subnormal."""
-    over_contiguous: float | None = None
+    over_contiguous: Amount | None = None
     """Time divided by the time on a contiguous input; None if the input is contiguous."""
-    over_normal: float | None = None
+    over_normal: Amount | None = None
     """Time divided by the time on N(0,1) input; None if the input is N(0,1)."""
-    graph_s: float | None = None
+    graph_s: Amount | None = None
     """Seconds per call in a captured CUDA graph."""
+    over_one_thread: float | None = None
+    """Time divided by the time with one thread; None with one thread, or if compiled."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +154,17 @@ class Measurement:
     """One per activation, in order, including those that failed."""
     timings: Timings | None
     """The activations that did not fail, then `copy_`; None if the baseline failed."""
-    new_pages: float | None = None
+    new_pages: Amount | None = None
     """Time of a copy into new pages divided by that into used ones; None if memory is warm."""
+
+    def __post_init__(self) -> None:
+        measured = [not cost.error for cost in self.costs]
+        if not measured or measured[0] != (self.timings is not None):
+            raise ValueError("there are rounds exactly if the baseline was measured")
+        if self.timings is not None:
+            labels = self.timings.labels
+            if len(labels) != sum(measured) + 1 or labels[-1] != COPY:
+                raise ValueError("the rounds do not match the activations")
 
     def column(self, cost: Cost) -> int | None:
         """Return the column of an activation in the timings; None if it was not measured."""
@@ -185,6 +220,7 @@ class Measurement:
             "peak_bytes": cost.peak_bytes,
             "compile_s": cost.compile_s,
             "rounds": len(timings.seconds),
+            "disturbed_rounds": timings.disturbed,
             "stopped_by": timings.stopped_by,
         }
 
@@ -203,6 +239,7 @@ _MEASURED = (
     "peak_bytes",
     "compile_s",
     "rounds",
+    "disturbed_rounds",
     "stopped_by",
 )
 

@@ -7,7 +7,8 @@ import typer
 
 from actcompare import __version__
 from actcompare.benchmark.command import bench_command
-from actcompare.cli.failures import ErrorLines, NegativeNumbers
+from actcompare.cli.arguments import Command, NumbersAsArguments
+from actcompare.cli.failures import ErrorLines
 from actcompare.cli.manual import help_command
 from actcompare.cli.options import dtype_named
 from actcompare.errors import UsageError
@@ -52,7 +53,7 @@ def _root(
 
 app.command(
     "eval",
-    cls=NegativeNumbers,
+    cls=NumbersAsArguments,
     context_settings={"ignore_unknown_options": True},
     epilog="Manual: actcompare help eval",
 )(evaluate_command)
@@ -65,6 +66,6 @@ for _name, _command in {
     "inspect": inspect_command,
     "list": list_command,
 }.items():
-    app.command(_name, epilog=f"Manual: actcompare help {_name}")(_command)
+    app.command(_name, cls=Command, epilog=f"Manual: actcompare help {_name}")(_command)
 
 app.command("help")(help_command)

@@ -1,21 +1,24 @@
 """Report every failure as one line on stderr, with the right exit code."""
 
-import contextlib
+import errno
 import os
-import re
 import signal
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
+from actcompare.activations.user_code import only_users_warnings
+from actcompare.cli.streams import open_closed_streams, settle_streams, signals_raised
 from actcompare.errors import ActcompareError, ReaderGoneError, Terminated, UsersError
+from actcompare.files.writing import open_output
+from actcompare.output.messages import say
 
+_NO_MEMORY = "out of memory; try smaller sizes"
 
-def _stop(*_: object) -> None:
-    raise Terminated
+_TORCHS_WORDS = ("out of memory", "not enough memory", "allocate memory", "Storage size")
+"""How torch says that a tensor does not fit, on a GPU and on the CPU."""
 
 
 class ErrorLines(TyperGroup):
@@ -31,67 +34,66 @@ class ErrorLines(TyperGroup):
         **extra: Any,
     ) -> Any:
         """Run a command and exit with its code."""
-        debug = os.environ.get("ACTCOMPARE_DEBUG") == "1"
-        with contextlib.suppress(ValueError):  # only the main thread may set signal handlers
-            signal.signal(signal.SIGTERM, _stop)
+        open_closed_streams()
         try:
-            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
-            code = code if isinstance(code, int) else 0
-            if code == 130:
-                typer.echo("interrupted", err=True)
-        except Terminated:
-            code = 128 + signal.SIGTERM
-        except ReaderGoneError as error:
-            code = error.exit_code
-        except typer.TyperException as error:
-            if error.format_message():  # empty if the help was shown instead
-                said = error.format_message().replace("Value error, ", "")  # added by pydantic
-                typer.echo(f"error: {said}", err=True)
-            code = error.exit_code
-        except ActcompareError as error:
-            if debug:
-                raise
-            if isinstance(error, UsersError):
-                typer.echo(error.traceback, err=True)
-            typer.echo("error: " + " ".join(str(error).splitlines()), err=True)
-            code = error.exit_code
-        except OSError as error:
-            if debug:
-                raise
-            typer.echo(f"error: {error.strerror or error}", err=True)
-            code = 1
-        except MemoryError:
-            typer.echo("error: out of memory; try smaller sizes", err=True)
-            code = 1
-        except Exception as error:  # no traceback reaches a user
-            if debug:
-                raise
-            typer.echo(
-                f"error: {type(error).__name__}: {error}; this is a bug in actcompare"
-                " (ACTCOMPARE_DEBUG=1 shows the traceback)",
-                err=True,
-            )
-            code = 1
+            with signals_raised(), only_users_warnings():
+                try:
+                    code = super().main(
+                        args, prog_name, complete_var, False, windows_expand_args, **extra
+                    )
+                    code = code if isinstance(code, int) else 0
+                    with open_output(None):
+                        pass  # a help text that cannot be written is an error too
+                except BaseException as error:
+                    if os.environ.get("ACTCOMPARE_DEBUG") == "1" and isinstance(error, Exception):
+                        raise
+                    code = _report(error)
+        except KeyboardInterrupt:  # during the report
+            code = 130
+        if code == 130:
+            say("interrupted")
+        settle_streams()
         if standalone_mode:
-            sys.exit(code)
+            raise SystemExit(code)
         return code
 
 
-class NegativeNumbers(TyperCommand):
-    """A command that takes -inf and -2o as arguments, not as bundles of short options."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Hide the minus of such arguments from the parser, behind a space."""
-        return super().parse_args(ctx, [f" {arg}" if _is_hidden(arg) else arg for arg in args])
-
-
-def _is_hidden(arg: str) -> bool:
-    if re.match(r"-(?:inf|nan)", arg, re.IGNORECASE):
-        return True
-    if not re.match(r"-[\d.]", arg):
-        return False
-    try:
-        float(arg)
-    except ValueError:
-        return True
-    return False
+def _report(error: BaseException) -> int:
+    """Report an error on stderr, and return the exit code."""
+    code = 1
+    match error:
+        case KeyboardInterrupt():
+            return 130
+        case Terminated():
+            return 128 + signal.SIGTERM
+        case ReaderGoneError():
+            return error.exit_code
+        case SystemExit() if isinstance(error.__context__, BrokenPipeError):
+            return ReaderGoneError.exit_code  # rich leaves so where a help text is cut off
+        case SystemExit(code=int(ended)) if "_ACTCOMPARE_COMPLETE" in os.environ:
+            return ended  # typer leaves so after completing for the shell
+        case SystemExit():
+            said = "a function or model that was called has ended the process with sys.exit"
+        case typer.TyperException():
+            said, code = error.format_message(), error.exit_code
+            said = said.replace("Value error, ", "")  # added by pydantic
+        case ActcompareError():
+            for line in error.traceback.splitlines() if isinstance(error, UsersError) else ():
+                say(line)
+            said, code = str(error), error.exit_code
+        case OSError(errno=errno.EBADF):
+            said = "cannot write to standard output: it is closed"
+        case OSError():
+            said = error.strerror or str(error)
+        case MemoryError():
+            said = _NO_MEMORY
+        case RuntimeError() if any(words in str(error) for words in _TORCHS_WORDS):
+            said = _NO_MEMORY
+        case _:  # no traceback reaches a user
+            said = (
+                f"{type(error).__name__}: {error}; this is a bug in actcompare"
+                " (ACTCOMPARE_DEBUG=1 shows the traceback)"
+            )
+    if said:  # empty if the help was shown instead
+        say("error: " + " ".join(said.splitlines()))
+    return code

@@ -1,18 +1,21 @@
 """Options that several commands share."""
 
+import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from actcompare.files.paths import check_apart
 from actcompare.output.formats import Destination, Format
 from actcompare.output.plotting import Drawing
 from actcompare.output.styles import Theme
+from actcompare.text import read_finite, read_whole
 
 RESULT, DATA, TRAINING, MACHINE_PANEL = "Result", "Data", "Training", "Machine"
 """Panels of options in --help."""
@@ -216,8 +219,33 @@ class Learning:
     init: Annotated[Init, option("Initialisation of the weights.", panel=TRAINING)] = Init.default
 
 
+_READ = {"file", "load", "compare", "checkpoint"}
+"""Options that name a file to read; every other one that names a file has it written."""
+
+_READERS: dict[Any, Callable[[str], int | float]] = {int: read_whole, float: read_finite}
+
+
+def _reader(kind: Any) -> Callable[[str], int | float] | None:
+    """Return what reads the numbers of an option of this type, such as list[int] | None."""
+    return _READERS.get(kind) or next(filter(None, map(_reader, get_args(kind))), None)
+
+
+def _reading_numbers(parameter: inspect.Parameter) -> inspect.Parameter:
+    """Return a parameter of a command whose numbers are read, and bounded, as everywhere."""
+    kind, *declared = get_args(parameter.annotation) or (parameter.annotation,)
+    read = _reader(kind)
+    if read is None or not declared or declared[0].min is not None:
+        return parameter
+    info = copy.copy(declared[0])
+    info.parser = lambda value: read(str(value))
+    return parameter.replace(annotation=Annotated[kind, info])
+
+
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take its options as dataclasses, one option per field."""
+    """Let a command take its options as dataclasses, one option per field.
+
+    Before it runs, the files that its options name are checked to be different files.
+    """
     parameters, groups = list[inspect.Parameter](), dict[str, type]()
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
         group = parameter.annotation
@@ -238,16 +266,52 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
                 )
             )
 
+    folders = {
+        each.name
+        for each in parameters
+        for declared in getattr(each.annotation, "__metadata__", ())
+        if declared.metavar == "DIR"
+    }
+
     @functools.wraps(command)
     def run(**given: Any) -> None:
+        _check_files(given, folders)
         made = {
             name: group(**{field.name: given.pop(field.name) for field in fields(group)})
             for name, group in groups.items()
         }
         command(**given, **made)
 
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([*map(_reading_numbers, parameters)])  # type: ignore[attr-defined]
     return run
+
+
+def _check_files(given: Mapping[str, Any], folders: set[str]) -> None:
+    """Check that no file is written over another one that the options name."""
+    paths = {
+        name: path for name, path in given.items() if isinstance(path, Path) and str(path) != "-"
+    }
+    reads = {_flag(name): path for name, path in paths.items() if name in _READ}
+    reads |= {spec: path for value in given.values() for spec, path in _code_in(value)}
+    data = given.get("data")
+    if data is not None and Path(data).is_file():
+        reads["--data"] = Path(data)
+    writes = {_flag(n): path for n, path in paths.items() if n not in _READ | folders}
+    kept = {_flag(name): paths[name] for name in folders - {"log_dir"} if name in paths}
+    check_apart(writes, reads, kept)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _code_in(value: Any) -> Iterator[tuple[str, Path]]:
+    """Yield each text that names code in a file, such as file.py:Name, and the file."""
+    for text in value if isinstance(value, list) else [value]:
+        for part in text.split("=") if isinstance(text, str) else ():
+            file, ending, _ = part.partition(".py:")
+            if ending:
+                yield text, Path(f"{file}.py")
 
 
 def settings_of(group: Any) -> dict[str, Any]:
@@ -266,7 +330,9 @@ BOTH = ["relu", "softplus"]
 
 Threads = Annotated[
     int | None,
-    option("Threads torch computes with.", "N", default="torch's own", panel=MACHINE_PANEL),
+    option(
+        "Threads torch computes with.", "N", default="by work and free cores", panel=MACHINE_PANEL
+    ),
 ]
 GATE_TRIPPED = 3
 """Exit code if a --fail-on condition is met."""

@@ -3,7 +3,9 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
+from typing import Any
+
+from actcompare.text import shown
 
 Update = Callable[..., None]
 """Takes `completed`, `total` and `description`, each optional."""
@@ -38,7 +40,7 @@ def progress_line(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns: list[ProgressColumn] = [BarColumn(), TextColumn("{task.description}")]
+    columns: list[ProgressColumn] = [BarColumn(), TextColumn("{task.description}", markup=False)]
     if time_left:
         columns.append(TimeRemainingColumn())
     console = Console(stderr=True)
@@ -46,4 +48,9 @@ def progress_line(
         *columns, console=console, transient=True, auto_refresh=not own_refresh
     ) as progress:
         task = progress.add_task(description, total=total, completed=completed)
-        yield partial(progress.update, task, refresh=own_refresh)
+
+        def update(*, description: str | None = None, **changes: Any) -> None:
+            said = description and shown(description)
+            progress.update(task, refresh=own_refresh, description=said, **changes)
+
+        yield update

@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actcompare.cli.options import BOTH, Acts, Device, Drawn, Dtype, NumberFormat, grouped, option
+from actcompare.cli.options import (
+    BOTH,
+    Acts,
+    Device,
+    Drawn,
+    Dtype,
+    NumberFormat,
+    Threads,
+    grouped,
+    option,
+)
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import UsageError
 from actcompare.files.writing import open_output
 from actcompare.output import render
 from actcompare.output.formats import Destination, Format
+from actcompare.output.messages import say
 from actcompare.output.results import heading, write_records
+from actcompare.text import read_finite, read_whole
 
 if TYPE_CHECKING:
     from actcompare.evaluation.evaluate import Evaluation
@@ -33,7 +45,7 @@ class PointOptions:
         typer.Argument(metavar="[X]...", help="Points, such as -2 0 5 inf; - reads them on stdin."),
     ] = None
     range_: Annotated[
-        tuple[float, float, int] | None,
+        tuple[str, str, str] | None,
         option("Evenly spaced points.", "START STOP COUNT", names=("--range",)),
     ] = None
     file: Annotated[
@@ -55,6 +67,7 @@ def evaluate_command(
     points: PointOptions,
     dtype: Dtype = NumberFormat.float32,
     device: Device = "cpu",
+    threads: Threads = None,
     drawn: Drawn,
 ) -> None:
     """Value and derivatives at given points, and how exact they are.
@@ -67,12 +80,15 @@ def evaluate_command(
     from actcompare.activations.spec import parse_all
     from actcompare.evaluation.evaluate import evaluate
     from actcompare.evaluation.stream import Seen
+    from actcompare.machine.processors import check_threads, torch_threads
 
+    check_threads(threads)
     with prints_aside():
         activations = [activation.loaded() for activation in parse_all(act)]
 
     def evaluate_chunk(points: Any, **options: Any) -> "Evaluation":
-        with prints_aside():
+        # Reading and writing points takes longer than computing them: one thread is enough.
+        with prints_aside(), torch_threads(threads or 1):
             return evaluate(points, activations, dtype=dtype.value, device=device, **options)
 
     evaluate_chunk([0.0], order=0)  # an invalid request fails before anything is read
@@ -92,7 +108,7 @@ def evaluate_command(
         drawing.show(curve_picture(curves, marked))
     if not drawn.quiet:
         for message in seen.messages():
-            typer.echo(f"warning: {message}", err=True)
+            say(f"warning: {message}")
 
 
 # --- points in -----------------------------------------------------------------------------------
@@ -112,16 +128,25 @@ def _chunks(context: typer.Context, points: PointOptions) -> "Iterator[Chunk]":
     if file is None and (points.column or points.key):
         raise UsageError("--column and --key need --file")
     from actcompare.evaluation import points as inputs
+    from actcompare.files import tabular
 
     if range_ is not None:
-        return inputs.from_range(*range_)
+        return inputs.from_range(*_read_range(*range_))
     if file is not None:
         return inputs.from_file(file, points.column, points.key)
     if "-" in x:
         if len(x) > 1:
             raise UsageError("- reads standard input: omit the other points")
-        return inputs.from_text(sys.stdin, "standard input")
+        name = "standard input"
+        return inputs.from_text(tabular.bounded_lines(sys.stdin, name), name)
     return inputs.from_arguments(x)
+
+
+def _read_range(start: str, stop: str, count: str) -> tuple[float, float, int]:
+    try:
+        return read_finite(start), read_finite(stop), read_whole(count)
+    except ValueError as error:
+        raise UsageError(f"--range: {error}") from None
 
 
 def _refuse_unknown_option(context: typer.Context, text: str) -> None:

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.files import tabular
 from actcompare.files.arrays import open_arrays
-from actcompare.files.tabular import read_number
-from actcompare.text import listed
+from actcompare.text import listed, read_number
 
 CHUNK = 2**17
 """Points per chunk: enough to vectorise, few enough to keep memory constant."""
@@ -30,7 +29,9 @@ def from_arguments(texts: Sequence[str]) -> Iterator[Chunk]:
     try:
         yield np.array([read_number(text) for text in texts])
     except ValueError as error:
-        raise UsageError(f"{error}; write numbers as -2, 1e-3, inf or nan") from None
+        raise UsageError(
+            f"{error}; write numbers as -2, 1e-3, inf or nan, and activations with --act"
+        ) from None
 
 
 def from_range(start: float, stop: float, count: int) -> Iterator[Chunk]:

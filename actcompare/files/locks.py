@@ -1,5 +1,6 @@
 """Lock files and folders so that only one process writes to them."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
@@ -8,7 +9,7 @@ from actcompare.errors import ActcompareError
 
 
 def locked(path: Path, shown: Path, who: str, what: str) -> BaseFileLock:
-    """Acquire a lock that is held until its release() or the end of the process.
+    """Acquire a lock that is held until `unlock` or the end of the process.
 
     The operating system holds the lock, so an empty lock file that is left behind locks nothing.
     The file is not removed on release, since another process may be about to lock it.
@@ -32,3 +33,9 @@ def locked(path: Path, shown: Path, who: str, what: str) -> BaseFileLock:
     except OSError as error:
         raise ActcompareError(f"cannot write {shown}: {error.strerror or error}") from error
     return lock
+
+
+def unlock(lock: BaseFileLock) -> None:
+    """Release a lock; one that the system does not release now ends with the process."""
+    with suppress(OSError):
+        lock.release()

@@ -1,19 +1,22 @@
 """Read .csv, .tsv and .parquet tables: columns of numbers in parts, or whole data frames."""
 
 import csv
+import io
 import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from actcompare.errors import ActcompareError, MissingExtraError, UsageError
 from actcompare.files.reading import reading
-from actcompare.text import listed
+from actcompare.machine.memory import free_memory
+from actcompare.text import listed, read_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,25 +31,14 @@ Choose = Callable[[list[str]], Sequence[str]]
 
 SAMPLE_ROWS = 1000
 
+_LONGEST_LINE = 2**26
+"""Most characters of a line."""
+
+_COPIES_OF_TEXT = 8
+"""Memory that a table from a pipe may take, relative to its text."""
+
 _READ_OTHERWISE = '"\0\x1c\x1d\x1e\x1f'
 """Characters that csv or float interpret differently from numpy."""
-
-
-def read_number(text: str) -> float:
-    """Parse a number such as -2, 1e-3, inf or nan.
-
-    Raises:
-        ValueError: The text is not a number, or is out of range for float64.
-    """
-    try:
-        value = float(text.replace("_", "?"))  # only Python accepts 1_000
-    except ValueError:
-        short = text[:60]
-        what = repr(short) if text.strip() else "an empty field"
-        raise ValueError(f"{what} is not a number") from None
-    if math.isinf(value) and "inf" not in text.lower():
-        raise ValueError(f"{text[:60]!r} is out of range for float64; write inf for infinity")
-    return value
 
 
 def is_number(text: str) -> bool:
@@ -76,16 +68,16 @@ def read_numbers(path: Path, choose: Choose, rows: int) -> Iterator[Numbers]:
         UsageError: A chosen column does not exist.
         ActcompareError: The file cannot be read, or a field is not a number; names the row.
     """
-    with reading(path):
-        if path.suffix.lower() == ".parquet":
+    with _reading(path):
+        if _is_parquet(path):
             yield from _numbers_of_parquet(path, choose, rows)
             return
-        with path.open(encoding="utf-8-sig", newline="") as stream, _as_csv(path):
+        with path.open("rb") as stream, _as_csv(path):
             yield from _numbers_of_csv(stream, path, choose, rows)
 
 
-def _numbers_of_csv(stream: IO[str], path: Path, choose: Choose, rows: int) -> Iterator[Numbers]:
-    delimiter, lines = _delimiter(path), iter(stream)
+def _numbers_of_csv(stream: IO[bytes], path: Path, choose: Choose, rows: int) -> Iterator[Numbers]:
+    delimiter, lines = _delimiter(path), _lines(stream, path)
     reader = csv.reader(lines, delimiter=delimiter)
     names = [field.strip() for field in next(filter(None, reader), [])]
     if not names:
@@ -119,8 +111,7 @@ def _chosen(names: list[str], choose: Choose, path: Path) -> list[int]:
     for name in wanted:
         if name not in names:
             raise UsageError(f"{path} has no column {name!r}: it has {listed(names)}")
-        if names.count(name) > 1:
-            raise ActcompareError(f"{path} has {names.count(name)} columns named {name!r}")
+    _refuse_twins(names, wanted, path)
     return [names.index(name) for name in wanted]
 
 
@@ -171,7 +162,9 @@ def _numbers_of_parquet(path: Path, choose: Choose, rows: int) -> Iterator[Numbe
             if not (
                 pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)
             ):
-                raise ActcompareError(f"{path}: column {name!r} contains {kind}, not numbers")
+                raise ActcompareError(
+                    f"{path}: column {name!r} contains {kind}, which is not a number"
+                )
         if not file.metadata.num_rows:
             raise ActcompareError(f"{path} has no rows")
         for batch in file.iter_batches(batch_size=rows, columns=names):
@@ -183,19 +176,20 @@ def _numbers_of_parquet(path: Path, choose: Choose, rows: int) -> Iterator[Numbe
 
 
 def first_rows(path: Path) -> tuple[float, "pd.DataFrame"]:
-    """Return the approximate number of rows of a table, and its first rows.
+    """Return the approximate number of rows of a table in a regular file, and its first rows.
 
     Raises:
         ActcompareError: The file cannot be read or is not a table.
     """
-    with reading(path):
-        if path.suffix.lower() == ".parquet":
+    with _reading(path):
+        if _is_parquet(path):
             with _open_parquet(path) as file:
                 some = file.schema_arrow.empty_table()
                 for batch in itertools.islice(file.iter_batches(batch_size=SAMPLE_ROWS), 1):
                     some = batch
                 return file.metadata.num_rows, some.to_pandas()
-        frame = _frame_of_csv(path, nrows=SAMPLE_ROWS)
+        with path.open("rb") as stream:
+            frame = _frame_of_csv(stream, path, nrows=SAMPLE_ROWS)
         text_bytes = len(frame.to_csv(index=False)) + 1
         return path.stat().st_size / text_bytes * max(1, len(frame)), frame
 
@@ -204,27 +198,46 @@ def read_frame(path: Path) -> "pd.DataFrame":
     """Read a whole table with a header line.
 
     Raises:
-        ActcompareError: The file cannot be read or is not a table.
+        ActcompareError: The file cannot be read or is not a table, or has two columns of one name.
     """
-    with reading(path):
-        if path.suffix.lower() == ".parquet":
+    with _reading(path):
+        if _is_parquet(path):
             with _open_parquet(path) as file:
                 frame: pd.DataFrame = file.read().to_pandas()
+        elif path.is_file():
+            with path.open("rb") as stream:
+                frame = _frame_of_csv(stream, path)
         else:
-            frame = _frame_of_csv(path)
+            frame = _frame_of_csv(_whole_stream(path), path)
     if len(frame) == 0:
         raise ActcompareError(f"{path} has a header but no rows")
+    names = list(map(str, frame.columns))
+    _refuse_twins(names, names, path)
     return frame
 
 
-def _frame_of_csv(path: Path, nrows: int | None = None) -> "pd.DataFrame":
+def _whole_stream(path: Path) -> IO[bytes]:
+    """Return what a pipe gives, since it can be read only once."""
+    free = free_memory(torch.device("cpu"))
+    with path.open("rb") as stream:
+        content = io.BytesIO(stream.read(free // _COPIES_OF_TEXT + 1))
+    if content.getbuffer().nbytes > free // _COPIES_OF_TEXT:
+        raise ActcompareError(f"{path} does not end before memory is short: use fewer rows")
+    return content
+
+
+def _frame_of_csv(stream: IO[bytes], path: Path, nrows: int | None = None) -> "pd.DataFrame":
+    """Read a table from a stream that can be rewound."""
     import pandas as pd
 
     with _as_csv(path):
+        header = _header(stream, path)
+        _refuse_twins(header, filter(None, header), path)  # pandas numbers those without a name
+        stream.seek(0)
         try:
             # low_memory=True may infer different types for parts of one column.
             frame = pd.read_csv(
-                path,
+                stream,
                 sep=_delimiter(path),
                 nrows=nrows,
                 encoding="utf-8-sig",
@@ -234,30 +247,79 @@ def _frame_of_csv(path: Path, nrows: int | None = None) -> "pd.DataFrame":
         except pd.errors.EmptyDataError:
             raise ActcompareError(f"{path} is empty") from None
         except pd.errors.ParserError as error:
-            _check_widths(path)
+            _check_widths(stream, path)
             raise ActcompareError(f"{path} is not a table: {error}") from None
         # pandas pads short rows with missing values, and reads an index from a long first row.
         doubtful = not isinstance(frame.index, pd.RangeIndex) or frame.iloc[:, -1].isna().any()
         if nrows is None and doubtful:
-            _check_widths(path)
-    return frame
+            _check_widths(stream, path)
+    return frame.rename(columns=str.strip)
 
 
-def _check_widths(path: Path) -> None:
+def _header(stream: IO[bytes], path: Path) -> list[str]:
+    """Return the names in the first line, after checking the length of the first lines."""
+    lines = list(itertools.islice(_lines(stream, path), SAMPLE_ROWS))
+    reader = csv.reader(lines, delimiter=_delimiter(path), skipinitialspace=True)
+    return [field.strip() for field in next(filter(None, reader), [])]
+
+
+def _check_widths(stream: IO[bytes], path: Path) -> None:
     """Check that every row has a field for every column."""
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, delimiter=_delimiter(path))
-        rows = filter(None, reader)
-        names = next(rows)
-        for row in rows:
-            _check_width(row, names, f"{path}, row {reader.line_num}")
+    stream.seek(0)
+    reader = csv.reader(_lines(stream, path), delimiter=_delimiter(path))
+    rows = filter(None, reader)
+    names = next(rows)
+    for row in rows:
+        _check_width(row, names, f"{path}, row {reader.line_num}")
 
 
 # --- both ----------------------------------------------------------------------------------------
 
 
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
 def _delimiter(path: Path) -> str:
     return "\t" if path.suffix.lower() == ".tsv" else ","
+
+
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, streams=not _is_parquet(path))
+
+
+def _lines(stream: IO[bytes], path: Path) -> Iterator[str]:
+    """Yield the lines of a table, each with its end."""
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    try:
+        yield from bounded_lines(text, str(path))
+    finally:
+        with suppress(ValueError):  # the stream may be closed already
+            text.detach()  # otherwise it would close the stream
+
+
+def bounded_lines(text: TextIO, name: str) -> Iterator[str]:
+    """Yield the lines of a text, each with its end; a device may give a line without end.
+
+    Raises:
+        ActcompareError: A line is too long to hold numbers.
+    """
+    for line in iter(partial(text.readline, _LONGEST_LINE), ""):
+        if len(line) == _LONGEST_LINE:
+            raise ActcompareError(
+                f"{name} has a line of {_LONGEST_LINE:,} characters or more: write shorter lines"
+            )
+        yield line
+
+
+def _refuse_twins(names: Sequence[str], wanted: Iterable[str], path: Path) -> None:
+    """Refuse wanted columns whose name others have too."""
+    for name in wanted:
+        if names.count(name) > 1:
+            raise ActcompareError(
+                f"{path} has {names.count(name)} columns named {name!r}: rename or remove all but"
+                " one"
+            )
 
 
 @contextmanager
@@ -273,12 +335,25 @@ def _as_csv(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _open_parquet(path: Path) -> Iterator[Any]:
+    """Open a Parquet file, after checking that its columns hold single values."""
     try:
         import pyarrow.parquet
     except ImportError:
         raise MissingExtraError(f"{path} needs pyarrow", "data") from None
     try:
         with path.open("rb") as stream, pyarrow.parquet.ParquetFile(stream) as file:
+            for field in file.schema_arrow:
+                if pyarrow.types.is_nested(field.type):
+                    raise ActcompareError(
+                        f"{path}: column {field.name!r} contains {field.type}, not single values:"
+                        " remove it, or save one column per value"
+                    )
             yield file
-    except (pyarrow.ArrowException, ValueError) as error:
+    except (ActcompareError, MemoryError):
+        raise
+    except Exception as error:  # damaged files fail in pyarrow or in to_pandas, in any way
+        if isinstance(error, OSError) and error.errno:
+            raise
+        if "encrypted" in str(error).lower() or "decryption" in str(error).lower():
+            raise ActcompareError(f"{path} is encrypted: save it without encryption") from error
         raise ActcompareError(f"{path} is not a Parquet file or is damaged") from error

@@ -1,8 +1,10 @@
 """Write results to standard output, or to a file that is replaced atomically."""
 
 import contextlib
+import errno
 import io
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +27,10 @@ def open_output(path: Path | None) -> Iterator[TextIO]:
         with _stdout() as out:
             yield out
         return
-    with open_binary(path) as raw, io.TextIOWrapper(raw, encoding="utf-8", newline="") as text:
+    with open_binary(path) as raw:
+        text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
         yield text
+        text.detach()  # flushes it
 
 
 @contextlib.contextmanager
@@ -47,15 +51,37 @@ def open_binary(path: Path | None) -> Iterator[BinaryIO]:
                 yield out
             return
         path = Path(os.path.realpath(path))
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        partial = path.with_name(f".actcompare-{secrets.token_hex(8)}.part")
         try:
             with partial.open("xb") as out:
                 yield out
+                flush_to_disk(out)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+        flush_folder(path.parent)
     except OSError as error:
         raise ActcompareError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def flush_to_disk(out: BinaryIO) -> None:
+    """Wait until all that was written to a file is on the disk, so that it survives a crash."""
+    out.flush()
+    os.fsync(out.fileno())
+
+
+def flush_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    if sys.platform == "win32":  # which cannot open folders
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot
+            raise
+    finally:
+        os.close(folder)
 
 
 @contextlib.contextmanager
@@ -71,7 +97,8 @@ def _stdout() -> Iterator[TextIO]:
         _abandon_stdout()
         if isinstance(error, BrokenPipeError):
             raise ReaderGoneError from error
-        raise ActcompareError(f"cannot write to standard output: {error.strerror}") from error
+        why = "it is closed" if error.errno == errno.EBADF else error.strerror
+        raise ActcompareError(f"cannot write to standard output: {why}") from error
 
 
 def _abandon_stdout() -> None:
@@ -80,17 +107,24 @@ def _abandon_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, *, regular: bool = False) -> None:
     """Check that a file can be written, before anything is computed.
+
+    Args:
+        path: The file.
+        regular: Whether devices and pipes are refused: they keep nothing to continue from.
 
     Raises:
         ActcompareError: The file cannot be written.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a device or a pipe
-        return
     if path.is_dir():
         raise ActcompareError(f"cannot write {path}: it is a folder")
-    if not path.parent.is_dir():
-        raise ActcompareError(f"cannot write {path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise ActcompareError(f"cannot write {path}: no permission to write in {path.parent}")
+    if path.exists() and not path.is_file():  # a device or a pipe
+        if regular:
+            raise ActcompareError(f"cannot write {path}: it is a device or a pipe, not a file")
+        return
+    folder = path.parent if not path.is_symlink() else Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise ActcompareError(f"cannot write {path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise ActcompareError(f"cannot write {path}: no permission to write in {folder}")

@@ -1,6 +1,7 @@
 """`actcompare inspect`."""
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,9 +24,10 @@ from actcompare.cli.options import (
     settings_of,
 )
 from actcompare.cli.streams import prints_aside
-from actcompare.errors import UsageError
+from actcompare.errors import ActcompareError, UsageError, UsersError
 from actcompare.files.writing import check_writable
 from actcompare.output.formats import Destination
+from actcompare.output.messages import say
 from actcompare.output.results import heading, write
 
 if TYPE_CHECKING:
@@ -138,8 +140,8 @@ def inspect_command(
     Example: actcompare inspect mymodel.py:build --data x.npz
     """
     destination = reported.destination()
-    _check_files(data, random, per_unit, destination.file)
-    from actcompare.inspection.inspect import NUMBERS
+    _check_files(data, random, per_unit)
+    from actcompare.inspection.inspect import NUMBERS, threads_for_model
     from actcompare.inspection.records import Settings
     from actcompare.machine.processors import check_threads, torch_threads
     from actcompare.output.gates import parse_gates
@@ -151,27 +153,23 @@ def inspect_command(
     if random is not None:
         asked = {"samples": _RANDOM_SAMPLES} | asked
     settings = Settings(**asked)
-    with prints_aside(), torch_threads(threads):
+    with prints_aside():
         model = _load(target, checkpoint, reported.quiet)
-        inspection = _inspect(model, target, data, random, seed, settings, reported.quiet)
+        with torch_threads(threads or threads_for_model(model, settings.batch_size)):
+            inspection = _inspect(model, target, data, random, seed, settings, reported.quiet)
     if random is not None and not reported.quiet:
-        typer.echo(
+        say(
             "warning: random input says little: units that are dead on it may be alive on real"
-            " samples, and vice versa; use --data FILE",
-            err=True,
+            " samples, and vice versa; use --data FILE"
         )
     _show(inspection, destination, per_unit)
     if _trips(gates, inspection):
         raise typer.Exit(GATE_TRIPPED)
 
 
-def _check_files(
-    data: str | None, random: str | None, per_unit: Path | None, output: Path | None
-) -> None:
+def _check_files(data: str | None, random: str | None, per_unit: Path | None) -> None:
     if per_unit is not None:
         check_writable(per_unit)
-        if output is not None and per_unit.resolve() == output.resolve():
-            raise UsageError("--per-unit and --output name the same file")
     if (data is None) == (random is None):
         raise UsageError("name the input: --data FILE, or --random SHAPE such as 3x224x224")
 
@@ -194,7 +192,7 @@ def _load(target: str, checkpoint: Path | None, quiet: bool) -> "nn.Module":
     if checkpoint is not None:
         said = load_weights(model, checkpoint)
         if not quiet:
-            typer.echo(said, err=True)
+            say(said)
     return model
 
 
@@ -207,6 +205,7 @@ def _inspect(
     settings: "Settings",
     quiet: bool,
 ) -> "Inspection":
+    from actcompare.files import tabular
     from actcompare.inspection.inspect import inspect_named
     from actcompare.models.feed import FILES, as_floats, open_batches, parse_shape, random_batches
 
@@ -219,9 +218,41 @@ def _inspect(
             settings = replace(settings, input_key=())
             batches = batches if _looks_up(model) else map(as_floats, batches)
     with _bar(samples, quiet) as progress:
-        return inspect_named(
-            model, target, batches, data or f"--random {random}", settings, progress
-        )
+        try:
+            return inspect_named(
+                model, target, batches, data or f"--random {random}", settings, progress
+            )
+        except UsersError as error:
+            if data is None or keys or Path(data).suffix.lower() not in tabular.ENDINGS:
+                raise
+            raise _too_many_columns(model, target, Path(data), error) from error
+
+
+def _too_many_columns(
+    model: "nn.Module", target: str, path: Path, error: UsersError
+) -> ActcompareError:
+    """Return an error that names the columns to leave the target out, if there is one."""
+    from torch import nn
+
+    from actcompare.files import tabular
+
+    names: list[str] = []
+
+    def note(found: list[str]) -> list[str]:
+        names.extend(found)
+        return found
+
+    next(tabular.read_numbers(path, note, 1))
+    linear = next((m for m in model.modules() if isinstance(m, nn.Linear)), None)
+    if linear is None or not 1 < len(names) == linear.in_features + 1:
+        return error
+    likely = [name for name in names if name.lower() in ("y", "target", "label", "class")]
+    left_out = (likely or names)[-1]
+    line = shlex.join(part for n in names if n != left_out for part in ("--input-key", n))
+    return ActcompareError(
+        f"{target} takes {linear.in_features} inputs, and {path} has {len(names)} columns: to leave"
+        f" out {left_out!r}, add {line}"
+    )
 
 
 def _looks_up(model: "nn.Module") -> bool:

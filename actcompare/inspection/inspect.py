@@ -16,6 +16,7 @@ from actcompare.inspection.explain import describe_inspection
 from actcompare.inspection.records import InspectConfig, Settings, WhatIf
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.environment import Environment, describe_environment
+from actcompare.machine.processors import free_threads, threads_for
 from actcompare.models.feed import Inputs, cut, prepare, select, slices
 from actcompare.models.load import check_made
 from actcompare.models.records import Unseen, WatchedLayer, layer_columns, total_of
@@ -85,6 +86,23 @@ Batches = Tensor | npt.NDArray[Any] | Iterable[Any]
 """Samples in one tensor or array, or an iterable of batches, such as a DataLoader."""
 
 Progress = Callable[[int], None]
+
+
+def threads_for_model(model: nn.Module, batch_size: int) -> int:
+    """Choose torch's number of threads for a model that runs on batches of that size.
+
+    Only the work of linear layers follows from their weights. Convolutions, recurrent layers,
+    attention and a user's own use theirs at many positions, and count as large.
+    """
+    flops = elements = 0.0
+    for module in model.modules():
+        for weight in module.parameters(recurse=False):
+            if weight.device.type == "cpu" and weight.dim() > 1:
+                flops = max(flops, 2.0 * batch_size * weight.numel())
+                elements = max(elements, float(batch_size * len(weight)))
+                if not isinstance(module, nn.Linear):
+                    return free_threads()
+    return threads_for(flops, elements)
 
 
 def inspect_model(

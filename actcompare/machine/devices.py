@@ -1,11 +1,16 @@
 """Devices and dtypes by name."""
 
 import platform
+import re
 
 import torch
 
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.machine.processors import _cpu_name, usable_cores
+from actcompare.machine.cores import usable_cores
+from actcompare.machine.processors import _cpu_name
+
+_DEVICE = re.compile(r"cpu|mps|cuda(:[0-9]|:[1-9][0-9])?")
+"""Names of devices; torch holds the index in 8 bits."""
 
 DTYPES = {
     "float32": torch.float32,
@@ -64,8 +69,7 @@ def device_named(name: str) -> torch.device:
     Raises:
         UsageError: The name is not that of a device.
     """
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (index and not (kind == "cuda" and index.isdigit())):
+    if not _DEVICE.fullmatch(name):
         raise UsageError(f"device {name!r} is not one of cpu, cuda, cuda:N, mps")
     return torch.device(name)
 

@@ -6,24 +6,26 @@ from dataclasses import asdict, dataclass
 import torch
 
 import actcompare
-from actcompare.machine.processors import _cpu_name, usable_cores
+from actcompare.bounds import Label, Positive
+from actcompare.machine.cores import usable_cores
+from actcompare.machine.processors import _cpu_name
 
 
 @dataclass(frozen=True)
 class Environment:
     """The machine, library versions and device of a computation."""
 
-    actcompare: str
-    torch: str
-    python: str
-    platform: str
-    cpu: str
-    cores: int
+    actcompare: Label
+    torch: Label
+    python: Label
+    platform: Label
+    cpu: Label
+    cores: Positive
     """Cores that this process may use."""
-    threads: int
+    threads: Positive
     """torch's intra-op threads."""
-    device: str
-    device_name: str
+    device: Label
+    device_name: Label
 
     def as_dict(self) -> dict[str, object]:
         """Return the record as plain data."""

@@ -8,6 +8,7 @@ from itertools import repeat
 import torch
 
 from actcompare.machine.cuda import throttle_check
+from actcompare.machine.waiting import waiting_time
 
 Work = Callable[[], object]
 
@@ -38,6 +39,9 @@ class Stopwatch:
     """The clock for time limits."""
     throttled: Callable[[], bool] | None = None
     """Whether the device's clock is throttled now; None if that is unknown."""
+    waited: Callable[[], float] | None = None
+    """The seconds so far for which threads of this process waited for a core; None if unknown, or
+    if the timer does not count them."""
     most_calls: int | None = None
     """The most calls per block; None if unlimited."""
 
@@ -47,6 +51,7 @@ def stopwatch_for(device: torch.device) -> Stopwatch:
     return Stopwatch(
         timer_for(device),
         throttled=throttle_check(device),
+        waited=waiting_time() if device.type == "cpu" else None,
         most_calls=QUEUED_CALLS if device.type == "cuda" else None,
     )
 

@@ -12,12 +12,15 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from actcompare.bounds import Count, Positive
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.machine.stopwatch import Stopwatch, Work
+from actcompare.machine.stopwatch import Stopwatch, Work, stopwatch_for
 from actcompare.stats import (
     FEWEST_IN_PART,
     PARTS,
@@ -37,10 +40,41 @@ that stalls affect only a few of them, and the median ignores those.
 FEWEST_ROUNDS = 12
 """Rounds before which only the time limit stops a measurement."""
 
-ON_CPU = Stopwatch()
+SHORTEST, LONGEST = 1e-18, 1e9
+"""Times of a call beyond these, in seconds, are no measurements."""
+
+WAITED_SHARE = 0.05
+"""A round is disturbed if threads waited for a core for more than this share of one of its blocks.
+
+What remains changes a ratio by less than this share of its distance to 1. A slice of the scheduler,
+of some milliseconds, is many times a short block.
+"""
+
+MACHINE_BUSY = "unclear (machine busy)"
+"""The verdict if fewer than FEWEST_ROUNDS rounds were undisturbed, and most were not."""
 
 STALLED = 0.9
 """Noise no longer falls if four times the rounds leave more than this share of an interval."""
+
+
+@dataclass(frozen=True)
+class _SavedRows:
+    """Marks a matrix that is saved as a list of rows of numbers."""
+
+    number: type[float | int]
+
+    def __get_pydantic_core_schema__(self, _: object, handler: Callable[[Any], Any]) -> Any:
+        """Tell pydantic how to read it."""
+        from pydantic_core import core_schema
+
+        rows = handler(list[list[self.number]])  # type: ignore[name-defined]
+        return core_schema.no_info_after_validator_function(_matrix, rows)
+
+
+def _matrix(rows: list[list[float]] | list[list[int]]) -> npt.NDArray[Any]:
+    if len(set(map(len, rows))) > 1:
+        raise ValueError("its rows have different lengths")
+    return np.array(rows)
 
 
 @dataclass(frozen=True)
@@ -48,16 +82,32 @@ class Timings:
     """All rounds of a measurement. Candidate 0 is the baseline."""
 
     labels: tuple[str, ...]
-    seconds: npt.NDArray[np.float64]
+    seconds: Annotated[npt.NDArray[np.float64], _SavedRows(float)]
     """Seconds per call, shape (round, candidate + 1); the last column is the control."""
-    order: npt.NDArray[np.int64]
+    order: Annotated[npt.NDArray[np.int64], _SavedRows(int)]
     """The columns of `seconds` in the order they ran; same shape as `seconds`."""
-    calls: tuple[int, ...]
+    calls: tuple[Positive, ...]
     """Calls per block, for each candidate."""
     stopped_by: str
     """Why the measurement stopped: precision, noise (it no longer falls) or time."""
-    dropped: int = 0
+    dropped: Count = 0
     """Rounds dropped because the device's clock was throttled."""
+    disturbed: Count = 0
+    """Rounds in which the kernel kept threads of this process waiting for a core."""
+    busy: bool = False
+    """Whether so few other rounds were left that `seconds` contains the disturbed ones. Otherwise
+    those were dropped."""
+
+    def __post_init__(self) -> None:
+        columns = len(self.labels) + 1
+        shape = max(1, len(self.seconds)), columns
+        fits = self.seconds.shape == self.order.shape == shape
+        if not self.labels or len(self.calls) != len(self.labels) or not fits:
+            raise ValueError("the rounds do not match the candidates")
+        if not ((self.seconds > SHORTEST) & (self.seconds < LONGEST)).all():
+            raise ValueError(f"a time is not between {SHORTEST:g} and {LONGEST:g} seconds")
+        if not ((self.order >= 0) & (self.order < columns)).all():
+            raise ValueError("the order of a round names a candidate that does not exist")
 
     def ratio(self, candidate: int) -> Estimate:
         """Return the time over the baseline's: the median over rounds, with a 95 % interval.
@@ -81,8 +131,11 @@ class Timings:
         """Return the verdict of a comparison with the baseline: faster, slower, same or unclear.
 
         A difference must exceed both the margin and the noise floor to be reported as real; `same`
-        requires the whole interval to lie within the margin.
+        requires the whole interval to lie within the margin. The times of disturbed rounds are
+        those of the scheduler, and prove nothing.
         """
+        if self.busy:
+            return MACHINE_BUSY
         return ratio_verdict(self.ratio(candidate), margin, self.noise_floor())
 
     def per_call(self, candidate: int) -> tuple[float, float, float]:
@@ -97,7 +150,7 @@ def time_paired(
     time_limit: float = 1.0,
     precision: float = 0.005,
     seed: int = 0,
-    stopwatch: Stopwatch = ON_CPU,
+    stopwatch: Stopwatch | None = None,
     progress: Callable[[Estimate], None] | None = None,
 ) -> Timings:
     """Time callables against the first of them.
@@ -108,7 +161,7 @@ def time_paired(
         time_limit: Total seconds, including warm-up.
         precision: Stop when every ratio's interval is within this share of the ratio.
         seed: Seed of the random order.
-        stopwatch: Times blocks of calls.
+        stopwatch: Times blocks of calls; by default that of the CPU.
         progress: Called occasionally with the first ratio's interval.
 
     Raises:
@@ -119,20 +172,25 @@ def time_paired(
         raise UsageError("nothing to time")
     if not (time_limit > 0 and precision > 0):
         raise UsageError("the time limit and the precision must be positive")
+    if stopwatch is None:
+        stopwatch = stopwatch_for(torch.device("cpu"))
     begin = stopwatch.now()
     with _no_garbage_collection():
         blocks = _Blocks([*candidates.values()], stopwatch, begin, time_limit / 4, seed)
         rounds = _Rounds(tuple(candidates), blocks.calls)
         while not rounds.begun or stopwatch.now() < begin + time_limit:
-            row, order = blocks.one_round()
+            row, order, disturbed = blocks.one_round()
             if stopwatch.throttled is not None and stopwatch.throttled():
                 rounds.dropped += 1
+                continue
+            if disturbed:
+                rounds.disturbed.append((row, order))
                 continue
             # Drift is slow, so early on an interval that does not shrink says nothing.
             late = stopwatch.now() > begin + time_limit / 2
             if rounds.add(row, order, precision, late, progress):
                 break
-    if not rounds.seconds:
+    if not (rounds.seconds or rounds.disturbed):
         raise ActcompareError(
             f"the device's clock was throttled (heat or power) in all {rounds.dropped} rounds:"
             " let the device cool, or raise its power limit"
@@ -160,7 +218,10 @@ class _Blocks:
         """Choose the numbers of calls, within `limit` seconds from `begin`."""
         self._stopwatch = stopwatch
         self._clock_s = min(stopwatch.timer(lambda: None, 0) for _ in range(20))
-        ends = [begin + limit * (i + 1) / len(works) for i in range(len(works))]
+        for work in works:
+            stopwatch.timer(work, 1)  # the first call is atypical
+        left = max(0.0, begin + limit - stopwatch.now())
+        ends = [stopwatch.now() + left * (i + 1) / len(works) for i in range(len(works))]
         self.calls = tuple(self._calls(work, end) for work, end in zip(works, ends, strict=True))
         self._columns = [*zip(works, self.calls, strict=True), (works[0], self.calls[0])]
         self._rng, self._order = random.Random(seed), list(range(len(self._columns)))
@@ -168,7 +229,6 @@ class _Blocks:
     def _calls(self, work: Work, until: float) -> int:
         """Double the number of calls until the clock's cost is negligible in a block."""
         timer, most = self._stopwatch.timer, self._stopwatch.most_calls or math.inf
-        timer(work, 1)  # the first call is atypical
         calls, wanted = 1, self._clock_s / CLOCK_SHARE
         # Take the minimum of three, since a single block may have been interrupted.
         while min(timer(work, calls) for _ in range(3)) < wanted and self._stopwatch.now() < until:
@@ -177,14 +237,24 @@ class _Blocks:
             calls *= 2
         return calls
 
-    def one_round(self) -> tuple[list[float], list[int]]:
-        """Run every block once, the baseline's twice; return seconds per call and the order."""
+    def one_round(self) -> tuple[list[float], list[int], bool]:
+        """Run every block once, the baseline's twice.
+
+        Returns:
+            Seconds per call, the order, and whether the kernel kept threads waiting.
+        """
         self._rng.shuffle(self._order)
-        row = [0.0] * len(self._columns)
+        row, disturbed = [0.0] * len(self._columns), False
+        waited = self._stopwatch.waited or (lambda: 0.0)
+        before = waited()
         for i in self._order:
             work, calls = self._columns[i]
-            row[i] = max(self._stopwatch.timer(work, calls) - self._clock_s, self._clock_s) / calls
-        return row, self._order.copy()
+            took = max(self._stopwatch.timer(work, calls) - self._clock_s, self._clock_s)
+            row[i] = took / calls
+            after = waited()
+            disturbed |= after - before > WAITED_SHARE * took
+            before = after
+        return row, self._order.copy(), disturbed
 
 
 @dataclass
@@ -196,6 +266,8 @@ class _Rounds:
     seconds: list[list[float]] = field(default_factory=list)
     order: list[list[int]] = field(default_factory=list)
     dropped: int = 0
+    disturbed: list[tuple[list[float], list[int]]] = field(default_factory=list)
+    """The rounds that were disturbed, with their order."""
     stopped_by: str = "time"
     _widths: dict[int, float] = field(default_factory=dict)
     _look_at: int = FEWEST_ROUNDS
@@ -203,7 +275,7 @@ class _Rounds:
     @property
     def begun(self) -> bool:
         """Whether any round has run."""
-        return bool(self.seconds or self.dropped)
+        return bool(self.seconds or self.dropped or self.disturbed)
 
     def add(
         self,
@@ -232,13 +304,20 @@ class _Rounds:
         return self.stopped_by != "time"
 
     def timings(self) -> Timings:
+        kept = len(self.seconds)
+        busy = kept < min(FEWEST_ROUNDS, len(self.disturbed))
+        more = self.disturbed if busy else []
+        seconds = [*self.seconds, *(row for row, _ in more)]
+        order = [*self.order, *(order for _, order in more)]
         return Timings(
             self.labels,
-            np.array(self.seconds, dtype=np.float64),
-            np.array(self.order, dtype=np.int64),
+            np.array(seconds, dtype=np.float64),
+            np.array(order, dtype=np.int64),
             self.calls,
             self.stopped_by,
             self.dropped,
+            len(self.disturbed),
+            busy,
         )
 
 

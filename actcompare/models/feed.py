@@ -63,9 +63,10 @@ def open_batches(source: str, batch_size: int, keys: Sequence[str] = ()) -> Iter
     if kind in state_dicts.ENDINGS:
         return _slices(state_dicts.read_tensors(path), source, batch_size, keys)
     if ":" not in source:
+        absent = "" if path.exists() else "there is no such file; "
         raise UsageError(
-            f"--data {source}: name a {', '.join(FILES)} file, or module:attr or file.py:attr that"
-            " yields batches"
+            f"--data {source}: {absent}name a {', '.join(FILES)} file, or module:attr or"
+            " file.py:attr that yields batches"
         )
     return _users_own(source)
 
@@ -96,20 +97,19 @@ def slices(data: Tensor | npt.NDArray[Any], batch_size: int) -> Iterator[Tensor]
 
 def _slices(content: Any, name: str, batch_size: int, keys: Sequence[str]) -> Iterator[Any]:
     """Return batches of one tensor, a mapping of tensors or a sequence of tensors."""
-    if isinstance(content, Tensor):
-        _check_dense(content, name)
-        if content.dim():
-            return slices(content, batch_size)
+    if isinstance(content, Tensor) and content.dim():
+        _refuse_complex(content, name)
+        return slices(content, batch_size)
     named = isinstance(content, Mapping)
     parts = list(content.values()) if named else content
     fits = isinstance(parts, list | tuple) and bool(parts)
     if not fits or not all(isinstance(part, Tensor) and part.dim() for part in parts):
         raise ActcompareError(f"{name} does not hold tensors of samples")
-    for part in parts:
-        _check_dense(part, name)
     if named:
         content = {key: content[key] for key in _choose(list(content), name, keys)}
         parts = list(content.values())
+    for part in parts:
+        _refuse_complex(part, name)
     if len({len(part) for part in parts}) > 1:
         shapes = listed([str(tuple(part.shape)) for part in parts])
         raise ActcompareError(f"{name} holds tensors of different lengths: {shapes}")
@@ -121,17 +121,12 @@ def _slices(content: Any, name: str, batch_size: int, keys: Sequence[str]) -> It
     return (dict(zip(content, batch, strict=True)) for batch in batches)
 
 
-def _check_dense(tensor: Tensor, name: str) -> None:
-    """Check that a tensor of a file is a plain array, and not a huge view of a few numbers."""
-    kinds = {
-        "nested": tensor.is_nested,
-        "quantized": tensor.is_quantized,
-        "sparse": tensor.layout is not torch.strided,
-    }
-    kind = next((kind for kind, holds in kinds.items() if holds), None)
-    if kind is not None:
-        raise ActcompareError(f"{name} holds a {kind} tensor: save a dense one of numbers")
-    _check_memory(tensor.numel() * tensor.element_size(), f"the tensor in {name}, written out,")
+def _refuse_complex(tensor: Tensor, name: str) -> None:
+    if tensor.is_complex():
+        raise ActcompareError(
+            f"{name} holds {str(tensor.dtype).removeprefix('torch.')}, not real numbers: save"
+            " torch.view_as_real(tensor)"
+        )
 
 
 def _check_memory(needed: int, what: str, cure: str = "") -> None:
@@ -181,8 +176,13 @@ def _read_arrays(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[A
 def _read_table(path: Path, batch_size: int, keys: Sequence[str]) -> Iterator[Tensor]:
     """Yield batches of a table's numeric columns, in the order of the table or the keys."""
     rows = batch_size * max(1, _TABLE_ROWS // batch_size)
-    for block in tabular.read_numbers(path, lambda names: keys or names, rows):
-        yield from slices(block, batch_size)
+    try:
+        for block in tabular.read_numbers(path, lambda names: keys or names, rows):
+            yield from slices(block, batch_size)
+    except ActcompareError as error:
+        if keys or "not a number" not in str(error):
+            raise
+        raise ActcompareError(f"{error}: name the columns that go in with --input-key") from error
 
 
 def random_batches(shape: Sequence[int], samples: int, batch_size: int, seed: int) -> Iterator[Any]:

@@ -45,8 +45,8 @@ def parse_swap(text: str) -> tuple[str, str]:
     """
     for i, sign in enumerate(text):
         # A SPEC with parameters contains `=` too: split where both sides are SPECs.
-        if sign == "=" and _is_spec(text[:i]) and _is_spec(text[i + 1 :]):
-            return text[:i].strip(), text[i + 1 :].strip()
+        if sign == "=" and (old := _spec_of(text[:i])) and (new := _spec_of(text[i + 1 :])):
+            return old, new
     old, _, new = text.partition("=")
     if old.strip() and new.strip():
         for side in (old, new):
@@ -55,11 +55,12 @@ def parse_swap(text: str) -> tuple[str, str]:
     raise UsageError(f"--swap {text!r}: write OLD=NEW, such as relu=softplus")
 
 
-def _is_spec(text: str) -> bool:
+def _spec_of(text: str) -> str:
+    """Return a SPEC as it is printed; empty if the text is not one."""
     try:
-        return text.strip() == "clamp" or bool(parse(text))
+        return "clamp" if text.strip() == "clamp" else parse(text).label
     except UsageError:
-        return False
+        return ""
 
 
 def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[Swap, ...]]:

@@ -32,6 +32,8 @@ _BY_ENDING = {
     ".parquet": Format.parquet,
 }
 
+_STDOUT = ("-", "/dev/stdout")
+
 
 @dataclass(frozen=True)
 class Destination:
@@ -50,7 +52,7 @@ class Destination:
             MissingExtraError: Parquet is requested and pyarrow is not installed.
             ActcompareError: The file cannot be written.
         """
-        file = None if output is None or str(output) == "-" else output
+        file = None if output is None or str(output) in _STDOUT else output
         chosen = given or _format_of(file)
         if chosen is Format.parquet:
             if find_spec("pyarrow") is None:

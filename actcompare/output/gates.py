@@ -6,12 +6,13 @@ Such as `median_s>0.001`, `slower>3%` or `verdict==worse`. A gate that judged no
 import math
 import operator
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from actcompare.errors import UsageError
+from actcompare.output.messages import say
+from actcompare.text import read_number
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
@@ -22,9 +23,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "!=": operator.ne,
 }
 
-_GRAMMAR = re.compile(r"\s*([A-Za-z]\w*)\s*(>=|<=|>|<)\s*([^\s%_]+)\s*(%?)\s*")
-
-_VERDICT_GRAMMAR = re.compile(r"\s*verdict\s*(==|!=)\s*([a-z]+(?: [a-z]+)*)\s*")
+_GRAMMAR = re.compile(r"\s*([A-Za-z]\w*)\s*(>=|<=|==|!=|>|<)\s*([^<>=!]*?)\s*", re.ASCII)
 
 SLOWER, VERDICT = "slower", "verdict"
 
@@ -67,6 +66,8 @@ class Gate:
             assert isinstance(self.bound, float)
             return _OPERATORS[self.sign](row["ratio_low"], 1 + self.bound)
         value = row[self.column]
+        if self.column == VERDICT:
+            value = value.partition(" (")[0]  # `unclear (machine busy)` is unclear
         not_a_number = isinstance(value, float) and math.isnan(value)
         return not_a_number or _OPERATORS[self.sign](value, self.bound)
 
@@ -84,32 +85,34 @@ def parse_gate(text: str, columns: Sequence[str], verdicts: Sequence[str] = ()) 
     Raises:
         UsageError: The condition cannot be parsed, or the column or verdict does not exist.
     """
-    if verdicts and (found := _VERDICT_GRAMMAR.fullmatch(text)):
-        sign, verdict = found.groups()
-        if verdict not in verdicts:
-            raise UsageError(
-                f"--fail-on {text!r}: no verdict {verdict}; use one of {', '.join(verdicts)}"
-            )
-        return Gate(text, VERDICT, sign, verdict)
-    known = [*columns, SLOWER] if "ratio_low" in columns else list(columns)
+    known = [*columns, *[SLOWER] * ("ratio_low" in columns), *[VERDICT] * bool(verdicts)]
+    example = "slower>3%" if SLOWER in known else f"{columns[0]}>10%"
     found = _GRAMMAR.fullmatch(text)
-    try:
-        if not found:
-            raise ValueError
-        column, sign, number, percent = found.groups()
-        bound = float(number) / (100 if percent else 1)
-        if math.isnan(bound):
-            raise ValueError
-    except ValueError:
-        example = "slower>3%" if SLOWER in known else f"{columns[0]}>10%"
-        raise UsageError(
-            f"--fail-on {text!r}: write COLUMN OP NUMBER with >, >=, < or <=, such as '{example}'"
-        ) from None
+    if found is None or not found[3]:
+        raise _refused(text, f"write COLUMN OP NUMBER, such as {example!r}")
+    column, sign, value = found.groups()
     if column not in known:
-        raise UsageError(f"--fail-on {text!r}: no column {column}; use one of {', '.join(known)}")
+        raise _refused(text, f"no column {column}; use one of {', '.join(known)}")
+    if (column == VERDICT) != (sign in ("==", "!=")):
+        takes = "== or !=" if column == VERDICT else ">, >=, < or <="
+        raise _refused(text, f"{column} takes {takes}")
+    if column == VERDICT:
+        if value not in verdicts:
+            raise _refused(text, f"no verdict {value}; use one of {', '.join(verdicts)}")
+        return Gate(text, column, sign, value)
     if column == SLOWER and sign.startswith("<"):
-        raise UsageError(f"--fail-on {text!r}: slower takes > or >=")
+        raise _refused(text, f"{SLOWER} takes > or >=")
+    try:
+        bound = read_number(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+        if math.isnan(bound):
+            raise ValueError("nan is no bound")
+    except ValueError as error:
+        raise _refused(text, f"{error}; write {example!r}") from None
     return Gate(text, column, sign, bound)
+
+
+def _refused(text: str, why: str) -> UsageError:
+    return UsageError(f"--fail-on {text!r}: {why}")
 
 
 def parse_gates(
@@ -157,5 +160,5 @@ def report_tripped(
             said = f"nothing to judge for {columns['activation'][i]}: {columns[VERDICT][i]}"
         else:
             said = describe(gate.column, i)
-        print(f"failed on {gate.text}: {said}", file=sys.stderr)
+        say(f"failed on {gate.text}: {said}")
     return bool(found)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any, TextIO
 
 from actcompare.table import Columns
+from actcompare.text import CELL, shown
 
 PROSE_WIDTH = 100
 
@@ -86,12 +87,12 @@ def _rich_table(grid: Grid, columns: Sequence[int]) -> Any:
 
     table = Table(box=box.ROUNDED, header_style="bold cyan")
     keys = range(grid.keys)
-    shown = [*keys, *columns]
-    for i in shown:
+    both = [*keys, *columns]
+    for i in both:
         justify: Any = grid.align if i >= grid.keys else "left" if grid.align == "left" else "right"
-        table.add_column(Text(grid.titles[i]), justify=justify, overflow="fold")
+        table.add_column(Text(shown(grid.titles[i], CELL)), justify=justify, overflow="fold")
     for row in grid.rows:
-        table.add_row(*(Text(row[i]) for i in shown))
+        table.add_row(*(Text(shown(row[i], CELL)) for i in both))
     return table
 
 
@@ -100,7 +101,7 @@ def write_markdown(grid: Grid, out: TextIO, *, header: bool = True) -> None:
     mark = "---" if grid.align == "left" else "---:"
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n"
+        return "| " + " | ".join(shown(c, CELL).replace("|", "\\|") for c in cells) + " |\n"
 
     if header:
         out.write(line(grid.titles))
@@ -113,8 +114,8 @@ def write_prose(text: str, out: TextIO) -> None:
     import shutil
 
     width = min(PROSE_WIDTH, shutil.get_terminal_size().columns) if out.isatty() else PROSE_WIDTH
-    for paragraph in text.splitlines():
-        kept_together = paragraph.replace(" %", "\N{NO-BREAK SPACE}%")
+    for paragraph in text.removesuffix("\n").split("\n"):
+        kept_together = shown(paragraph).replace(" %", "\N{NO-BREAK SPACE}%")
         filled = textwrap.fill(kept_together, width, subsequent_indent="  ", break_on_hyphens=False)
         out.write(filled.replace("\N{NO-BREAK SPACE}%", " %") + "\n")
 
@@ -122,8 +123,23 @@ def write_prose(text: str, out: TextIO) -> None:
 # --- for machines --------------------------------------------------------------------------------
 
 
-def write_csv(chunks: Iterable[Columns], out: TextIO) -> None:
-    """Write records as CSV with a header, as they arrive."""
+class _Escaping:
+    """Writes to a terminal, which would obey the control characters in a text."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> None:
+        self._out.write("\n".join(shown(line, len(line)) for line in text.split("\n")))
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+
+def write_csv(chunks: Iterable[Columns], to: TextIO) -> None:
+    """Write records as CSV with a header, as they arrive; a file holds every character as it is."""
+    out = _Escaping(to) if to.isatty() else to
     for i, columns in enumerate(chunks):
         if i == 0:
             out.write(",".join(map(csv_field, columns)) + "\n")

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from actcompare.text import shown
+
 
 def terminal_figure(width: int, colour: bool, x: str, y: str) -> Any:
     """Return an empty figure for a terminal of a width."""
@@ -28,6 +30,6 @@ def terminal_line(figure: Any, x: Any, y: Any, label: str, look: str, colour: bo
     if not finite.any():
         return
     if colour:
-        figure.plot(x[finite].tolist(), y[finite].tolist(), lc=look, label=label)
+        figure.plot(x[finite].tolist(), y[finite].tolist(), lc=look, label=shown(label))
     else:
-        figure.scatter(x[finite].tolist(), y[finite].tolist(), marker=look, label=label)
+        figure.scatter(x[finite].tolist(), y[finite].tolist(), marker=look, label=shown(label))

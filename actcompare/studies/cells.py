@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from actcompare.activations.user_code import describe
-from actcompare.data.splits import Part, split
+from actcompare.data.datasets import CLASSIFICATION
+from actcompare.data.splits import Part, split, split_rows
 from actcompare.errors import ActcompareError
 from actcompare.machine.allocator import allocator
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.memory import free_memory, is_shortage
 from actcompare.machine.processors import torch_threads
+from actcompare.machine.waiting import waiting_time
 from actcompare.studies.plan import Plan
-from actcompare.studies.records import Cell, CellResult, Failure, Outcome
+from actcompare.studies.records import Cell, CellResult, Failure, Outcome, SampleOutcomes
 from actcompare.training.learning.ensemble import Ensemble
 from actcompare.training.learning.nets import make_net, memory_needed
 from actcompare.training.records import Score
@@ -59,10 +61,12 @@ def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]
     failed = [not math.isfinite(loss) for loss in losses]
     diverged: list[int | None] = [None] * len(cells)
     good, spent, steps = ensemble.weights(), 0.0, 0
+    waited, delay = waiting_time(), 0.0
     for epoch in range(1, epochs + 1):
-        start = clock()
+        before, start = waited and waited(), clock()
         seen = ensemble.learn(train, epoch).cpu()
         spent, steps = spent + clock() - start, steps + seen.shape[1]
+        delay += waited() - before if waited and before is not None else 0.0
         losses, metrics, _ = ensemble.score(validation, watch=False)
         last = ensemble.score(train, watch=False)[0] if epoch == epochs else losses
         ends = torch.tensor([losses, last]).T
@@ -79,6 +83,7 @@ def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]
             break
     ensemble.restore(good)
     parts = [ensemble.score(part, watch=part is train) for part in (train, validation, test)]
+    outcomes = _outcomes(plan, ensemble, cells, train, test)
     for m, cell in enumerate(cells):
         if failed[m]:
             what = f"the loss of the net with {cell.activation} is not finite at initialisation"
@@ -97,7 +102,29 @@ def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]
             verdicts,
             step_s,
             tuple(curves[m]),
+            outcomes[m],
+            waited_share=delay / spent if waited and spent else None,
         )
+
+
+def _outcomes(
+    plan: Plan, ensemble: Ensemble, cells: Sequence[Cell], train: Part, test: Part
+) -> list[SampleOutcomes]:
+    """Return what each net makes of each test sample."""
+    scores, found = ensemble.sample_scores(test).numpy(), []
+    by_seed = {}
+    for k, seed in enumerate(ensemble.seeds):
+        dataset = plan.recipe(next(cell for cell in cells if cell.seed == seed)).dataset
+        classes, guess = None, 0.0
+        if dataset.task == CLASSIFICATION:
+            classes = dataset.y
+            largest = train.y[k].bincount().argmax()
+            guess = float((test.y[k] == largest).double().mean())
+        by_seed[seed] = split_rows(classes, len(dataset.X), seed)[2], len(dataset.X), guess
+    for cell, mine in zip(cells, scores, strict=True):
+        rows, total, guess = by_seed[cell.seed]
+        found.append(SampleOutcomes.of(rows, total, mine, guess))
+    return found
 
 
 def _prepare(plan: Plan, cells: Sequence[Cell]) -> tuple[Ensemble, list[Part]]:

@@ -29,18 +29,20 @@ from actcompare.cli.options import (
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.output.formats import Destination
+from actcompare.output.messages import say
 from actcompare.output.results import heading, write
 
 if TYPE_CHECKING:
     from actcompare.output.gates import Gate
     from actcompare.studies.engines.workers import Engine
     from actcompare.studies.forecast import Forecast
+    from actcompare.studies.store import Store
     from actcompare.studies.study import Study, Work
 
 _NUMBERS = (
     *("lr", "seeds", "diverged", "mean", "mean_low", "mean_high", "iqm", "difference"),
-    *("difference_low", "difference_high", "p_value", "p_holm", "zero_dead_share"),
-    *("gradient_dead_share", "step_s"),
+    *("difference_low", "difference_high", "p_value", "p_holm", "p_sign_flip"),
+    *("zero_dead_share", "gradient_dead_share", "step_s"),
 )
 """Columns that a gate can test."""
 
@@ -128,11 +130,14 @@ def study_command(
         if store is not None and not asked and not dry_run:
             study, stopped = _stored(kept, store), None
         else:
+            from actcompare.studies.store import Store
             from actcompare.studies.study import choose_engine
 
             chosen = choose_engine(engine.value, workers, address, gpus_per_task)
-            made = None if dry_run and store is not None and not store.exists() else store
-            work = _prepare(kept, settings, made, address is not None, drawn.quiet)
+            opened = None
+            if store is not None and not (dry_run and not store.exists()):
+                opened = kept.enter_context(Store(store, only_shown=dry_run))
+            work = _prepare(settings, opened, address is not None, drawn.quiet)
             if dry_run:
                 _say_what_it_takes(work, workers, destination)
                 return
@@ -142,6 +147,8 @@ def study_command(
         from actcompare.studies.plots import study_picture
 
         drawing.show(study_picture(study))
+    if not drawn.quiet:
+        _say_if_busy(study)
     if stopped is not None:
         raise stopped
     if not study.results:
@@ -154,6 +161,17 @@ def study_command(
         raise typer.Exit(GATE_TRIPPED)
 
 
+def _say_if_busy(study: "Study") -> None:
+    from statistics import median
+
+    from actcompare.machine.waiting import waiting_caution
+
+    known = [each.waited_share for each in study.results if each.waited_share is not None]
+    caution = waiting_caution(median(known) if known else None, "training steps (`step_s`)")
+    if caution:
+        say(f"warning: {caution}")
+
+
 def _stored(kept: contextlib.ExitStack, path: Path) -> "Study":
     """Return the study in a store; never create the file."""
     from actcompare.studies.store import Store
@@ -161,32 +179,24 @@ def _stored(kept: contextlib.ExitStack, path: Path) -> "Study":
 
     if not path.exists():
         raise UsageError(f"there is no study in {path}: name what to compare, such as --act relu")
-    return stored_study(kept.enter_context(Store(path)))
+    return stored_study(kept.enter_context(Store(path, only_shown=True)))
 
 
-def _prepare(
-    kept: contextlib.ExitStack,
-    settings: dict[str, Any],
-    path: Path | None,
-    remote: bool,
-    quiet: bool,
-) -> "Work":
+def _prepare(settings: dict[str, Any], store: "Store | None", remote: bool, quiet: bool) -> "Work":
     from actcompare.machine.environment import what_differs
     from actcompare.studies.plan import make_plan
-    from actcompare.studies.store import Store
     from actcompare.studies.study import Work
 
     with prints_aside():
         plan = make_plan(settings.pop("activations"), settings.pop("data"), **settings)
-        store = None if path is None else kept.enter_context(Store(path))
         work = Work(plan, store, remote=remote)
     if not quiet:
         for note in plan.dataset.notes:
-            typer.echo(f"warning: {note}", err=True)
+            say(f"warning: {note}")
         before = work.kept_from
         changed = what_differs(before, work.environment) if before is not None else ""
         if changed and work.groups_left():
-            typer.echo(f"warning: results may differ in the last bits, since {changed}", err=True)
+            say(f"warning: results may differ in the last bits, since {changed}")
     return work
 
 
@@ -204,7 +214,7 @@ def _carry_out(
             stopped: BaseException = error
     if not isinstance(stopped, ActcompareError):
         how = "the same command resumes here" if store else "--store FILE would keep them"
-        typer.echo(f"{work.done:,} of {work.total:,} runs are done: {how}", err=True)
+        say(f"{work.done:,} of {work.total:,} runs are done: {how}")
     return work.report(), stopped
 
 
@@ -235,14 +245,14 @@ def _bar(work: "Work", quiet: bool) -> "Iterator[Callable[[Work], None]]":
 
 
 def _say_what_it_takes(work: "Work", workers: int | None, destination: Destination) -> None:
-    from actcompare.machine.processors import usable_cores
+    from actcompare.machine.cores import usable_cores
     from actcompare.studies.forecast import forecast, sensible_workers
     from actcompare.studies.tables import forecast_grid
     from actcompare.text import duration, in_bytes
 
     groups = work.groups_left()
     if not groups:
-        typer.echo("nothing left to do", err=True)
+        say("nothing left to do")
         return
     with prints_aside():
         found: Forecast = forecast(work.plan, groups, work.environment)
@@ -274,7 +284,7 @@ def _show(study: "Study", destination: Destination) -> None:
     columns, shared = study.columns(), study.shared_rates()
     grids = []
     if study.results:
-        grids = [answer_grid(columns, study.metric, study.config.margin), runs_grid(columns)]
+        grids = [answer_grid(columns, study.metric, study.config), runs_grid(columns)]
     if study.results and len(study.config.lrs) > 1:
         grids.append(rate_grid(shared, columns, study.metric))
     curves = [list(result.curve) for result in study.results] + [None] * len(study.failures)

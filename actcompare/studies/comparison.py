@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,27 @@ import numpy.typing as npt
 
 from actcompare.stats import (
     Estimate,
+    PairedMean,
     difference_verdict,
     holm,
+    holm_levels,
     interquartile_mean,
+    paired_mean,
     seeds_to_settle,
+    shared_sample_variance,
     sign_flip_p,
     t_interval,
+    t_quantile,
+    unseen_share,
 )
-from actcompare.studies.records import CellResult, Failure, StudyConfig
+from actcompare.studies.records import CellResult, Failure, SampleOutcomes, StudyConfig
 
-BASELINE, FAILED, NOT_RUN = "baseline", "failed", "not run"
+BASELINE, FAILED, NOT_RUN, UNTRAINED = "baseline", "failed", "not run", "did not train"
 
-VERDICTS = ("better", "worse", "same", "unclear", FAILED, NOT_RUN)
-"""The verdicts on activations other than the baseline."""
+VERDICTS = ("better", "worse", "same", "unclear", UNTRAINED, FAILED, NOT_RUN)
+"""The verdicts on activations. The baseline can only have the last three."""
+
+_Z = NormalDist().inv_cdf(0.975)
 
 Setting = tuple[str, int, int]
 """Activation, depth, hidden."""
@@ -66,12 +75,36 @@ class Runs:
         times = [run.step_s for run in self.by_seed.values() if run.step_s is not None]
         return float(np.median(times)) if times else None
 
-    def minus(self, other: "Runs") -> npt.NDArray[np.float64]:
-        """Return paired differences of the test metric over common seeds, shape (seed,)."""
-        both = [seed for seed in self.by_seed if seed in other.by_seed]
-        return np.array(
-            [self.by_seed[seed].test.metric - other.by_seed[seed].test.metric for seed in both]
-        )
+    @property
+    def outcomes(self) -> dict[int, SampleOutcomes]:
+        """Outcomes of the test samples by seed, where they are known."""
+        known = {seed: run.outcomes for seed, run in self.by_seed.items()}
+        return {seed: each for seed, each in known.items() if each is not None}
+
+    @property
+    def guess(self) -> float | None:
+        """Mean test metric of a constant prediction; None if it is not known of every run."""
+        known = self.outcomes.values()
+        return float(np.mean([e.guess for e in known])) if len(known) == len(self.by_seed) else None
+
+    def trained(self, margin: float) -> bool:
+        """Return whether the runs do better than a constant prediction, as far as is known.
+
+        They do not if the interval of the mean metric, widened by the resolution of all test
+        samples, reaches down to that prediction, and the median run lies within the margin or the
+        resolution of its own test set.
+        """
+        guess = self.guess
+        if guess is None:
+            return True
+        known = self.outcomes
+        beyond = self.test - [each.guess for each in known.values()]
+        samples = [each.samples for each in known.values()]
+        spread = _Z * math.sqrt(guess * (1 - guess))
+        mean = t_interval(beyond)
+        half = math.hypot(mean.value - mean.low, spread / math.sqrt(_distinct(samples)))
+        near = max(margin, spread / math.sqrt(np.mean([len(each) for each in samples])))
+        return mean.value - half > 0 or float(np.median(beyond)) > near
 
 
 def by_learning_rate(config: StudyConfig, results: Iterable[CellResult]) -> list[Runs]:
@@ -105,10 +138,13 @@ def chosen(runs: Sequence[Runs]) -> dict[Setting, Runs]:
 def answer(
     config: StudyConfig, results: Iterable[CellResult], failures: Iterable[Failure] = ()
 ) -> list[dict[str, Any]]:
-    """Return one record per activation, depth and width, each compared with the baseline."""
+    """Return one record per activation, depth and width, each compared with the baseline.
+
+    The baseline is the first activation at each depth and width.
+    """
     failed = {(each.cell.activation, each.cell.depth, each.cell.hidden) for each in failures}
     best = chosen(by_learning_rate(config, results))
-    rows, compared = [], []
+    rows, compared, untrained = [], [], []
     for depth, hidden in itertools.product(config.depths, config.hiddens):
         baseline = best.get((config.activations[0], depth, hidden))
         for activation in config.activations:
@@ -118,14 +154,20 @@ def answer(
             if runs is None:
                 tried = (activation, depth, hidden) in failed
                 rows[-1]["verdict"] = FAILED if tried else NOT_RUN
-            elif baseline is None:
-                rows[-1]["verdict"] = "unclear"
-            elif runs is baseline:
-                rows[-1] |= {"difference": 0.0, "difference_low": 0.0, "difference_high": 0.0}
-                rows[-1]["verdict"] = BASELINE
+            elif runs is not baseline:
+                rows[-1] |= {"verdict": "unclear", "pairs": 0}
+                if baseline is not None:
+                    compared.append((rows[-1], Comparison.of(config, runs, baseline)))
             else:
-                compared.append((rows[-1], runs.minus(baseline)))
-    _compare(compared, config.margin, config.training.seed)
+                rows[-1]["verdict"] = BASELINE
+                rows[-1] |= {"difference": 0.0, "difference_low": 0.0, "difference_high": 0.0}
+            if runs is not None and not runs.trained(config.margin):
+                untrained.append(rows[-1])
+    _compare(compared, config)
+    for row in untrained:
+        if row["verdict"] == BASELINE:  # a gate on differences has nothing to judge
+            row |= dict.fromkeys(("difference", "difference_low", "difference_high"))
+        row |= {"verdict": UNTRAINED, "seeds_needed": None}
     return rows
 
 
@@ -141,6 +183,7 @@ def _described(runs: Runs | None) -> dict[str, Any]:
         "mean_low": mean.low,
         "mean_high": mean.high,
         "iqm": interquartile_mean(runs.test),
+        "guess": runs.guess,
         "zero_dead_share": runs.share("zero_dead"),
         "gradient_dead_share": runs.share("gradient_dead"),
         "step_s": runs.step_s,
@@ -155,11 +198,16 @@ _COLUMNS = (
     "mean_low",
     "mean_high",
     "iqm",
+    "guess",
+    "pairs",
     "difference",
     "difference_low",
     "difference_high",
     "p_value",
     "p_holm",
+    "p_sign_flip",
+    "test_samples",
+    "test_error",
     "verdict",
     "seeds_needed",
     "zero_dead_share",
@@ -168,24 +216,94 @@ _COLUMNS = (
 )
 
 
-def _compare(
-    compared: Sequence[tuple[dict[str, Any], npt.NDArray[np.float64]]], margin: float, seed: int
-) -> None:
-    """Fill in the comparisons with the baseline; p-values are Holm-adjusted over all rows."""
-    p_values = [
-        sign_flip_p(differences, seed) if np.isfinite(differences).all() else 1.0
-        for _, differences in compared
-    ]
-    corrected = holm(p_values)
-    for (row, differences), p, p_holm in zip(compared, p_values, corrected, strict=True):
-        nothing = Estimate(math.nan, -math.inf, math.inf)
-        estimate = t_interval(differences) if len(differences) else nothing
-        verdict = difference_verdict(estimate, p_holm, margin)
-        row["difference"] = estimate.value
-        row["difference_low"], row["difference_high"] = estimate.low, estimate.high
-        row["p_value"], row["p_holm"], row["verdict"] = p, p_holm, verdict
-        if verdict == "unclear" and len(differences) > 1:
-            row["seeds_needed"] = seeds_to_settle(differences, margin, len(compared))
+@dataclass(frozen=True)
+class Comparison:
+    """Paired differences in the test metric, and what the test samples say about them."""
+
+    differences: npt.NDArray[np.float64]
+    """Shape (pair,)."""
+    mean: PairedMean | None
+    """None if a difference is not finite, or there are none."""
+    test_samples: int | None
+    """Number of different test samples; None if outcomes are known of fewer than 2 pairs."""
+    test_error: float
+    """Standard error that comes from the test samples."""
+    lasting_error: float
+    """Part of it that no number of seeds removes."""
+
+    @classmethod
+    def of(cls, config: StudyConfig, runs: Runs, baseline: Runs) -> "Comparison":
+        """Compare two activations, paired by seed and by test sample.
+
+        The variance has a floor: an unseen share of samples, by the rule of three, could differ as
+        much as possible (in a regression: as much as any sample seen).
+        """
+        seeds = [seed for seed in runs.by_seed if seed in baseline.by_seed]
+        metrics = [(runs.by_seed[s].test.metric, baseline.by_seed[s].test.metric) for s in seeds]
+        differences = np.array([one - other for one, other in metrics])
+        fine = len(seeds) > 0 and bool(np.isfinite(differences).all())
+        mine, its = runs.outcomes, baseline.outcomes
+        known = [seed for seed in seeds if seed in mine and seed in its]
+        by_sample = [mine[seed].values - its[seed].values for seed in known]
+        if not fine or len(known) < 2 or not all(np.isfinite(each).all() for each in by_sample):
+            mean = paired_mean(differences) if fine else None
+            return cls(differences, mean, None, 0.0, 0.0)
+        samples, rows = [mine[seed].samples for seed in known], float(mine[known[0]].of_data)
+        if config.training.data == "random":  # each seed draws samples of its own
+            samples = [each + int(k * rows) for k, each in enumerate(samples)]
+            rows = math.inf
+        count, reach = _distinct(samples), 1.0
+        if not mine[known[0]].is_binary:
+            reach = max(float(np.abs(each).max()) for each in by_sample)
+        shared = shared_sample_variance(by_sample, samples)
+        df = max(1, min(len(differences), count) - 1)
+        unseen = unseen_share(count) * reach / t_quantile(0.975, df)
+        variance = shared + unseen**2
+        return cls(
+            differences,
+            paired_mean(differences, variance, count),
+            count,
+            math.sqrt(variance),
+            math.hypot(math.sqrt(shared), unseen_share(rows) * reach / _Z),
+        )
+
+    def verdict(self, difference: Estimate, margin: float) -> str:
+        """Return the verdict; nothing is the same without outcomes of test samples."""
+        found = difference_verdict(difference, margin)
+        return "unclear" if found == "same" and self.test_samples is None else found
+
+
+def _distinct(samples: Sequence[npt.NDArray[np.int64]]) -> int:
+    return len(np.unique(np.concatenate(samples)))
+
+
+def _compare(compared: Sequence[tuple[dict[str, Any], Comparison]], config: StudyConfig) -> None:
+    """Fill in the comparisons with the baseline, Holm-adjusted over all rows."""
+    p_values = [each.mean.p_value if each.mean is not None else 1.0 for _, each in compared]
+    adjusted = zip(p_values, holm(p_values), holm_levels(p_values), strict=True)
+    for (row, each), (p, p_holm, level) in zip(compared, adjusted, strict=True):
+        row["pairs"] = len(each.differences)
+        if each.mean is None:
+            row |= {"difference": math.nan, "verdict": "unclear"}
+            row |= {"difference_low": -math.inf, "difference_high": math.inf}
+            continue
+        interval = each.mean.interval(level)
+        row |= {
+            "difference": interval.value,
+            "difference_low": interval.low,
+            "difference_high": interval.high,
+            "p_sign_flip": sign_flip_p(each.differences, config.training.seed),
+            "test_samples": each.test_samples,
+            "verdict": each.verdict(interval, config.margin),
+        }
+        if math.isfinite(each.mean.error):
+            row |= {"p_value": p, "p_holm": p_holm}
+        if each.test_samples is not None:
+            row["test_error"] = each.test_error
+        if row["verdict"] == "unclear" and len(each.differences) > 1:
+            row["seeds_needed"] = seeds_to_settle(
+                each.differences, config.margin, len(compared), each.lasting_error
+            )
 
 
 def shared_rates(config: StudyConfig, results: Iterable[CellResult]) -> list[dict[str, Any]]:

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from actcompare.studies.comparison import BASELINE, FAILED, NOT_RUN
+from actcompare.stats import FEWEST_PAIRS, LEVEL, holm
+from actcompare.studies.comparison import BASELINE, FAILED, NOT_RUN, UNTRAINED
 from actcompare.studies.records import CellResult, Failure, StudyConfig
 from actcompare.text import listed
+from actcompare.training.learning.optimizers import OPTIMIZERS
 
 MANY_DEAD = 0.1
 """Larger shares of dead units are mentioned."""
@@ -17,6 +20,7 @@ FAR = 1000
 
 def describe_study(
     config: StudyConfig,
+    metric: str,
     rows: Sequence[Mapping[str, Any]],
     results: Sequence[CellResult],
     failures: Sequence[Failure],
@@ -25,68 +29,209 @@ def describe_study(
 
     Args:
         config: The configuration.
+        metric: accuracy or R^2.
         rows: The answer, one record per activation, depth and width.
         results: The runs that finished.
         failures: The runs that failed.
     """
     known = [row for row in rows if row["mean"] is not None]
+    compared = [row for row in known if not _is_baseline(row)]
+    said = _Metric(metric)
     sentences = [
-        *(_compared(config, row) for row in known if row["verdict"] != BASELINE),
-        *_few_seeds(config, known),
+        *(_described(config, said, row) for row in known if row["verdict"] != BASELINE),
+        *_untrained(config, known),
+        *_few_seeds(known),
+        *_sign_flips(config, compared),
+        *_without_outcomes(compared),
         *_edges(config, known),
         *_diverged(config, known),
         *_dead(config, known),
         *_missing(config, rows, results, failures),
     ]
     if known:
-        sentences.append(
-            "Learning rates were chosen on the validation set. Means, 95 % intervals and p-values"
-            " are computed on the test set, over seeds that differ in split, initial weights and"
-            " batch order."
-        )
+        sentences += _basis(config, compared)
     return " ".join(sentences)
 
 
-def _compared(config: StudyConfig, row: Mapping[str, Any]) -> str:
-    name, baseline = _name(config, row), config.activations[0]
-    difference, low, high = (row[f"difference{end}"] for end in ("", "_low", "_high"))
-    if difference is None or row["seeds"] < 2:
-        return f"{name} cannot be compared with {baseline}: they share fewer than 2 seeds."
-    by = f"{_points(difference)} points ({_points(low)} to {_points(high)})"
+@dataclass(frozen=True)
+class _Metric:
+    """How numbers of a metric are written: accuracy in points, R^2 as it is."""
+
+    name: str
+
+    def difference(self, value: float) -> str:
+        """Format a signed difference, without its unit."""
+        return f"{100 * value:+.2f}" if self.name == "accuracy" else number(value, "+")
+
+    def by(self, row: Mapping[str, Any]) -> str:
+        """Format a difference with its interval."""
+        middle, low, high = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+        unit = " points" if self.name == "accuracy" else f" in {self.name}"
+        between = f" ({self.difference(low)} to {self.difference(high)})"
+        return f"{self.difference(middle)}{unit}{between if math.isfinite(low) else ''}"
+
+    def size(self, value: float) -> str:
+        """Format a margin."""
+        return size_of(self.name, value)
+
+    def value(self, value: float) -> str:
+        """Format a value."""
+        return f"{100 * value:.1f} %" if self.name == "accuracy" else f"{value:.3g}"
+
+
+def number(value: float, sign: str = "") -> str:
+    """Format a metric, or a difference with its sign, to four decimals or digits."""
+    return f"{value:{sign}.4f}" if abs(value) < 1000 else f"{value:{sign}.4g}"
+
+
+def size_of(metric: str, value: float) -> str:
+    """Format the size of a difference, such as 1 point, or 0.01 in R^2."""
+    if metric != "accuracy":
+        return f"{value:.3g} in {metric}"
+    points = f"{100 * value:.3g}"
+    return f"{points} point{'s' * (points != '1')}"
+
+
+def cannot_tell(metric: str, margin: float, row: Mapping[str, Any]) -> str | None:
+    """Describe what the test samples of a comparison are too few for; None if they suffice.
+
+    They are too few if no number of seeds would give a verdict.
+    """
+    if row["seeds_needed"] != math.inf or not row["test_error"]:
+        return None
+    mean = abs(row["difference"])
+    what = margin if 0 < margin < 2 * row["test_error"] else max(mean, margin - mean)
+    return f"{row['test_samples']:,} test samples cannot tell {size_of(metric, what)}"
+
+
+def _is_baseline(row: Mapping[str, Any]) -> bool:
+    """Return whether a row with runs is the baseline, which is compared with nothing."""
+    return row["pairs"] is None
+
+
+def _described(config: StudyConfig, said: _Metric, row: Mapping[str, Any]) -> str:
+    name, baseline, verdict = _name(config, row), config.activations[0], row["verdict"]
+    if verdict == UNTRAINED:
+        where = "" if row["difference"] is None else f" Against {baseline}: {said.by(row)}."
+        guess = (
+            "always predicting the largest class"
+            if said.name == "accuracy"
+            else "a constant prediction"
+        )
+        base = f"{name}, the baseline," if _is_baseline(row) else name
+        return (
+            f"{base} did not train: its mean test {said.name} of {said.value(row['mean'])} is no"
+            f" better than {guess} ({said.value(row['guess'])}).{where}"
+        )
+    if row["p_value"] is None:
+        return f"{name} cannot be compared with {baseline}: {_why_not(row)}."
     p = f"p = {row['p_value']:.2g}"
     if row["p_holm"] != row["p_value"]:
         p += f", Holm-adjusted {row['p_holm']:.2g}"
-    verdict = row["verdict"]
     if verdict in ("better", "worse"):
-        return f"{name} is {verdict} than {baseline}: {by}, {p}."
-    margin = _points(config.margin).lstrip("+")
+        return f"{name} is {verdict} than {baseline}: {said.by(row)}, {p}."
+    margin = said.size(config.margin)
     if verdict == "same":
-        return f"{name} does as well as {baseline}: {by}, within the margin of {margin} points."
-    return f"{name} against {baseline} is unclear: {by}, {p}{_needed(row, margin)}."
+        return f"{name} does as well as {baseline}: {said.by(row)}, within the margin of {margin}."
+    needed = _needed(said, config.margin, row)
+    return f"{name} against {baseline} is unclear: {said.by(row)}, {p}{needed}."
 
 
-def _needed(row: Mapping[str, Any], margin: str) -> str:
+def _why_not(row: Mapping[str, Any]) -> str:
+    if row["pairs"] < FEWEST_PAIRS:
+        return f"they share fewer than {FEWEST_PAIRS} seeds"
+    if not math.isfinite(row["difference"]):
+        return "a test metric is not finite"
+    return "all differences are equal, so that their error is unknown"
+
+
+def _needed(said: _Metric, margin: float, row: Mapping[str, Any]) -> str:
     needed = row["seeds_needed"]
-    if needed is None:
+    limit = cannot_tell(said.name, margin, row)
+    if limit is not None:
+        return f"; {limit}, and more seeds are unlikely to help"
+    if needed is None or row["test_samples"] is None:
         return ""
     if needed > FAR:
         return f"; more than {FAR:,} seeds would be needed to settle it"
-    if needed <= row["seeds"]:
+    if needed <= row["pairs"]:
         return ". A few more seeds would likely settle it"
-    return f". About {needed} seeds would likely settle it (margin {margin} points)"
+    return f". About {needed} seeds would likely settle it (margin {said.size(margin)})"
 
 
-def _few_seeds(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[str]:
-    fewest, comparisons = config.seeds, sum(row["verdict"] != BASELINE for row in known)
-    if fewest < 2:
-        return ["One seed supports no claim: use more, such as --seeds 20."]
-    needed = 1 + math.ceil(math.log2(max(1, comparisons) / 0.05))
-    if comparisons and fewest < needed:
-        return [
-            f"With {fewest} seeds no difference can be significant: the smallest possible p-value"
-            f" is {2.0 ** (1 - fewest) * comparisons:.2g}. At least --seeds {needed} is needed."
-        ]
-    return []
+def _untrained(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = [row for row in known if row["verdict"] == UNTRAINED]
+    if not rows:
+        return []
+    training, said = config.training, []
+    other = next(name for name in OPTIMIZERS if name != training.optimizer)
+    ways = ["--init kaiming"] if training.init != "kaiming" else []
+    ways += [f"--optimizer {other}", "other learning rates (--lr)"]
+    if max(row["depth"] for row in rows) > 1:
+        ways.append("a smaller --depth")
+    if any(_is_baseline(row) for row in rows):
+        said = ["To be better than a baseline that did not train says little."]
+    return [*said, f"Where it did not train, try {', '.join(ways[:-1])} or {ways[-1]}."]
+
+
+def _few_seeds(known: Sequence[Mapping[str, Any]]) -> list[str]:
+    most = max((row["seeds"] for row in known), default=FEWEST_PAIRS)
+    if most >= FEWEST_PAIRS:
+        return []
+    few = "One seed supports" if most == 1 else f"{most} seeds support"
+    return [f"{few} no claim: use more, such as --seeds 20."]
+
+
+def _sign_flips(config: StudyConfig, compared: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say where sign flips, which need no normality, disagree with the t test."""
+    rows = [row for row in compared if row["p_value"] is not None]
+    adjusted = holm([row["p_sign_flip"] for row in rows])
+    count, said = len(rows), []
+    could: dict[bool, list[str]] = {True: [], False: []}
+    for row, p in zip(rows, adjusted, strict=True):
+        name, smallest = _name(config, row), 2.0 ** (1 - row["pairs"]) * count
+        if row["p_holm"] <= LEVEL < p:
+            could[smallest <= LEVEL].append(f"{name} (Holm-adjusted p = {p:.2g})")
+        elif p <= LEVEL < row["p_holm"]:
+            said.append(
+                f"Sign flips over the seeds alone would call {name} different (Holm-adjusted"
+                f" p = {p:.2g}); the t test, which also counts the test samples, does not."
+            )
+    if could[True]:
+        said.append(
+            "Sign flips, a check that needs no normality, do not confirm the difference of"
+            f" {listed(could[True])}."
+        )
+    if could[False]:
+        needed = 1 + math.ceil(math.log2(count / LEVEL))
+        said.append(
+            "Sign flips, a check that needs no normality, cannot confirm the difference of"
+            f" {listed(could[False])}: with so few seeds no difference could pass; with"
+            f" --seeds {needed} one could."
+        )
+    return said
+
+
+def _without_outcomes(compared: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not any(row["test_samples"] is None and row["pairs"] >= FEWEST_PAIRS for row in compared):
+        return []
+    return [
+        "Runs stored by an earlier version lack the outcomes of their test samples: intervals that"
+        " rest on them cover the spread between seeds alone, and nothing is called the same."
+    ]
+
+
+def _basis(config: StudyConfig, compared: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what the numbers rest on."""
+    said = ["Learning rates were chosen on the validation set."] if len(config.lrs) > 1 else []
+    said.append(
+        "Means and their 95 % intervals are over seeds, which differ in split, initial weights and"
+        " batch order."
+    )
+    if any(row["p_value"] is not None for row in compared):
+        over = f", Holm-adjusted for {len(compared)} comparisons" if len(compared) > 1 else ""
+        said.append(f"Intervals of differences are paired by seed and by test sample{over}.")
+    return said
 
 
 def _edges(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -95,7 +240,9 @@ def _edges(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[str]
         return []
     said = []
     for edge, which, beyond in ((max(lrs), "largest", "larger"), (min(lrs), "smallest", "smaller")):
-        names = [_name(config, row) for row in known if row["lr"] == edge]
+        names = [
+            _name(config, row) for row in known if row["lr"] == edge and row["verdict"] != UNTRAINED
+        ]
         if names:
             said.append(
                 f"{listed(names)} did best at the {which} learning rate tried,"
@@ -160,8 +307,3 @@ def _name(config: StudyConfig, row: Mapping[str, Any]) -> str:
     axes = {"depth": config.depths, "hidden": config.hiddens}
     where = [f"{axis} {row[axis]}" for axis, values in axes.items() if len(values) > 1]
     return f"{row['activation']}{' at ' + ', '.join(where) if where else ''}"
-
-
-def _points(value: float) -> str:
-    """Format a difference of shares in percentage points."""
-    return f"{100 * value:+.2f}"

@@ -1,6 +1,7 @@
 """The plan of a study: its cells, and the groups in which they are trained."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ from actcompare.data.sources import load_data
 from actcompare.errors import UsageError
 from actcompare.machine.devices import resolve_dtype
 from actcompare.machine.processors import check_threads
-from actcompare.studies.records import Cell, StudyConfig
+from actcompare.studies.records import MOST_CELLS, Cell, StudyConfig
 from actcompare.training.settings import LEARNING_RATES, Recipe, Settings, make_recipe
 
 GRID = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -67,13 +68,15 @@ class Plan:
         by_label = {activation.label: activation for activation in self.activations}
         return Recipe(config, dataset, by_label[cell.activation], self.output_activation)
 
-    def groups(self) -> Iterator[tuple[Cell, ...]]:
-        """Yield the cells that are trained together: all learning rates of some seeds.
+    def groups(self) -> list[tuple[Cell, ...]]:
+        """Return the cells that are trained together: all learning rates of some seeds.
 
         Groups depend only on the config, so that results depend neither on the machine nor on the
-        order of groups nor on the number of workers.
+        order of groups nor on the number of workers. They begin at fixed seeds, so that more seeds
+        change at most the last group. They are in the order of seeds, so that a part of a study is
+        a study with fewer seeds.
         """
-        config = self.config
+        config, found = self.config, []
         for activation, depth, hidden in itertools.product(
             config.activations, config.depths, config.hiddens
         ):
@@ -83,7 +86,10 @@ class Plan:
             for seeds in _in_pieces(config.all_seeds, seeds_at_once):
                 for lrs in _in_pieces(config.lrs, lrs_at_once):
                     pairs = itertools.product(seeds, lrs)
-                    yield tuple(Cell(activation, depth, hidden, lr, seed) for seed, lr in pairs)
+                    found.append(
+                        tuple(Cell(activation, depth, hidden, lr, seed) for seed, lr in pairs)
+                    )
+        return sorted(found, key=lambda group: group[0].seed)
 
     def _members(self, hidden: int) -> int:
         """Return the number of cells of this width that are trained together."""
@@ -137,6 +143,12 @@ def make_plan(
         axes["lr"] = _several(lr, "lr")
     labels = tuple(activation.label for activation in chosen)
     _no_twins(labels, "act")
+    runs = math.prod(map(len, ({"lr": GRID} | axes).values())) * len(labels) * seeds
+    if runs > MOST_CELLS:
+        raise UsageError(
+            f"seeds {seeds:,} makes {runs:,} runs, but a study has at most {MOST_CELLS:,}: choose"
+            " fewer seeds"
+        )
     first_of_each = {name: values[0] for name, values in axes.items()}
     settings = {"threads": None} | settings | first_of_each
     check_threads(settings["threads"])

@@ -47,7 +47,8 @@ def study_picture(study: Study) -> Picture:
     seeds = max(study.columns()["seeds"])
     note = (
         f"{training.epochs} epochs of {training.optimizer}, batches of {training.batch_size},"
-        f" {training.dtype}; learning rates chosen on validation; bars and bands: 95 % intervals"
+        f" {training.dtype}{'; learning rates chosen on validation' * (len(config.lrs) > 1)};"
+        " bars and bands: 95 % intervals"
     )
     if len(titles) == 1:
         layers = "-".join(map(str, config.hiddens * config.depths[0]))

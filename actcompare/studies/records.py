@@ -2,41 +2,57 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any
 
+import numpy as np
+import numpy.typing as npt
+
+from actcompare.bounds import Amount, AtLeastOne, Count, Label, Positive
 from actcompare.training.records import Score, TrainConfig
-from actcompare.units.statistics import VERDICTS
+
+METRICS = ("accuracy", "R^2")
+"""Test metrics, of a classification and of a regression."""
+
+MOST_CELLS = 10**6
+"""Most runs of a study; listing more would take minutes and gigabytes by itself."""
 
 
 @dataclass(frozen=True, order=True)
 class Cell:
     """One run of a study."""
 
-    activation: str
-    depth: int
-    hidden: int
-    lr: float
-    seed: int
+    activation: Label
+    depth: Positive
+    hidden: Positive
+    lr: Amount
+    seed: Count
 
 
 @dataclass(frozen=True)
 class StudyConfig:
     """What to compare, and how."""
 
-    activations: tuple[str, ...]
+    activations: Annotated[tuple[Label, ...], AtLeastOne]
     """Labels; the first is the baseline."""
-    seeds: int
-    lrs: tuple[float, ...]
-    depths: tuple[int, ...]
-    hiddens: tuple[int, ...]
-    margin: float
+    seeds: Positive
+    lrs: Annotated[tuple[Amount, ...], AtLeastOne]
+    depths: Annotated[tuple[Positive, ...], AtLeastOne]
+    hiddens: Annotated[tuple[Positive, ...], AtLeastOne]
+    margin: Amount
     """Differences of the test metric within this margin do not matter."""
     training: TrainConfig
     """All other settings; activation, depth, hidden, lr and seed are the first cell's."""
     fingerprint: str
     """Fingerprint of the data."""
+
+    def __post_init__(self) -> None:
+        for axis in (self.activations, self.lrs, self.depths, self.hiddens):
+            if len(set(axis)) < len(axis):
+                raise ValueError(f"a value is given twice: {', '.join(map(str, axis))}")
+        if self.total > MOST_CELLS:
+            raise ValueError(f"{self.total:,} runs are more than the {MOST_CELLS:,} of a study")
 
     @property
     def all_seeds(self) -> range:
@@ -61,11 +77,74 @@ class StudyConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return the config as plain data, without what differs between cells."""
         training = asdict(self.training)
-        for name in asdict(next(self.cells())):
+        for name in Cell.__dataclass_fields__:
             del training[name]
         plain = asdict(self) | {"seed": self.training.seed} | training
         del plain["training"], plain["track_on"]
         return plain
+
+
+@dataclass(frozen=True)
+class SampleOutcomes:
+    """What a net makes of each test sample, packed."""
+
+    rows: bytes
+    """Rows of the data set that are in the test set: packed bits, one per row."""
+    scores: bytes
+    """What each test sample contributes to the test metric, which is their mean: packed bits (right
+    or wrong), or little-endian float32 in a regression."""
+    guess: float
+    """Test metric of a constant prediction: the share of the training set's largest class, or 0."""
+
+    def __post_init__(self) -> None:
+        """Check that rows and scores belong together."""
+        samples = len(self.samples)
+        if not samples or len(self.scores) not in (_bytes_of_bits(samples), 4 * samples):
+            raise ValueError(f"{len(self.scores)} bytes of scores for {samples} test samples")
+
+    @classmethod
+    def of(
+        cls, rows: npt.NDArray[np.int64], total: int, scores: npt.NDArray[Any], guess: float
+    ) -> "SampleOutcomes":
+        """Pack the scores of a test set.
+
+        Args:
+            rows: Rows of the data set, ascending, shape (sample,).
+            total: Number of rows of the data set.
+            scores: Boolean in a classification, else float, shape (sample,).
+            guess: Test metric of a constant prediction.
+        """
+        within = np.zeros(total, dtype=np.bool_)
+        within[rows] = True
+        packed = np.packbits(scores) if scores.dtype == np.bool_ else scores.astype("<f4")
+        return cls(np.packbits(within).tobytes(), packed.tobytes(), guess)
+
+    @property
+    def samples(self) -> npt.NDArray[np.int64]:
+        """Rows of the data set, ascending, shape (sample,)."""
+        return np.flatnonzero(np.unpackbits(np.frombuffer(self.rows, dtype=np.uint8)))
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """Contribution of each test sample, shape (sample,)."""
+        if self.is_binary:
+            bits = np.unpackbits(np.frombuffer(self.scores, dtype=np.uint8))
+            return bits[: len(self.samples)].astype(np.float64)
+        return np.frombuffer(self.scores, dtype="<f4").astype(np.float64)
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether each test sample is either right or wrong."""
+        return len(self.scores) == _bytes_of_bits(len(self.samples))
+
+    @property
+    def of_data(self) -> int:
+        """Number of rows of the data set, up to 7 too many."""
+        return 8 * len(self.rows)
+
+
+def _bytes_of_bits(count: int) -> int:
+    return -(-count // 8)
 
 
 @dataclass(frozen=True)
@@ -77,19 +156,28 @@ class CellResult:
     validation: Score
     test: Score
     """All three scores describe the state after the last epoch with a finite loss."""
-    diverged_epoch: int | None
+    diverged_epoch: Count | None
     """Epoch in which the loss stopped being finite."""
-    units: int
+    units: Positive
     """Hidden units of all layers."""
-    verdicts: dict[str, int]
+    verdicts: dict[str, Count]
     """Number of units per verdict of VERDICTS, on the training set."""
     step_s: float | None
     """Seconds per step: the group's time divided by its cells; None without a step."""
-    curve: tuple[float, ...]
+    curve: Annotated[tuple[float, ...], AtLeastOne]
     """Validation metric after each epoch, from epoch 0 (initialisation)."""
+    outcomes: SampleOutcomes | None = field(default=None, repr=False)
+    """Outcomes of the test samples; None if an earlier version stored the run."""
+    waited_share: Amount | None = None
+    """Seconds for which threads waited for a core, per second of training steps; None if unknown,
+    as for runs that an earlier version stored."""
+
+    def __post_init__(self) -> None:
+        if any(count > self.units for count in self.verdicts.values()):
+            raise ValueError(f"a verdict applies to more than the {self.units} units")
 
     def row(self) -> dict[str, Any]:
-        """Return the tidy record, without the curve."""
+        """Return the tidy record, without the curve and the outcomes of samples."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         scores = {
             f"{part}_{name}": value
@@ -97,24 +185,8 @@ class CellResult:
             for name, value in (("loss", score.loss), ("metric", score.metric))
         }
         more = {"diverged_epoch": self.diverged_epoch, "units": self.units}
-        return vars(self.cell) | scores | more | self.verdicts | {"step_s": self.step_s}
-
-    @classmethod
-    def of_row(cls, row: dict[str, Any], curve: Sequence[float]) -> "CellResult":
-        """Rebuild a result from its record."""
-        scores = {
-            part: Score(row[f"{part}_loss"], row[f"{part}_metric"])
-            for part in ("train", "validation", "test")
-        }
-        return cls(
-            cell=Cell(**{name: row[name] for name in Cell.__dataclass_fields__}),
-            **scores,
-            diverged_epoch=row["diverged_epoch"],
-            units=row["units"],
-            verdicts={verdict: row[verdict] for verdict in VERDICTS},
-            step_s=row["step_s"],
-            curve=tuple(curve),
-        )
+        speed = {"step_s": self.step_s, "waited_share": self.waited_share}
+        return vars(self.cell) | scores | more | self.verdicts | speed
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 study   key, value: `config` and `environment` (JSON), and `metric` (accuracy or R^2)
 cells   one row per run, keyed by activation, depth, hidden, lr and seed: train_loss to test_metric
         of the final state, diverged_epoch (null if the run did not diverge), the number of units
-        per verdict, and step_s. A failed run has only an error.
+        per verdict, step_s and waited_share; what each test sample contributed to the metric
+        (test_rows and test_scores, packed, and guess_metric: see `SampleOutcomes`). The last four
+        are null if an earlier version wrote the run. A failed run has only an error.
 curves  one row per run and epoch: the validation metric
 
 NaN losses and metrics are stored as null. The file uses write-ahead logging, so that others can
@@ -13,33 +15,43 @@ beside it, `.NAME.lock`, keeps two studies from writing at once; that file is no
 
 import json
 import math
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any
-
-from filelock import BaseFileLock
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 from actcompare.errors import ActcompareError
-from actcompare.files.locks import locked
-from actcompare.files.writing import check_writable
+from actcompare.files.locks import locked, unlock
+from actcompare.files.saved import checked
+from actcompare.files.writing import check_writable, flush_folder
 from actcompare.machine.environment import Environment
-from actcompare.studies.records import Cell, CellResult, Failure, Outcome, StudyConfig
-from actcompare.training.records import TrainConfig
+from actcompare.studies.records import METRICS, Failure, Outcome, SampleOutcomes, StudyConfig
 from actcompare.units.statistics import VERDICTS
+
+T = TypeVar("T")
 
 APPLICATION_ID = 0x61637473  # "acts"
 
 VERSION = 1
+
+_Identity = tuple[tuple[str, int, int], ...]
 
 _KEY = ("activation", "depth", "hidden", "lr", "seed")
 
 _SCORES = [f"{part}_{of}" for part in ("train", "validation", "test") for of in ("loss", "metric")]
 
 _NUMBERS = (*_SCORES, "diverged_epoch", "units", *VERDICTS, "step_s")
+
+_OUTCOMES = {"test_rows": "BLOB", "test_scores": "BLOB", "guess_metric": "REAL"}
+
+_LATER = {"waited_share": "REAL"} | _OUTCOMES
+"""Columns that files of earlier versions lack, and their types."""
 
 _SCHEMA = f"""
 CREATE TABLE study (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -50,6 +62,7 @@ CREATE TABLE cells (
     diverged_epoch INTEGER, units INTEGER,
     {", ".join(f"{name} INTEGER" for name in VERDICTS)},
     step_s REAL, error TEXT,
+    {", ".join(f"{name} {kind}" for name, kind in _LATER.items())},
     PRIMARY KEY ({", ".join(_KEY)})
 );
 CREATE TABLE curves (
@@ -63,40 +76,86 @@ PRAGMA user_version = {VERSION};
 
 
 class Store:
-    """File of one study, locked while it is open."""
+    """File of one study, locked while it is open; or open only to be shown, without a lock.
 
-    def __init__(self, path: str | Path) -> None:
+    A new study is held in memory until its first runs are there, and then written as a whole: a
+    file of ours contains runs, whenever the process is killed.
+    """
+
+    def __init__(self, path: str | Path, *, only_shown: bool = False) -> None:
         self.path = Path(path)
-        self._lock: BaseFileLock | None = None
+        self._only_shown = only_shown
+        self._real = Path(os.path.realpath(path))
+        self._held = ExitStack()
+        self._seen: _Identity | None = None
+        """Identity of the files that are open; None while the study is only in memory."""
 
     def __enter__(self) -> "Store":
-        """Open or create the file.
+        """Open the file; a new one is written with its first runs.
 
         Raises:
             ActcompareError: Another study is writing to the file, or it cannot be read or written,
                 is damaged, or is not a study.
         """
-        check_writable(self.path)
-        self._lock = locked(self._lock_file(), self.path, "study", "file")
         try:
             with self._trying_to("read"):
-                self._open()
+                self._db = self._shown() if self._only_shown else self._opened()
         except BaseException:
-            self._unlock()
+            self._held.close()
             raise
         return self
 
-    def _open(self) -> None:
-        new = not self.path.exists() or self.path.stat().st_size == 0
-        self._db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        if new:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            with self._transaction():
-                for statement in _SCHEMA.strip().split(";\n"):
-                    self._db.execute(statement)
-        (application,) = self._db.execute("PRAGMA application_id").fetchone()
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+    def _opened(self) -> sqlite3.Connection:
+        check_writable(self.path, regular=True)
+        lock = self._real.with_name(f".{self._real.name}.lock")
+        self._held.callback(unlock, locked(lock, self.path, "study", "file"))
+        if self.path.exists():
+            if not os.access(self._real, os.W_OK):
+                raise ActcompareError(f"cannot write {self.path}: no permission")
+            db = self._connect(self._real, "rw")
+            if not _is_empty(db):
+                self._check(db)
+                self._settle(db)
+                return db
+        self._held.callback(self._tidy, lock)
+        return self._new()
+
+    def _shown(self) -> sqlite3.Connection:
+        """Open the file to be read; a copy of it if SQLite cannot keep its own files beside it."""
+        if not self.path.is_file():
+            raise ActcompareError(f"cannot read {self.path}: it is not a file")
+        if os.access(self._real, os.W_OK) and os.access(self._real.parent, os.W_OK):
+            db = self._connect(self._real, "rw")
+        elif Path(f"{self._real}-shm").exists():
+            db = self._connect(self._real, "ro")
+        else:
+            folder = self._held.enter_context(TemporaryDirectory())
+            for ending in ("", "-wal"):
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(f"{self._real}{ending}", f"{folder}/copy{ending}")
+            db = self._connect(f"{folder}/copy", "rw")
+        if _is_empty(db):
+            return self._new()
+        self._check(db)
+        return db
+
+    def _new(self) -> sqlite3.Connection:
+        db = self._connect(":memory:", "memory")
+        for statement in _SCHEMA.strip().split(";\n"):
+            db.execute(statement)
+        return db
+
+    def _connect(self, path: str | Path, mode: str) -> sqlite3.Connection:
+        uri = f"file:{quote(os.fsencode(path))}?mode={mode}"
+        db = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
+        db.row_factory = sqlite3.Row
+        self._held.callback(db.close)
+        return db
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        """Check that the database is one of ours, and not damaged."""
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        (version,) = db.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION_ID:
             raise ActcompareError(f"{self.path} was not written by `actcompare study --store`")
         if version != VERSION:
@@ -104,59 +163,80 @@ class Store:
                 f"{self.path} has format {version}, but this actcompare reads format {VERSION}:"
                 " use the actcompare that wrote it, or choose another file"
             )
-        (state,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        for kind, name in db.execute("SELECT type, name FROM sqlite_master"):
+            if kind not in ("table", "index"):  # reading a view runs its SQL
+                raise sqlite3.DatabaseError(f"it has a {kind}, {name}")
+        (state,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
             raise sqlite3.DatabaseError(state)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        empty = False
-        with suppress(ActcompareError):
-            empty = kind is not None and self._value("config") is None
-        self._db.close()
-        if empty:  # leave no file without results
-            self.path.unlink(missing_ok=True)
-            self._lock_file().unlink(missing_ok=True)
-        self._unlock()
+    def _settle(self, db: sqlite3.Connection) -> None:
+        """Turn write-ahead logging on, and remember which files are open."""
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("BEGIN IMMEDIATE")  # opens the log
+        db.execute("COMMIT")
+        self._seen = self._identity()
 
-    def _lock_file(self) -> Path:
-        """Return the hidden lock file beside the store, links resolved."""
-        real = self.path.resolve()
-        return real.with_name(f".{real.name}.lock")
+    def __exit__(self, *failure: object) -> None:
+        self._held.close()
 
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
+    def _tidy(self, lock: Path) -> None:
+        """Leave no lock beside a file that was not written."""
+        if self._seen is None:
+            with suppress(OSError):
+                lock.unlink()
+
+    def _identity(self) -> _Identity:
+        """Return device and inode of the file and of its write-ahead log, as far as they exist."""
+        found = []
+        for ending in ("", "-wal"):
+            with suppress(OSError):
+                status = Path(f"{self._real}{ending}").stat()
+                found.append((ending, status.st_dev, status.st_ino))
+        return tuple(found)
+
+    def _check_place(self) -> None:
+        """Check that the open file is still the one of this name.
+
+        Raises:
+            ActcompareError: It was removed, moved or replaced.
+        """
+        if self._seen is not None and self._identity() != self._seen:
+            raise ActcompareError(
+                f"{self.path} was removed, moved or replaced while the study was writing to it:"
+                " later runs are not in it"
+            )
 
     @contextmanager
     def _trying_to(self, verb: str) -> Iterator[None]:
         """Turn SQLite's errors into messages that say what to do."""
         try:
             yield
+        except OSError as error:
+            raise ActcompareError(f"cannot {verb} {self.path}: {error.strerror}") from error
         except sqlite3.OperationalError as error:
             kept = "; its earlier content is unchanged" if verb == "write" else ""
             raise ActcompareError(f"cannot {verb} {self.path}: {error}{kept}") from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise ActcompareError(
                 f"{self.path} is damaged or not a study ({error}): choose another file"
             ) from error
 
-    @contextmanager
-    def _parsing(self) -> Iterator[None]:
-        """Turn invalid stored values into an error that says what to do."""
+    def _damaged(self, why: object) -> ActcompareError:
+        return ActcompareError(f"{self.path} is damaged: {why}: choose another file")
+
+    def _parsed(self, text: str) -> Any:
         try:
-            yield
-        except (KeyError, TypeError, ValueError) as error:
-            raise ActcompareError(
-                f"{self.path} is damaged ({type(error).__name__}: {error}): choose another file"
-            ) from error
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(error) from error
+
+    def _checked(self, kind: type[T], content: Any) -> T:
+        return checked(kind, content, self.path, "choose another file")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        self._check_place()
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -165,6 +245,7 @@ class Store:
                 self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+        self._check_place()
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -178,44 +259,44 @@ class Store:
         text = self._value("config")
         if text is None:
             return None
-        with self._parsing():
-            content = json.loads(text)
-            lists = ("activations", "lrs", "depths", "hiddens")
-            return StudyConfig(
-                **content
-                | {name: tuple(content[name]) for name in lists}
-                | {"training": TrainConfig(**content["training"])}
-            )
+        return self._checked(StudyConfig, self._parsed(text))
 
     def environment(self) -> Environment | None:
         """Return the environment of the first runs, or None for a new file."""
         text = self._value("environment")
-        with self._parsing():
-            return None if text is None else Environment(**json.loads(text))
+        return None if text is None else self._checked(Environment, self._parsed(text))
 
     def metric(self) -> str:
         """Return the name of the runs' metric."""
-        return self._value("metric") or "metric"
+        metric = self._value("metric")
+        if metric not in METRICS:
+            raise self._damaged(f"its metric should be {' or '.join(METRICS)}")
+        return metric
 
     def outcomes(self) -> list[Outcome]:
-        """Return every run, in the order of storage."""
+        """Return every run, in the order of storage.
+
+        Raises:
+            ActcompareError: The file cannot be read, is damaged, or is no longer in its place.
+        """
+        self._check_place()
         with self._trying_to("read"):
             points = self._db.execute("SELECT * FROM curves ORDER BY rowid").fetchall()
             rows = self._db.execute("SELECT * FROM cells ORDER BY rowid").fetchall()
-        with self._parsing():
-            curves: dict[Cell, list[float]] = {}
+        curves: dict[tuple[Any, ...], list[Any]] = {}
+        try:
             for row in points:
-                curves.setdefault(_cell(row), []).append(_number(row["validation_metric"]))
-            found: list[Outcome] = []
-            for row in rows:
-                cell = _cell(row)
-                if row["error"] is not None:
-                    found.append(Failure(cell, row["error"]))
-                    continue
-                numbers = {name: row[name] for name in _NUMBERS}
-                numbers |= {name: _number(row[name]) for name in _SCORES}
-                found.append(CellResult.of_row(asdict(cell) | numbers, curves[cell]))
-            return found
+                curve = curves.setdefault(_key(row), [])
+                if row["epoch"] != len(curve):
+                    raise self._damaged("the epochs of a curve are not 0, 1, 2 and so on")
+                curve.append(_number(row["validation_metric"]))
+            plain = [_plain(row, curves.get(_key(row), [])) for row in rows]
+            found = self._checked(tuple[Outcome, ...], plain)
+            return [_with_samples(*both) for both in zip(found, rows, strict=True)]
+        except IndexError as error:  # sqlite3.Row's
+            raise self._damaged("a column is missing") from error
+        except ValueError as error:
+            raise self._damaged(error) from error
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -253,14 +334,17 @@ class Store:
             content |= {"environment": json.dumps(environment.as_dict()), "metric": metric}
         with self._trying_to("write"), self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO study VALUES (?, ?)", content.items())
+            present = {row["name"] for row in self._db.execute("PRAGMA table_info(cells)")}
+            for name in _LATER.keys() - present:
+                self._db.execute(f"ALTER TABLE cells ADD COLUMN {name} {_LATER[name]}")
 
     def add(self, outcomes: Sequence[Outcome]) -> None:
-        """Store runs, all or none.
+        """Store runs, all or none; the first ones of a new study create the file.
 
         Raises:
-            ActcompareError: The file cannot be written.
+            ActcompareError: The file cannot be written, or is no longer in its place.
         """
-        columns = (*_KEY, *_NUMBERS, "error")
+        columns = (*_KEY, *_NUMBERS, "error", *_LATER)
         rows, points = [], []
         for outcome in outcomes:
             record: dict[str, Any] = dict.fromkeys(columns) | asdict(outcome.cell)
@@ -268,17 +352,36 @@ class Store:
                 record["error"] = outcome.error
             else:
                 record |= outcome.row()
+                if (each := outcome.outcomes) is not None:
+                    packed = (each.rows, each.scores, each.guess)
+                    record |= dict(zip(_OUTCOMES, packed, strict=True))
                 key = [record[name] for name in _KEY]
                 points += [(*key, epoch, value) for epoch, value in enumerate(outcome.curve)]
             rows.append([record[name] for name in columns])
         marks = ", ".join("?" * len(columns))
-        with self._trying_to("write"), self._transaction():
-            self._db.executemany(
-                f"INSERT OR REPLACE INTO cells ({', '.join(columns)}) VALUES ({marks})", rows
+        with self._trying_to("write"):
+            with self._transaction():
+                self._db.executemany(
+                    f"INSERT OR REPLACE INTO cells ({', '.join(columns)}) VALUES ({marks})", rows
+                )
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?, ?, ?, ?)", points
+                )
+            if self._seen is None:
+                self._create()
+
+    def _create(self) -> None:
+        """Move a new study from memory to its file, in one transaction."""
+        file = self._connect(self._real, "rwc")
+        if not _is_empty(file):
+            raise ActcompareError(
+                f"{self.path} was created by another program while the study was running: choose"
+                " another file"
             )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO curves VALUES (?, ?, ?, ?, ?, ?, ?)", points
-            )
+        self._db.backup(file)
+        flush_folder(self._real.parent)
+        self._settle(file)
+        self._db = file
 
 
 def what_differs(old: StudyConfig, new: StudyConfig) -> str:
@@ -306,8 +409,40 @@ def _said(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _cell(row: sqlite3.Row) -> Cell:
-    return Cell(**{name: row[name] for name in _KEY})
+def _key(row: sqlite3.Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _KEY)
+
+
+def _plain(row: sqlite3.Row, curve: Sequence[float]) -> dict[str, Any]:
+    """Return a row of `cells` in the structure of an `Outcome`."""
+    cell = {name: row[name] for name in _KEY}
+    if row["error"] is not None:
+        return {"cell": cell, "error": row["error"]}
+    scores = {
+        part: {of: _number(row[f"{part}_{of}"]) for of in ("loss", "metric")}
+        for part in ("train", "validation", "test")
+    }
+    verdicts = {verdict: row[verdict] for verdict in VERDICTS}
+    more = {name: row[name] for name in ("diverged_epoch", "units", "step_s")}
+    more["waited_share"] = dict(row).get("waited_share")
+    return {"cell": cell, "verdicts": verdicts, "curve": curve} | scores | more
+
+
+def _is_empty(db: sqlite3.Connection) -> bool:
+    """Return whether a database has neither tables nor a program that claims it."""
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    return not tables and application in (0, APPLICATION_ID)
+
+
+def _with_samples(outcome: Outcome, row: sqlite3.Row) -> Outcome:
+    """Add the outcomes of the test samples, which files of earlier versions lack."""
+    rows, scores, guess = (dict(row).get(name) for name in _OUTCOMES)
+    if isinstance(outcome, Failure) or rows is None:
+        return outcome
+    if not (isinstance(rows, bytes) and isinstance(scores, bytes) and isinstance(guess, float)):
+        raise ValueError("the outcomes of test samples have wrong types")
+    return replace(outcome, outcomes=SampleOutcomes(rows, scores, guess))
 
 
 def _number(value: float | None) -> float:

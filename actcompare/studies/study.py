@@ -1,7 +1,6 @@
 """`study`: find which activation trains better, and whether the difference is real."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,9 +10,9 @@ from actcompare.activations.spec import Specs
 from actcompare.data.datasets import CLASSIFICATION, Source
 from actcompare.data.splits import split_rows
 from actcompare.errors import ActcompareError, UsageError
+from actcompare.machine.cores import usable_cores
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.environment import Environment, describe_environment
-from actcompare.machine.processors import usable_cores
 from actcompare.studies.comparison import answer, learning_curves, shared_rates
 from actcompare.studies.engines.ray_cluster import on_ray
 from actcompare.studies.engines.workers import Engine, Group, can_be_sent, in_this_process, local
@@ -159,16 +158,22 @@ class Work:
 
     def _take_up(self, store: Store) -> None:
         wanted = set(self.plan.config.cells())
-        self.outcomes |= {each.cell: each for each in store.outcomes() if each.cell in wanted}
+        self.outcomes = {each.cell: each for each in store.outcomes() if each.cell in wanted}
 
     def groups_left(self) -> list[Group]:
-        """Return the groups still to train; failed cells are retried."""
+        """Return the groups still to train, and the failed cells, which are retried.
 
-        def is_left(cell: Cell) -> bool:
-            return not isinstance(self.outcomes.get(cell), CellResult)
+        A group of which any cell is new is trained whole, and replaces its earlier results: the
+        last bits of a run depend on its group, and so a study that grew is equal to one that was
+        this large from the start.
+        """
 
-        left = [tuple(filter(is_left, group)) for group in self.plan.groups()]
-        return [group for group in left if group]
+        def left(group: Group) -> Group:
+            if not all(cell in self.outcomes for cell in group):
+                return group
+            return tuple(c for c in group if not isinstance(self.outcomes[c], CellResult))
+
+        return [part for part in map(left, self.plan.groups()) if part]
 
     def carry_on(self, engine: Engine, listen: Listener | None = None) -> "Study":
         """Train what is left, storing each group when it finishes.
@@ -179,17 +184,18 @@ class Work:
         groups = self.groups_left()
         try:
             for k, outcomes in enumerate(engine(self.plan, groups) if groups else ()):
+                self.outcomes |= {each.cell: each for each in outcomes}
                 if self._store is not None:
                     if k == 0:
                         self._store.begin(self.plan.config, self.environment, self.metric)
                     self._store.add(outcomes)
-                self.outcomes |= {each.cell: each for each in outcomes}
                 if listen is not None:
                     listen(self)
-        except BaseException:  # an interrupt may come between the file's record and ours
+        except ActcompareError:
+            raise
+        except BaseException:  # an interrupt may leave the last group in the file or not
             if self._store is not None:
-                with suppress(ActcompareError):
-                    self._take_up(self._store)
+                self._take_up(self._store)
             raise
         return self.report()
 
@@ -219,10 +225,12 @@ def stored_study(store: Store) -> "Study":
     Raises:
         ActcompareError: The store is empty or damaged.
     """
-    config, environment = store.config(), store.environment()
-    if config is None or environment is None:
-        raise ActcompareError(f"{store.path} holds no study yet")
-    return report(config, environment, store.metric(), store.outcomes())
+    config, environment, outcomes = store.config(), store.environment(), store.outcomes()
+    if config is None or environment is None or not outcomes:
+        raise ActcompareError(
+            f"{store.path} has no results yet: name what to compare, such as --act relu, to go on"
+        )
+    return report(config, environment, store.metric(), outcomes)
 
 
 @dataclass(frozen=True)
@@ -288,4 +296,4 @@ class Study(Tabular):
 
     def reading(self) -> str:
         """Return the reading: which is better, how sure that is, what would settle the rest."""
-        return describe_study(self.config, self.rows(), self.results, self.failures)
+        return describe_study(self.config, self.metric, self.rows(), self.results, self.failures)

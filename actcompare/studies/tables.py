@@ -5,38 +5,45 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actcompare.output.render import Grid, cell
+from actcompare.studies.comparison import BASELINE, UNTRAINED
+from actcompare.studies.explain import cannot_tell, number
+from actcompare.studies.records import StudyConfig
 from actcompare.table import Columns
 from actcompare.text import duration, percent, seconds
 
-_DIGITS = 4
 
-
-def answer_grid(columns: Columns, metric: str, margin: float) -> Grid:
+def answer_grid(columns: Columns, metric: str, config: StudyConfig) -> Grid:
     """Return the answer: how each activation does, and how it differs from the baseline."""
     axes = _axes(columns)
     rows = [
         [
             *_key(columns, axes, i),
-            _verdict(columns, i),
+            _verdict(columns, metric, config, i),
             cell(columns["lr"][i], 3),
             _between(columns, "mean", i),
             _decimal(columns["iqm"][i]),
             _difference(columns, i),
             *(
                 "" if columns[p][i] is None else f"{columns[p][i]:.2g}"
-                for p in ("p_value", "p_holm")
+                for p in ("p_value", "p_holm", "p_sign_flip")
             ),
         ]
         for i in range(len(columns["activation"]))
     ]
     titles = ["activation", *axes, "verdict", "lr", f"test {metric} (95 %)", "IQM"]
-    most = max(columns["seeds"])
+    most, compared = max(columns["seeds"]), sum(pairs is not None for pairs in columns["pairs"])
     caption = (
-        f"{most} paired seed{'s' * (most != 1)}; lr chosen on the validation set; margin"
-        f" {margin:g}. IQM: mean of the middle half of the seeds. p: sign-flip test; p Holm:"
-        " adjusted for all comparisons."
+        f"{most} paired seed{'s' * (most != 1)}"
+        f"{'; lr chosen on the validation set' * (len(config.lrs) > 1)}; margin {config.margin:g}."
+        " IQM: mean of the middle half of the seeds."
     )
-    titles += ["difference (95 %)", "p", "p Holm"]
+    if compared:
+        adjusted = "p Holm and the interval: Holm-adjusted" if compared > 1 else "p Holm: adjusted"
+        caption += (
+            f" difference, p: paired t, over seeds and test samples. {adjusted} for {compared}"
+            f" comparison{'s' * (compared != 1)}. p flips: sign flips, unadjusted."
+        )
+    titles += ["difference (95 %)", "p", "p Holm", "p flips"]
     return Grid(titles, rows, keys=1 + len(axes), caption=caption)
 
 
@@ -126,22 +133,25 @@ def _between(columns: Columns, name: str, i: int) -> str:
 
 
 def _difference(columns: Columns, i: int) -> str:
-    if columns["verdict"][i] == "baseline":
+    if columns["verdict"][i] == BASELINE:
         return ""
     middle, low, high = (columns[f"difference{end}"][i] for end in ("", "_low", "_high"))
     if middle is None or math.isnan(middle):
         return "n/a"
     if not math.isfinite(low):
-        return f"{middle:+.{_DIGITS}f}"
-    return f"{middle:+.{_DIGITS}f} ({low:+.{_DIGITS}f} to {high:+.{_DIGITS}f})"
+        return number(middle, "+")
+    return f"{number(middle, '+')} ({number(low, '+')} to {number(high, '+')})"
 
 
-def _verdict(columns: Columns, i: int) -> str:
-    needed = columns["seeds_needed"][i]
-    if needed is None:
-        return str(columns["verdict"][i])
+def _verdict(columns: Columns, metric: str, config: StudyConfig, i: int) -> str:
+    row = {name: values[i] for name, values in columns.items()}
+    verdict, needed = str(row["verdict"]), row["seeds_needed"]
+    if verdict == UNTRAINED and row["activation"] == config.activations[0]:
+        return f"{verdict} ({BASELINE})"
+    if needed is None or row["test_samples"] is None:
+        return verdict
     about = f"about {needed:,} seeds" if math.isfinite(needed) else "no number of seeds"
-    return f"{columns['verdict'][i]} ({about})"
+    return f"{verdict} ({cannot_tell(metric, config.margin, row) or about})"
 
 
 def _relative_step(columns: Columns, i: int) -> str:
@@ -155,4 +165,4 @@ def _relative_step(columns: Columns, i: int) -> str:
 
 
 def _decimal(value: float | None) -> str:
-    return "n/a" if value is None or math.isnan(value) else f"{value:.{_DIGITS}f}"
+    return "n/a" if value is None or math.isnan(value) else number(value)

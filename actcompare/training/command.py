@@ -27,6 +27,7 @@ from actcompare.cli.options import (
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.output.formats import Destination
+from actcompare.output.messages import say
 from actcompare.output.results import heading, write
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def train_command(
     """
     destination = drawn.destination()
     drawing = drawn.drawing(destination)
+    from actcompare.machine.waiting import waiting_caution
     from actcompare.output.gates import parse_gates
     from actcompare.training.records import LAYER_NUMBERS, RUN_NUMBERS
 
@@ -104,10 +106,16 @@ def train_command(
         from actcompare.training.plots import course_picture
 
         drawing.show(course_picture(training))
+    caution = waiting_caution(training.waited_share, "training steps")
+    if caution and not drawn.quiet:
+        say(f"warning: {caution}")
     if stopped is not None:
         where = resume or save
         if where is not None and not isinstance(stopped, ActcompareError):
-            typer.echo(f"to continue: actcompare train --resume {where}", err=True)
+            from actcompare.training.train import own_code
+
+            own = [f" {name} {spec}" for name, spec in own_code(training.config).items()]
+            say(f"to continue: actcompare train --resume {where}{''.join(own)}")
         raise stopped
     if _trips(gates, training):
         raise typer.Exit(GATE_TRIPPED)
@@ -158,13 +166,11 @@ def _resume(
             " --save"
         )
     with prints_aside():
-        run = restore(checkpoint, epochs=epochs)
+        own = {name: given.get(name) for name in ("activation", "output_activation")}
+        run = restore(checkpoint, epochs=epochs, **own)
     changed = what_differs(checkpoint.environment, run.environment)
     if changed and not quiet:
-        typer.echo(
-            f"warning: the last bits may differ from an uninterrupted run, since {changed}",
-            err=True,
-        )
+        say(f"warning: the last bits may differ from an uninterrupted run, since {changed}")
     return _carry_on(run, folder, log_dir, quiet)
 
 
@@ -176,7 +182,7 @@ def _carry_on(
 
     if not quiet:
         for note in run.data.notes:
-            typer.echo(f"warning: {note}", err=True)
+            say(f"warning: {note}")
     with contextlib.ExitStack() as kept:
         listeners = [kept.enter_context(_bar(run, quiet))]
         if log_dir is not None:

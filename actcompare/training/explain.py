@@ -90,18 +90,27 @@ def _describe_layer(history: Sequence[Epoch], layer: LayerUnits) -> str:
     ]
     if not found:
         return f"{name}: no unit is dead, constant, dormant or saturated."
-    first = next(
+    return f"{name}: {', '.join(found)}{_since(history, layer)}."
+
+
+def _since(history: Sequence[Epoch], layer: LayerUnits) -> str:
+    """Say since when the units that are dead now are dead."""
+    first, already = next(
         (
-            epoch.epoch
+            (epoch.epoch, len(seen.dead & layer.dead))
             for epoch in history
-            if any(seen.layer == layer.layer and seen.dead for seen in epoch.layers)
+            for seen in epoch.layers
+            if seen.layer == layer.layer and seen.dead & layer.dead
         ),
-        None,
+        (None, 0),
     )
-    since = "" if first is None else f"; the first dead unit appeared after epoch {first}"
-    if first == 0:
-        since = "; some units were dead at initialisation"
-    return f"{name}: {', '.join(found)}{since}."
+    if first is None:
+        return ""
+    if first > 0:
+        return f"; the first dead unit appeared after epoch {first}"
+    dead = len(layer.dead)
+    which = "all" if already == dead else f"{already} of the {dead}"
+    return f"; {which} dead units were dead at initialisation"
 
 
 def _what_zeros_miss(layers: Sequence[LayerUnits]) -> list[str]:
@@ -116,14 +125,21 @@ def _what_zeros_miss(layers: Sequence[LayerUnits]) -> list[str]:
 
 
 def _advice(config: TrainConfig, history: Sequence[Epoch]) -> list[str]:
-    layers = history[-1].layers
+    first, layers = history[0].layers, history[-1].layers
     dead, units = sum(len(layer.dead) for layer in layers), sum(layer.units for layer in layers)
     if not units or dead <= MANY * units:
         return []
-    at_init = sum(len(layer.dead) for layer in history[0].layers)
-    if at_init > dead / 2:
-        return ["They were dead at initialisation: try another --init or a smaller --depth."]
-    return [f"They died in training: first try a learning rate below {config.lr:g}."]
+    born = sum(len(start.dead & now.dead) for start, now in zip(first, layers, strict=True))
+    at_init = "try another --init or a smaller --depth"
+    in_training = f"first try a learning rate below {config.lr:g}"
+    if born == dead:
+        return [f"They were dead at initialisation: {at_init}."]
+    if not born:
+        return [f"They died in training: {in_training}."]
+    return [
+        f"Of the dead units, {born:,} were dead at initialisation ({at_init}) and {dead - born:,}"
+        f" died in training ({in_training})."
+    ]
 
 
 def _percent(share: float, digits: int = 1) -> str:

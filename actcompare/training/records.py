@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from actcompare.bounds import Amount, Count, Label, Positive, Share
 from actcompare.units.statistics import SHARES, VERDICTS, firing_rate_bound
 
 
@@ -11,29 +12,29 @@ from actcompare.units.statistics import SHARES, VERDICTS, firing_rate_bound
 class TrainConfig:
     """The settings of a training run."""
 
-    activation: str
+    activation: Label
     data: str
     target: str | None
     task: str
     scale: str
     """Scaling of the inputs: standard, unit or none."""
-    input_size: int
-    output_size: int
-    hidden: int
-    depth: int
-    output_activation: str | None
-    epochs: int
-    batch_size: int
+    input_size: Positive
+    output_size: Positive
+    hidden: Positive
+    depth: Positive
+    output_activation: Label | None
+    epochs: Count
+    batch_size: Positive
     optimizer: str
-    lr: float
-    momentum: float | None
+    lr: Amount
+    momentum: Amount | None
     """Momentum of sgd; None for the other optimizers."""
-    weight_decay: float
+    weight_decay: Amount
     init: str
-    seed: int
+    seed: Count
     device: str
     dtype: str
-    threads: int
+    threads: Positive
     track_on: str | None
     """The split on which units are watched, train or validation; None if they are not watched."""
 
@@ -42,7 +43,7 @@ class TrainConfig:
 class DataSummary:
     """The data set as used in a run."""
 
-    samples: tuple[int, int, int]
+    samples: tuple[Positive, Positive, Positive]
     """Samples in the training, validation and test set."""
     stratified: bool
     """Whether the split was made within each class."""
@@ -55,7 +56,7 @@ class DataSummary:
     """What was changed or left out when the data were read."""
     fingerprint: str
     """A hash of all numbers."""
-    largest_class: float | None = None
+    largest_class: Share | None = None
     """The share of the largest class in the training set; None for a regression."""
 
 
@@ -64,14 +65,20 @@ class LayerUnits:
     """The units of one hidden layer after one epoch."""
 
     layer: str
-    units: int
-    samples: int
+    units: Positive
+    samples: Positive
     sparsity: float
-    verdicts: Mapping[str, tuple[int, ...]]
+    verdicts: Mapping[str, tuple[Count, ...]]
     """For each verdict the indices, from 0, of the units it applies to."""
     gradient_norm: float | None = None
     """Norm of the gradient of the training loss with respect to the layer's weights and biases;
     None except at the start and the end of a run."""
+
+    def __post_init__(self) -> None:
+        if self.verdicts.keys() != set(VERDICTS):
+            raise ValueError(f"the verdicts should be {', '.join(VERDICTS)}")
+        if any(unit >= self.units for units in self.verdicts.values() for unit in units):
+            raise ValueError(f"a verdict names a unit beyond the {self.units} of {self.layer}")
 
     @property
     def dead(self) -> frozenset[int]:
@@ -109,12 +116,14 @@ class Score:
 class Epoch:
     """The state of a run after an epoch; epoch 0 is the initialisation."""
 
-    epoch: int
+    epoch: Count
     train: Score
     validation: Score
     seconds: float
     """Time of the epoch's training steps alone."""
     layers: tuple[LayerUnits, ...] = ()
+    waited_s: float | None = None
+    """Seconds for which threads waited for a core in these steps; None if unknown."""
 
     def row(self) -> dict[str, Any]:
         """Return the tidy record without the layers."""
@@ -125,6 +134,7 @@ class Epoch:
             "validation_loss": self.validation.loss,
             "validation_metric": self.validation.metric,
             "seconds": self.seconds,
+            "waited_s": self.waited_s,
         }
 
 
@@ -132,8 +142,8 @@ class Epoch:
 class Divergence:
     """The point at which the loss was no longer finite."""
 
-    epoch: int
-    step: int
+    epoch: Count
+    step: Positive
     """Step within the epoch, from 1; the last step if only the scores after the epoch show it."""
     loss: float
 

@@ -17,6 +17,7 @@ from actcompare.machine.environment import Environment, describe_environment
 from actcompare.machine.generators import batch_order, seeded
 from actcompare.machine.memory import is_shortage
 from actcompare.machine.processors import torch_threads
+from actcompare.machine.waiting import waiting_time
 from actcompare.models.simple_net import SimpleNet
 from actcompare.table import Table, Tabular
 from actcompare.text import listed
@@ -24,7 +25,7 @@ from actcompare.training.checkpoints import Checkpoint
 from actcompare.training.explain import describe_training
 from actcompare.training.learning.learner import Learner
 from actcompare.training.learning.nets import check_run, make_net
-from actcompare.training.learning.optimizers import make_optimizer
+from actcompare.training.learning.optimizers import check_state, make_optimizer
 from actcompare.training.records import (
     DataSummary,
     Divergence,
@@ -90,6 +91,13 @@ class Training(Tabular):
             "diverged": int(self.diverged is not None),
             "diverged_epoch": self.diverged and self.diverged.epoch,
         }
+
+    @property
+    def waited_share(self) -> float | None:
+        """Seconds for which threads waited for a core, per second of training steps."""
+        known = [epoch for epoch in self.history if epoch.waited_s is not None]
+        seconds = sum(epoch.seconds for epoch in known)
+        return sum(epoch.waited_s or 0.0 for epoch in known) / seconds if seconds else None
 
     def history_rows(self) -> list[dict[str, Any]]:
         """Return one record per epoch: its scores, and the counts and changes of each layer.
@@ -158,14 +166,25 @@ class Run:
     Each epoch depends only on the seed, the epoch's number and the state after the previous epoch.
     """
 
-    def __init__(self, recipe: Recipe, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        clock: Callable[[], float] = time.perf_counter,
+        waited: Callable[[], float] | None = None,
+    ) -> None:
         """Split the data and make a net with initial weights.
+
+        Args:
+            recipe: What to train.
+            clock: Times the training steps.
+            waited: Seconds so far for which threads waited for a core; by default the kernel's.
 
         Raises:
             ActcompareError: There are too few samples, the net is too large for memory, or an
                 activation fails.
         """
         self.config, self._clock = recipe.config, clock
+        self._waited = waited or waiting_time()
         config, dataset = self.config, recipe.dataset
         device, dtype = resolve_device(config.device), resolve_dtype(config.dtype)[1]
         self._parts = split(
@@ -220,12 +239,15 @@ class Run:
 
     def _train_one(self) -> None:
         number, train, seconds = len(self.history), self._parts.train, 0.0
-        losses = torch.zeros(1)
+        losses, waited_s = torch.zeros(1), None
         if number:
             order = batch_order(len(train), self.config.seed, number, train.X.device)
+            waited = self._waited and self._waited()
             start = self._clock()
             losses = self._learner.learn(train, order, self.config.batch_size).cpu()
             seconds = self._clock() - start
+            if self._waited and waited is not None:
+                waited_s = self._waited() - waited
         watched = self.config.track_on
         score, units = self._learner.score(train, watch=watched == "train")
         validation, more = self._learner.score(
@@ -235,7 +257,7 @@ class Run:
         broken = (~torch.cat([losses[:-1], last.view(1)]).isfinite()).nonzero()
         if not len(broken):
             layers = self._describe_units([*units, *more], with_gradients=number == 0)
-            self.history.append(Epoch(number, score, validation, seconds, layers))
+            self.history.append(Epoch(number, score, validation, seconds, layers, waited_s))
             self._good = self._learner.weights()
             return
         if number == 0:
@@ -302,12 +324,20 @@ class Run:
         """Load the state of a saved run.
 
         Raises:
-            ActcompareError: The weights do not fit this net.
+            ActcompareError: The weights or the data do not fit this net.
         """
         try:
             self._learner.restore(checkpoint.weights)
         except RuntimeError as error:
             raise ActcompareError(f"the saved weights do not fit: {describe(error)}") from error
+        trained = sum(p.numel() for p in self.net.parameters() if p.requires_grad)
+        try:
+            check_state(self._learner.optimizer, checkpoint.optimizer, trained)
+        except ValueError as error:
+            raise ActcompareError(f"the saved optimizer state does not fit: {error}") from error
+        same = ("samples", "classes", "fingerprint")
+        if any(getattr(self.data, name) != getattr(checkpoint.data, name) for name in same):
+            raise ActcompareError("the saved run was trained on other samples: start a new run")
         device = next(self.net.parameters()).device
         self._learner.optimizer.state = {
             name: tensor if name == "steps" else tensor.to(device)

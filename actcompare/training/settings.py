@@ -12,12 +12,15 @@ from actcompare.data.sources import load_data
 from actcompare.data.splits import SCALES, STANDARD, UNIT
 from actcompare.errors import UsageError
 from actcompare.machine.devices import device_named, resolve_dtype
-from actcompare.machine.processors import check_threads
+from actcompare.machine.processors import check_threads, threads_for
 from actcompare.models.simple_net import INITS
 from actcompare.training.learning.optimizers import OPTIMIZERS
 from actcompare.training.records import TrainConfig
 
 TRACKED = ("train", "validation")
+
+MOST_LAYERS = 1000
+"""Largest depth; deeper nets take minutes to build, and plain nets do not learn at such depths."""
 
 LEARNING_RATES = {
     CLASSIFICATION: {"sgd": 0.1, "adam": 0.003, "adamw": 0.003},
@@ -74,7 +77,7 @@ class Settings:
     dtype: str = "float32"
     """Number format: float32, float64, bfloat16 or float16."""
     threads: int | None = None
-    """Threads that torch uses; None keeps torch's default."""
+    """Threads that torch uses; None chooses by the size of a step and the cores that are free."""
     track_on: str | None = "train"
     """Part of the data on which units are watched: train, validation, or None."""
 
@@ -82,6 +85,8 @@ class Settings:
         for name in ("hidden", "depth", "batch_size"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{_option(name)} must be at least 1, not {getattr(self, name)}")
+        if self.depth > MOST_LAYERS:
+            raise UsageError(f"depth must be at most {MOST_LAYERS:,}, not {self.depth:,}")
         for name in ("epochs", "seed"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} must be 0 or more, not {getattr(self, name)}")
@@ -174,13 +179,22 @@ def _filled_in(
         "output_activation": outer and outer.label,
         "lr": LEARNING_RATES[task][optimizer] if given.lr is None else given.lr,
         "dtype": resolve_dtype(given.dtype)[0],
-        "threads": given.threads or torch.get_num_threads(),
+        "threads": given.threads or _threads(given, dataset),
     }
     if given.momentum is None and optimizer == "sgd":
         chosen["momentum"] = 0.9
     if given.weight_decay is None:
         chosen["weight_decay"] = WEIGHT_DECAY[optimizer]
     return TrainConfig(**vars(given) | chosen)
+
+
+def _threads(given: Settings, dataset: Dataset) -> int:
+    """Choose the number of threads for the training steps."""
+    if device_named(given.device).type != "cpu":
+        return 1
+    widest = max(dataset.X.shape[1], dataset.outputs, given.hidden * (given.depth > 1))
+    batch = min(given.batch_size, len(dataset.X))
+    return threads_for(2 * batch * given.hidden * widest, batch * given.hidden)
 
 
 def _one(given: Specs, whose: str) -> Activation:

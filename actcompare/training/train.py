@@ -6,10 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from actcompare.activations.spec import Specs
+from actcompare.activations.spec import Specs, parse, parse_all
 from actcompare.data.datasets import Source
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.training.checkpoints import Checkpoint, Folder
+from actcompare.training.records import TrainConfig
 from actcompare.training.run import Run, Training
 from actcompare.training.settings import make_recipe
 
@@ -48,15 +49,19 @@ def resume(
     *,
     epochs: int | None = None,
     activation: Specs | None = None,
+    output_activation: Specs | None = None,
     data: Source | None = None,
     listen: Listener | None = None,
 ) -> Training:
     """Continue a saved run; the result is bitwise equal to that of an uninterrupted run.
 
+    A saved run does not decide which code runs: functions of your own are named again.
+
     Args:
         folder: Folder of the saved run.
         epochs: Total number of epochs; by default the number of the saved run.
-        activation: The activation, if it was given as a function and not as a SPEC.
+        activation: The activation, if it is not one of the catalogue.
+        output_activation: The activation of the outputs, likewise.
         data: The data, if they were given as arrays.
         listen: Called with the run after each further epoch.
 
@@ -64,7 +69,13 @@ def resume(
         ActcompareError: There is no run, it is damaged, or its data have changed.
     """
     with Folder.open(folder) as kept:
-        run = restore(kept.load(), epochs=epochs, activation=activation, data=data)
+        run = restore(
+            kept.load(),
+            epochs=epochs,
+            activation=activation,
+            output_activation=output_activation,
+            data=data,
+        )
         return carry_on(run, kept, listen)
 
 
@@ -83,14 +94,15 @@ def restore(
     *,
     epochs: int | None = None,
     activation: Specs | None = None,
+    output_activation: Specs | None = None,
     data: Source | None = None,
 ) -> "Run":
-    """Return a run in the state in which it was saved.
+    """Return a run in the state in which it was saved; the arguments are those of `resume`.
 
     Raises:
         UsageError: `epochs` is less than the number of epochs done, or an activation or data that
             cannot be saved is missing.
-        ActcompareError: The data have changed or cannot be read.
+        ActcompareError: The data have changed or cannot be read, or an activation is another one.
     """
     config, done = checkpoint.config, len(checkpoint.history) - 1
     if epochs is not None and epochs < done:
@@ -100,14 +112,34 @@ def restore(
     settings = asdict(config) | {"epochs": config.epochs if epochs is None else epochs}
     if config.data != "random":
         del settings["input_size"], settings["output_size"]
-    del settings["activation"], settings["data"]
-    recipe = make_recipe(
-        config.activation if activation is None else activation,
-        config.data if data is None else data,
-        **settings,
-    )
+    del settings["data"]
+    for name, given in (("activation", activation), ("output_activation", output_activation)):
+        settings[name] = _named_again(name, settings[name], given)
+    recipe = make_recipe(data=config.data if data is None else data, **settings)
     if recipe.dataset.fingerprint() != checkpoint.data.fingerprint:
         raise ActcompareError(f"{config.data} has changed since the run was saved: start a new run")
     run = Run(recipe)
     run.resume_from(checkpoint)
     return run
+
+
+def own_code(config: TrainConfig) -> dict[str, str]:
+    """Return the SPECs of a run that name code of the user's, by their options."""
+    specs = {"--act": config.activation, "--output-act": config.output_activation}
+    return {name: spec for name, spec in specs.items() if spec and parse(spec).entry is None}
+
+
+def _named_again(name: str, saved: str | None, given: Specs | None) -> Specs | None:
+    """Return an activation of a saved run; code of the user's runs only if it is named again."""
+    if given is not None:
+        labels = ", ".join(activation.label for activation in parse_all(given))
+        if labels != saved:
+            raise ActcompareError(f"the run was saved with {name} {saved}, not {labels}")
+        return given
+    if saved is not None and parse(saved).entry is None:
+        option = {"activation": "--act", "output_activation": "--output-act"}[name]
+        raise UsageError(
+            f"the saved run uses code that it only names, {saved}, and does not decide whether it"
+            f" runs: if you trust it, add {option} {saved}"
+        )
+    return saved

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from actcompare.activations.derivatives import backward_through
+from actcompare.stats import unseen_share
 
 VERDICTS = ("zero_dead", "gradient_dead", "gradient_zero", "constant", "dormant", "saturated")
 
@@ -256,11 +257,8 @@ class UnitAccumulator:
 
 
 def firing_rate_bound(samples: int) -> float:
-    """Return the 95 % upper bound of the firing rate of a unit that fired on none of n samples.
-
-    This is the rate p with (1 - p)^n = 0.05: p = 1 - 0.05^(1/n), about 3/n (the rule of three).
-    """
-    return float(1 - 0.05 ** (1 / samples))
+    """Return the 95 % upper bound of the firing rate of a unit that fired on none of n samples."""
+    return unseen_share(samples)
 
 
 def _in_columns(t: Tensor, axis: int) -> Tensor:

@@ -96,8 +96,12 @@ def test_parameters_reach_torch() -> None:
     ("spec", "says"),
     [
         ("sofplus", "did you mean softplus"),
-        ("ReLU", "did you mean relu"),
-        ("LeakyReLU", "did you mean leaky_relu"),
+        ("nn.Sofplus", "did you mean softplus"),
+        ("relu,beta=2", "write parameters as softplus:beta=2"),
+        ("PReLU(1)", "write parameters as name=value"),
+        ("nn.ReLU(inplace=True)", "it has none"),
+        ("softplus(beta=(2))", "write parameters as softplus:beta=2"),
+        ("softplus(beta=1_0)", "beta must be finite and > 0"),
         ("zzzzzz", "actcompare list"),
         ("", "unknown activation ''"),
         ("softplus:gamma=1", "its parameters are beta, threshold"),
@@ -124,6 +128,47 @@ def test_parameters_reach_torch() -> None:
 def test_bad_specs_say_what_to_do(spec: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         parse(spec)
+
+
+@pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.spec)
+def test_activations_are_understood_as_in_python(entry: Entry) -> None:
+    name, made = entry.name, entry.torch_class
+    for text in (name, made, f"nn.{made}()", f"torch.nn.{made}", f"torch.nn.functional.{name}",
+                 f"F.{name}", f"torch.{name}", f"{name}()", name.upper()):  # fmt: skip
+        assert parse(text) == parse(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("softplus(beta=2)", "softplus:beta=2"),
+        ("nn.Softplus(2, threshold = 30)", "softplus:beta=2,threshold=30"),
+        ("softplus(2, 20)", "softplus:beta=2"),
+        ("LeakyReLU(0.2)", "leaky_relu:negative_slope=0.2"),
+        ("gelu(approximate='tanh')", "gelu:approximate=tanh"),
+        ("my.acts:Snake(a=0.5)", "my.acts:Snake:a=0.5"),
+    ],
+)
+def test_a_call_is_printed_as_a_spec(text: str, label: str) -> None:
+    assert parse(text).label == parse(label).label == label
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("relu,softplus", ["relu", "softplus"]),
+        ("softplus:beta=2,threshold=30", ["softplus:beta=2,threshold=30"]),
+        ("relu, softplus:beta=2,threshold=30 ,gelu",
+         ["relu", "softplus:beta=2,threshold=30", "gelu"]),
+        ("softplus(2,30),nn.ReLU()", ["softplus:beta=2,threshold=30", "relu"]),
+        ("a,b.py:f,tanh,plain.py:f", ["a,b.py:f", "tanh", "plain.py:f"]),
+        ("plain.py:f:a=1,b=2,none.py:g", ["plain.py:f:a=1,b=2", "none.py:g"]),
+    ],
+)  # fmt: skip
+def test_commas_separate_specs(in_tmp: Path, text: str, labels: list[str]) -> None:
+    for name in ("a,b.py", "plain.py"):
+        (in_tmp / name).touch()
+    assert [activation.label for activation in parse_all(text)] == labels
 
 
 def test_all_is_the_whole_catalogue() -> None:

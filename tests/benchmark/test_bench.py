@@ -1,6 +1,7 @@
 """Short measurements of real functions: what is true of every one, however long it takes."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,23 @@ from actcompare.activations.spec import parse, parse_all
 from actcompare.benchmark import measure as measuring
 from actcompare.benchmark import records, workloads
 from actcompare.benchmark.bench import Benchmark
+from actcompare.benchmark.plan import Settings, make_plan
 from actcompare.benchmark.records import COPY, Case
 from actcompare.benchmark.workloads import bytes_per_element, check_memory, make_buffers
 from actcompare.errors import ActcompareError
 from actcompare.machine.allocator import can_keep_warm
+from actcompare.machine.stopwatch import stopwatch_for
 
 ALL = [entry.spec for entry in CATALOGUE]
 QUICK: dict[str, Any] = {"time_limit": 0.02, "size": 256}
 
 
 @pytest.fixture(autouse=True)
-def short_asides(monkeypatch: pytest.MonkeyPatch) -> None:
+def on_a_quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else runs, no round is disturbed; measurements aside are short."""
     monkeypatch.setattr(measuring, "ASIDE_LIMIT", 0.02)
+    quiet = lambda device: replace(stopwatch_for(device), waited=None)  # noqa: E731
+    monkeypatch.setattr(measuring, "stopwatch_for", quiet)
 
 
 def case(**changes: Any) -> Case:
@@ -82,13 +88,17 @@ def test_every_combination_is_a_case_and_has_a_row() -> None:
     assert {row["size"] for row in rows(benchmark)} == {32, 100}
 
 
-def test_defaults_are_three_sizes_of_two_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actcompare.benchmark.measure", lambda *_: iter(()))
-    config = bench().config
-    assert config.activations == ("relu", "softplus")
-    assert [(c.pass_, c.size) for c in config.cases] == [
-        (kind, size) for kind in ("forward", "both") for size in (2**10, 2**16, 2**23)
-    ]
+def test_defaults_are_three_sizes_of_two_passes_and_training_steps() -> None:
+    both = parse_all(["relu", "softplus"])
+    lone = [(kind, (size,)) for kind in ("forward", "both") for size in (2**10, 2**16, 2**23)]
+    steps = [("step", (128, hidden)) for hidden in (64, 1024)]
+    cases = make_plan(both, Settings()).cases
+    assert [(case.pass_, case.shape) for case in cases] == lone + steps
+    assert {case.pass_ for case in make_plan(both, Settings(size=64)).cases} == {"forward", "both"}
+    assert {case.pass_ for case in make_plan(both, Settings(shape=(4, 4))).cases} == {
+        "forward",
+        "both",
+    }
 
 
 def test_the_bytes_of_a_pass_are_those_it_must_move() -> None:
@@ -221,7 +231,7 @@ def test_what_fails_half_way_fails_alone(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"passes": ()}, "no pass given"),
         ({"mode": "slow"}, "mode 'slow'"),
         ({"input": "odd"}, "input 'odd'"),
-        ({"hidden": 4}, "--pass step"),
+        ({"passes": "both", "hidden": 4}, "--pass step"),
         ({"passes": "step", "size": 4}, "--hidden"),
         ({"passes": "step", "layout": "strided"}, "omit --layout"),
         ({"device": "tpu"}, "device 'tpu'"),

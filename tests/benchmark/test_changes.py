@@ -4,6 +4,7 @@ import pytest
 
 from actcompare.benchmark.changes import compare_runs
 from actcompare.errors import UsageError
+from actcompare.machine.timing import MACHINE_BUSY
 from tests.benchmark.runs import CASE, HERE, benchmark
 
 
@@ -18,6 +19,16 @@ def test_verdicts_are_of_new_over_old(now: float, verdict: str) -> None:
     assert columns["verdict"][1] == verdict
     assert columns["verdict"][0] == "same"
     assert columns["old_median_s"][1] == pytest.approx(2e-3, rel=0.01)
+
+
+@pytest.mark.parametrize("which", ["new", "old"])
+def test_nothing_is_concluded_from_a_run_on_a_busy_machine(which: str) -> None:
+    runs = {"new": benchmark(softplus=4e-3), "old": benchmark()}
+    (m,) = runs[which].measurements
+    assert m.timings is not None
+    busy = replace(m, timings=replace(m.timings, busy=True))
+    runs[which] = replace(runs[which], measurements=(busy,))
+    assert set(compare_runs(**runs).columns()["verdict"]) == {MACHINE_BUSY}
 
 
 def test_a_slower_machine_is_no_slower_activation() -> None:

@@ -1,7 +1,9 @@
 import csv
+import errno
 import io
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -115,11 +117,24 @@ def test_an_interrupt_shows_and_saves_what_there_is(
 
 
 @pytest.mark.usefixtures("in_tmp")
-def test_a_full_disk_loses_no_result(run: Run) -> None:
-    done = run("bench", *QUICK, "--pass", "forward", "--save", "/dev/full")
+def test_a_full_disk_loses_no_result(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = run("bench", *QUICK, "--pass", "forward", "--save", "b.json")
     assert done.exit_code == 1
     assert "No space left" in done.stderr
     assert "baseline" in done.stdout
+
+
+@pytest.mark.usefixtures("in_tmp")
+def test_a_pipe_is_refused_before_anything_is_measured(run: Run) -> None:
+    os.mkfifo("pipe")
+    done = run("bench", *QUICK, "--save", "pipe")
+    assert done.exit_code == 1
+    assert "pipe: it is a device or a pipe, not a file" in done.stderr
+    assert not done.stdout
 
 
 @pytest.mark.usefixtures("in_tmp")
@@ -157,8 +172,8 @@ def test_failures_are_told_and_the_rest_is_shown(run: Run) -> None:
     [
         (["--size", "0"], 2, "size must be 1 or more, not 0"),
         (["--size", "-5"], 2, "size must be 1 or more, not -5"),
-        (["--size", "1.5"], 2, "--size '1.5'"),
-        (["--size", "2^99999"], 2, "--size '2^99999'"),
+        (["--size", "1.5"], 2, "'--size': '1.5' is not a whole number"),
+        (["--size", "2^99999"], 2, "'--size': '2^99999'"),
         (["--size", "1e18"], 1, "would fit"),
         (["--shape", "3x"], 2, "--shape '3x'"),
         (["--device", "tpu"], 2, "device 'tpu'"),

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from actcompare.benchmark.explain import _CURES
+from actcompare.machine.timing import MACHINE_BUSY
 from tests.benchmark.runs import CASE, benchmark
 
 
@@ -44,6 +45,11 @@ from tests.benchmark.runs import CASE, benchmark
             {"cost": {"page_faults": 1.0}, "new_pages": 5.0},
         ),
         (
+            "stalls",
+            "relu takes 400 times as long as on one thread",
+            {"cost": {"over_one_thread": 400.0}},
+        ),
+        (
             "rest",
             "relu takes 10 % of a training step",
             {"cost": {"over_identity": 1 / 0.9, "traffic_bytes": None}},
@@ -62,6 +68,10 @@ def test_the_noise_floor_is_told_with_its_cure_where_it_matters() -> None:
     assert "--time-limit" in noisy
     assert "Noise floor" in quiet
     assert "--time-limit" not in quiet
+    assert "--threads 1" in noisy
+    alone = benchmark(noise=0.2)
+    reading = replace(alone, config=replace(alone.config, threads=1)).reading()
+    assert "--time-limit or an idle machine lowers" in reading
     few = benchmark(rounds=3)
     assert "Noise floor: unknown (too few rounds). " in few.reading()
     steady = benchmark(noise=1e-6, case=replace(CASE, shape=(5,)))
@@ -78,6 +88,51 @@ def test_dropped_rounds_are_told() -> None:
     dropped = replace(m, timings=replace(m.timings, dropped=7))
     assert "7 rounds in which" in replace(run, measurements=(dropped,)).reading()
     assert "Dropped" not in run.reading()
+
+
+def test_of_a_busy_machine_nothing_is_concluded() -> None:
+    run = benchmark(noise=1e-6)
+    (m,) = run.measurements
+    assert m.timings is not None
+    busy = replace(
+        run, measurements=(replace(m, timings=replace(m.timings, disturbed=97, busy=True)),)
+    )
+    assert busy.columns()["verdict"] == ["baseline", MACHINE_BUSY]
+    assert busy.columns()["disturbed_rounds"] == [97, 97]
+    assert "in 97 of 100 rounds threads had to wait for a core" in busy.reading()
+    assert "-bound" not in busy.reading()
+    assert "when it is idle, or with --threads 1." in busy.reading()
+    alone = replace(busy, config=replace(busy.config, threads=1))
+    assert "when it is idle." in alone.reading()
+    assert "--threads 1" not in alone.reading()
+
+
+def test_disturbed_rounds_are_told_apart_from_throttled_ones() -> None:
+    run = benchmark()
+    (m,) = run.measurements
+    assert m.timings is not None
+    dropped = replace(m, timings=replace(m.timings, disturbed=300))
+    reading = replace(run, measurements=(dropped,)).reading()
+    assert "Dropped 300 of 400 rounds in which threads had to wait for a core." in reading
+    assert "throttled" not in reading
+
+
+def test_the_reading_ends_with_what_remains_in_a_training_step() -> None:
+    lone = benchmark(relu=1e-3, softplus=17e-3, noise=1e-6)
+    step = benchmark(
+        relu=1e-3,
+        softplus=1.1e-3,
+        noise=1e-6,
+        case=replace(CASE, pass_="step", shape=(128, 64)),
+        cost={"over_identity": 1.2, "traffic_bytes": None},
+    )
+    run = replace(lone, measurements=lone.measurements + step.measurements)
+    assert run.reading().endswith(
+        "softplus takes 17 times as long as relu in a lone call (forward 1,000); in a training"
+        " step, 1.1 times (hidden 64)."
+    )
+    assert "lone call" not in lone.reading()
+    assert "lone call" not in step.reading()
 
 
 def test_cases_are_named_by_what_differs() -> None:

@@ -18,16 +18,13 @@ has the median of all that a trial took, analysis included.
 import argparse
 import json
 import math
-import multiprocessing
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing.synchronize import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -389,32 +386,6 @@ def progress(trial: int, trials: int) -> None:
         print(f"\rtrial {trial + 1} of {trials}", end=end, file=sys.stderr, flush=True)
 
 
-def spin(spinning: Event) -> None:
-    """Keep a core busy for ever."""
-    spinning.set()
-    while True:
-        pass
-
-
-@contextmanager
-def company(wanted: bool) -> Iterator[None]:
-    """Another process that computes all the while."""
-    if not wanted:
-        yield
-        return
-    context = multiprocessing.get_context("spawn")
-    spinning = context.Event()
-    process = context.Process(target=spin, args=(spinning,), daemon=True)
-    process.start()
-    try:
-        if not spinning.wait(timeout=60):
-            sys.exit("the busy process did not start")
-        yield
-    finally:
-        process.terminate()
-        process.join()
-
-
 def main() -> None:
     """Run the sections that were asked for."""
     parser = argparse.ArgumentParser(
@@ -424,11 +395,14 @@ def main() -> None:
     parser.add_argument("--trials", type=int, help="of each section, in place of its own number")
     parser.add_argument("--budget", type=float, help="seconds of a harness in a trial, likewise")
     parser.add_argument("--threads", type=int, help="of torch, in place of its own number")
-    parser.add_argument("--busy", action="store_true", help="beside a process that always computes")
+    parser.add_argument(
+        "--busy", action="store_true", help="beside two busy processes per core: see load.py"
+    )
     given = parser.parse_args()
     if given.threads is not None:
         torch.set_num_threads(given.threads)
     run = {"aa": aa, "detect": detect, "spread": spread, "coverage": coverage, "default": default}
+    company = import_module("load").company
     for section in given.sections:
         own_trials, own_budget = SECTIONS[section]
         trials, budget = given.trials or own_trials, given.budget or own_budget

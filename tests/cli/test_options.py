@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from actcompare.benchmark import plan as bench_plan
+from actcompare.benchmark import records as bench_records
 from actcompare.benchmark.bench import bench
 from actcompare.benchmark.command import BenchOptions
 from actcompare.cli import options
@@ -71,6 +72,6 @@ def test_choices_are_those_of_the_library(choices: Any, library: Any) -> None:
 def test_the_axes_of_bench_are_those_of_the_library() -> None:
     import actcompare.benchmark.command as command
 
-    for axis, values in bench_plan.CHOICES.items():
+    for axis, values in bench_records.CHOICES.items():
         choices = getattr(command, axis.capitalize())
         assert [each.value for each in choices] == list(values)

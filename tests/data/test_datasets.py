@@ -210,8 +210,24 @@ def test_columns_of_one_name_are_refused() -> None:
 
     numbers = pa.array([1.0, 2.0])
     pyarrow.parquet.write_table(pa.table([numbers] * 3, names=["a", "a", "y"]), "t.parquet")
-    with pytest.raises(ActcompareError, match="several columns named 'a'"):
+    with pytest.raises(ActcompareError, match="has 2 columns named 'a': rename or remove"):
         load_data("t.parquet", target="y")
+
+
+@pytest.mark.parametrize("header", ["a,b,y,y", "a,a,b,y", "a, y,b,y ", '"y",a,b,y', "y,y.1,y,b"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+def test_no_column_is_taken_for_its_twin(header: str, ending: str) -> None:
+    rows = "".join(f"{i},{i % 5},{i % 3},{i % 2}\n" for i in range(30))
+    text = f"{header}\n{rows}"
+    Path(f"t{ending}").write_text(text if ending == ".csv" else text.replace(",", "\t"))
+    with pytest.raises(ActcompareError, match="has 2 columns named"):
+        load_data(f"t{ending}", target="y")
+
+
+def test_columns_without_a_name_and_with_spaces() -> None:
+    Path("t.csv").write_text(",, y \n" + "".join(f"{i * i},{i % 3},{i % 2}\n" for i in range(30)))
+    dataset = load_data("t.csv", target="y")
+    assert dataset.X.shape == (30, 2)
 
 
 def test_npz_without_its_arrays() -> None:

@@ -1,6 +1,9 @@
 """Arrays come back as they were written, whatever part is taken; damage is never taken for data."""
 
+import os
+import threading
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +23,9 @@ from actcompare.files.arrays import open_arrays
 Numbers = npt.NDArray[Any]
 
 pytestmark = pytest.mark.usefixtures("in_tmp")
-again = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+again = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
 
 SAVE: dict[str, Callable[[Numbers], None]] = {
     "x.npy": lambda x: np.save("x.npy", x),
@@ -152,3 +157,84 @@ def test_an_archive_without_arrays_says_so() -> None:
     np.savez("none.npz")
     with pytest.raises(ActcompareError, match=r"none\.npz contains no arrays"):
         read("none.npz")
+
+
+def raw(header: str, version: int = 1, length: int | None = None, body: bytes = b"") -> bytes:
+    """The bytes of an .npy file with any header."""
+    size = len(header) if length is None else length
+    field = size.to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + field + header.encode() + body
+
+
+def head(shape: str, dtype: str = "'<f8'", in_columns: bool = False) -> str:
+    return f"{{'descr': {dtype}, 'fortran_order': {in_columns}, 'shape': {shape}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (raw(head("(10**12,)")), "damaged"),
+        (raw(head("(1000000000000,)")), "truncated: shape .* needs 7.276 TiB, but only 0 B"),
+        (raw(head("(1000000, 1000000)", in_columns=True)), "truncated"),
+        (raw(head("(3,)", "'<U12000000'")), "contains <U12000000, not real numbers"),
+        (raw(head("(3,)", "('<f8', (2,))"), body=bytes(48)), "not real numbers|empty|damaged"),
+        (raw(head("(-1, -1)")), "truncated|empty|damaged"),
+        (raw(head("(True, True)"), body=bytes(8)), "damaged"),
+        (raw(head("(1,)"), 2, 2**32 - 1), "damaged"),
+        (raw("[" * 60_000, 2), "damaged"),
+    ],
+)
+@pytest.mark.parametrize("name", ["x.npy", "x.npz"])
+def test_a_header_is_not_believed_before_it_is_checked(
+    name: str, content: bytes, says: str
+) -> None:
+    if name == "x.npy":
+        Path(name).write_bytes(content)
+    else:
+        with zipfile.ZipFile(name, "w") as archive:
+            archive.writestr("it.npy", content)
+    tracemalloc.start()
+    with pytest.raises(ActcompareError, match=says):
+        read(name)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_a_bomb_is_refused_before_it_unpacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile("x.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("it.npy", raw(head("(4194304,)"), body=bytes(2**25)))
+    monkeypatch.setattr(arrays, "free_memory", lambda _: 2**25)
+    with pytest.raises(ActcompareError, match="needs 96 MiB of memory at once, but only 32 MiB"):
+        read("x.npz")
+    assert len(read("x.npz", parts=64)) == 2**22
+
+
+def test_an_encrypted_array_says_so() -> None:
+    np.savez("x.npz", it=np.zeros(3))
+    content = bytearray(Path("x.npz").read_bytes())
+    for signature, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.find(signature) + place] |= 1
+    Path("x.npz").write_bytes(content)
+    with pytest.raises(ActcompareError, match="array 'it' is encrypted: save it without"):
+        read("x.npz")
+
+
+def test_arrays_of_one_name_are_refused() -> None:
+    np.save("it.npy", np.zeros(3))
+    with zipfile.ZipFile("x.npz", "w") as archive:
+        archive.write("it.npy", "it")
+        archive.write("it.npy", "it.npy")
+    with pytest.raises(ActcompareError, match="several arrays of one name"):
+        read("x.npz")
+
+
+def test_a_pipe_is_read_where_it_can_be() -> None:
+    np.save("it.npy", np.arange(9.0))
+    os.mkfifo("x.npy")
+    writer = threading.Thread(target=lambda: Path("x.npy").write_bytes(Path("it.npy").read_bytes()))
+    writer.start()
+    assert read("x.npy", parts=3).tolist() == list(range(9))
+    writer.join()
+    os.mkfifo("x.npz")
+    with pytest.raises(ActcompareError, match="is a pipe or a device"):
+        read("x.npz")

@@ -1,6 +1,8 @@
 """Tensors come back as they were saved; nothing else in a file is run or taken for one."""
 
+import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from actcompare.errors import ActcompareError, MissingExtraError
+from actcompare.files import state_dicts
 from actcompare.files.state_dicts import read_tensors
 
 pytestmark = pytest.mark.usefixtures("in_tmp")
@@ -73,3 +76,51 @@ def test_without_safetensors_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'actcompare\[data\]'"):
         read_tensors(path)
+
+
+def odd_tensors() -> dict[str, tuple[torch.Tensor, str]]:
+    plain = torch.ones(3, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, on rare kinds of tensors
+        return {
+            "coo": (plain.to_sparse(), r"is sparse_coo: save it as tensor.to_dense\(\)"),
+            "csr": (plain.to_sparse_csr(), "is sparse_csr"),
+            "quantized": (torch.quantize_per_tensor(plain, 0.1, 0, torch.qint8), "is quantized"),
+            "nested": (torch.nested.nested_tensor([torch.ones(2)]), "is nested"),
+            "meta": (torch.empty(3, device="meta"), "is on the meta device"),
+            "expanded": (torch.ones(1).expand(10**12, 2), "repeats its values to shape"),
+        }
+
+
+@pytest.mark.parametrize("kind", sorted(odd_tensors()))
+def test_tensors_without_plain_values_are_named(kind: str) -> None:
+    tensor, says = odd_tensors()[kind]
+    torch.save({"model": [STATE, {"w": tensor}]}, "odd.pt")
+    with pytest.raises(ActcompareError, match=rf"odd\.pt: tensor 'model\.1\.w' {says}"):
+        read_tensors(Path("odd.pt"))
+
+
+def test_repeated_values_that_fit_are_read() -> None:
+    torch.save(torch.ones(1).expand(5, 2), "small.pt")
+    assert read_tensors(Path("small.pt")).shape == (5, 2)
+
+
+def test_a_list_within_itself_is_read_once() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    torch.save(loop, "loop.pt")
+    assert len(read_tensors(Path("loop.pt"))) == 1
+
+
+def test_what_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved("w.pt")
+    monkeypatch.setattr(state_dicts, "free_memory", lambda _: 100)
+    with pytest.raises(ActcompareError, match=r"w\.pt unpacks to .* but only 100 B of memory"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize("name", ["pipe.pt", "pipe.safetensors"])
+def test_pipes_are_refused(name: str) -> None:
+    os.mkfifo(name)
+    with pytest.raises(ActcompareError, match="is a pipe or a device"):
+        read_tensors(Path(name))

@@ -3,6 +3,9 @@
 import csv
 import io
 import math
+import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +17,21 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from actcompare.errors import ActcompareError, UsageError
+from actcompare.files import tabular
 from actcompare.files.tabular import (
     _plain_numbers,
+    bounded_lines,
     first_rows,
     is_number,
     read_frame,
-    read_number,
     read_numbers,
 )
+from actcompare.text import read_number
 
 pytestmark = pytest.mark.usefixtures("in_tmp")
-again = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+again = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
+)
 
 
 def numbers(name: str, columns: list[str] | None = None, rows: int = 7) -> list[list[float]]:
@@ -171,7 +178,9 @@ def test_parquet(column: list[float | None], rows: int) -> None:
 
 def test_bad_parquet() -> None:
     pd.DataFrame({"n": ["a", "b"], "z": [1.5, -2.0]}).to_parquet("t.parquet")
-    with pytest.raises(ActcompareError, match=r"column 'n' contains .*string, not numbers"):
+    with pytest.raises(
+        ActcompareError, match=r"column 'n' contains .*string, which is not a number"
+    ):
         numbers("t.parquet")
     with pytest.raises(UsageError, match="no column 'y': it has n, z"):
         numbers("t.parquet", ["y"])
@@ -243,3 +252,63 @@ def test_a_missing_file_is_told() -> None:
             read_frame(Path(name))
         with pytest.raises(ActcompareError, match=f"cannot read {name}: No such file"):
             numbers(name)
+
+
+# --- what is no table -----------------------------------------------------------------------------
+
+
+def test_only_wanted_columns_must_have_a_name_of_their_own() -> None:
+    write("t.csv", "a,y,y,b\n1,2,3,4\n")
+    assert numbers("t.csv", ["a", "b"]) == [[1, 4]]
+    for columns in (["y"], None):
+        with pytest.raises(ActcompareError, match=r"t\.csv has 2 columns named 'y': rename"):
+            numbers("t.csv", columns)
+    with pytest.raises(ActcompareError, match=r"t\.csv has 2 columns named 'y': rename"):
+        read_frame(Path("t.csv"))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_a_device_without_line_ends_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tabular, "_LONGEST_LINE", 2**16)
+    monkeypatch.setattr(tabular, "free_memory", lambda _: 2**23)
+    Path(name).symlink_to("/dev/zero")
+    with pytest.raises(ActcompareError, match="a line of 65,536 characters or more"):
+        numbers(name)
+    with pytest.raises(ActcompareError, match="does not end before memory is short"):
+        read_frame(Path(name))
+
+
+def test_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(bounded_lines(io.StringIO("1\n\n22"), "it")) == ["1\n", "\n", "22"]
+    monkeypatch.setattr(tabular, "_LONGEST_LINE", 3)
+    with pytest.raises(ActcompareError, match="it has a line of 3 characters or more"):
+        list(bounded_lines(io.StringIO("1\n22\n"), "it"))
+
+
+def test_a_pipe_is_read_once() -> None:
+    os.mkfifo("t.csv")
+    for read in (numbers, lambda name: read_frame(Path(name)).to_numpy().tolist()):
+        writer = threading.Thread(target=Path("t.csv").write_text, args=("a,b\n1,2\n3,\n",))
+        writer.start()
+        if read is numbers:
+            with pytest.raises(ActcompareError, match="row 3, column 'b': an empty field"):
+                read("t.csv")
+        else:
+            assert str(read("t.csv")) == "[[1.0, 2.0], [3.0, nan]]"
+        writer.join()
+
+
+@pytest.mark.parametrize("read", [numbers, lambda name: read_frame(Path(name))])
+def test_odd_parquet_files_are_told(read: Callable[[str], object]) -> None:
+    nested = pa.table({"a": [[1.0, 2.0]], "y": [1]})
+    pyarrow.parquet.write_table(nested, "t.parquet")
+    with pytest.raises(ActcompareError, match=r"column 'a' contains list.* not single values"):
+        read("t.parquet")
+    whole = Path("t.parquet").read_bytes()
+    write("t.parquet", b"PARE" + whole[4:-4] + b"PARE")
+    with pytest.raises(ActcompareError, match=r"is encrypted|is damaged"):
+        read("t.parquet")
+    Path("t.parquet").unlink()
+    os.mkfifo("t.parquet")
+    with pytest.raises(ActcompareError, match="is a pipe or a device"):
+        read("t.parquet")

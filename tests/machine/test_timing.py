@@ -11,7 +11,7 @@ import pytest
 
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.machine.stopwatch import Stopwatch
-from actcompare.machine.timing import FEWEST_ROUNDS, Timings, time_paired
+from actcompare.machine.timing import FEWEST_ROUNDS, MACHINE_BUSY, Timings, time_paired
 
 
 class World:
@@ -48,7 +48,8 @@ class World:
 
 def measure(world: World, costs: dict[str, float], **options: Any) -> Timings:
     work = {name: world.work(name, cost) for name, cost in costs.items()}
-    limits = {name: options.pop(name) for name in ("throttled", "most_calls") if name in options}
+    known = ("throttled", "waited", "most_calls")
+    limits = {name: options.pop(name) for name in known if name in options}
     return time_paired(work, stopwatch=world.stopwatch(**limits), **options)
 
 
@@ -175,6 +176,65 @@ def test_throttled_rounds_are_dropped_and_counted() -> None:
 def test_nothing_is_claimed_of_a_clock_that_is_always_held_down() -> None:
     with pytest.raises(ActcompareError, match="clock was throttled"):
         measure(World(), {"a": 1e-3}, throttled=lambda: True)
+
+
+class Scheduler:
+    """Keeps every so manieth call waiting for a slice."""
+
+    def __init__(self, world: World, every: int, slice_s: float = 4e-3) -> None:
+        self.waited, self._world = 0.0, world
+        self._every, self._slice_s, self._calls = every, slice_s, 0
+
+    def held_up(self, work: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            self._calls += 1
+            if self._calls % self._every == 0:
+                self._world.t += self._slice_s
+                self.waited += self._slice_s
+            work()
+
+        return run
+
+
+def timed_under_load(every: int, **times: float) -> Timings:
+    world = World(noise=0.01)
+    scheduler = Scheduler(world, every)
+    works = {name: scheduler.held_up(world.work(name, cost)) for name, cost in times.items()}
+    stopwatch = world.stopwatch(waited=lambda: scheduler.waited)
+    return time_paired(works, stopwatch=stopwatch, precision=1e-9)
+
+
+def test_rounds_in_which_threads_waited_are_dropped_and_counted() -> None:
+    timings = timed_under_load(7, a=1e-4, b=2.7e-4)
+    assert timings.disturbed > 0.3 * len(timings.seconds)
+    assert not timings.busy
+    assert timings.seconds.max() < 1e-3
+    assert len(timings.seconds) == len(timings.order)
+    assert timings.ratio(1).value == pytest.approx(2.7, rel=0.01)
+    assert timings.verdict(1) == "slower"
+
+
+def test_nothing_is_concluded_where_every_round_waited() -> None:
+    """Blocks that all last a slice of the scheduler look alike to the last digit."""
+    timings = timed_under_load(1, a=4e-6, b=11e-6)
+    assert timings.ratio(1).value < 1.01
+    assert timings.busy
+    assert timings.disturbed == len(timings.seconds) > FEWEST_ROUNDS
+    assert timings.verdict(1) == MACHINE_BUSY
+
+
+def test_a_few_disturbed_rounds_among_few_leave_the_verdict_to_the_others() -> None:
+    timings = timed_under_load(20, a=0.05, b=0.1)
+    assert 0 <= timings.disturbed < len(timings.seconds)
+    assert not timings.busy
+
+
+def test_short_waits_disturb_nothing() -> None:
+    world = World()
+    scheduler = Scheduler(world, 1, slice_s=1e-6)
+    works = {name: scheduler.held_up(world.work(name, 1e-3)) for name in "ab"}
+    timings = time_paired(works, stopwatch=world.stopwatch(waited=lambda: scheduler.waited))
+    assert timings.disturbed == 0
 
 
 def test_blocks_can_be_bounded() -> None:

@@ -61,6 +61,9 @@ def test_a_gate_that_judged_nothing_trips() -> None:
 def test_a_verdict_can_be_a_condition() -> None:
     rows = [row(verdict=verdict) for verdict in ("baseline", "worse", "better")]
     assert indices("verdict==worse", *rows) == indices(" verdict != better ", *rows) == [1]
+    busy = [row(verdict=verdict) for verdict in ("unclear (machine busy)", "better")]
+    gate = parse_gate("verdict==unclear", COLUMNS, ("better", "unclear"))
+    assert [gate.trips(each) for each in busy] == [True, False]
     with pytest.raises(UsageError, match="no verdict slow; use one of better, worse"):
         indices("verdict==slow", *rows)
 

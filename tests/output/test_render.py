@@ -3,6 +3,7 @@ import io
 import itertools
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,3 +198,24 @@ def test_golden_training() -> None:
         write_table(grid, out)
     write_prose(run.reading(), out)
     assert out.getvalue() == (GOLDEN / "training.txt").read_text(encoding="utf-8")
+
+
+HOSTILE = "\x1b]0;title\x07\u202e\x9b2J\nrow"
+
+
+def test_control_characters_reach_neither_tables_nor_prose(terminal: Terminal) -> None:
+    grid = Grid([HOSTILE, "x" * 20_000], [[HOSTILE, "y"]], caption=HOSTILE)
+    for out in (io.StringIO(), terminal):
+        write_table(grid, out)
+        write_markdown(grid, out)
+        write_prose(HOSTILE, out)
+        text = re.sub(r"\x1b\[[\d;]*m", "", out.getvalue())  # rich's colours
+        assert text.replace("\n", "").isprintable()
+        assert "x" * 1000 not in text
+
+
+def test_csv_keeps_control_characters_but_on_a_terminal(terminal: Terminal) -> None:
+    columns = {"s": [HOSTILE]}
+    assert next(csv.DictReader(io.StringIO(csv_of(columns), newline="")))["s"] == HOSTILE
+    write_csv([columns], terminal)
+    assert terminal.getvalue().replace("\n", "").isprintable()

@@ -8,11 +8,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from actcompare.output.render import write_table
+from actcompare.studies.records import Outcome
+from actcompare.studies.store import Store
 from actcompare.studies.study import Study
 from actcompare.studies.tables import answer_grid, rate_grid, runs_grid
 from actcompare.text import duration
@@ -25,8 +28,9 @@ QUICK = ("study", "--seeds", "6", "--epochs", "2", "--hidden", "8", "--lr", "0.1
 COMMAND = [sys.executable, "-m", "actcompare"]
 KEYS = [
     "activation", "depth", "hidden", "lr", "seeds", "diverged", "mean", "mean_low", "mean_high",
-    "iqm", "difference", "difference_low", "difference_high", "p_value", "p_holm", "verdict",
-    "seeds_needed", "zero_dead_share", "gradient_dead_share", "step_s",
+    "iqm", "guess", "pairs", "difference", "difference_low", "difference_high", "p_value", "p_holm",
+    "p_sign_flip", "test_samples", "test_error", "verdict", "seeds_needed", "zero_dead_share",
+    "gradient_dead_share", "step_s",
 ]  # fmt: skip
 
 
@@ -182,6 +186,38 @@ def test_every_run_fails(run: Run) -> None:
     assert "error: every run failed. First error (wild.py:act, seed 0)" in done.stderr
 
 
+def test_a_store_that_is_gone_is_told_and_nothing_is_lost(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = Store.add
+
+    def gone_after(store: Store, outcomes: Sequence[Outcome]) -> None:
+        add(store, outcomes)
+        store.path.unlink(missing_ok=True)
+
+    whole = run(*QUICK, "--format", "csv")
+    monkeypatch.setattr(Store, "add", gone_after)
+    done = run(*QUICK, "--format", "csv", "--store", "s.db")
+    assert done.exit_code == 1
+    assert "error: s.db was removed, moved or replaced while the study was" in done.stderr
+    assert _without_times(done.stdout) == _without_times(whole.stdout)
+
+
+def test_a_store_without_results_is_told(run: Run) -> None:
+    run(*QUICK, "--store", "s.db")
+    with sqlite3.connect("s.db") as db:
+        db.executescript("DELETE FROM cells; DELETE FROM curves")
+    Path("empty.db").touch()
+    for name in ("s.db", "empty.db"):
+        done = run("study", "--store", name)
+        assert done.exit_code == 1
+        assert f"error: {name} has no results yet: name what to compare" in done.stderr
+    assert "runs" in run(*QUICK, "--store", "empty.db", "--dry-run").stdout
+    assert Path("empty.db").stat().st_size == 0
+    for name in ("s.db", "empty.db"):
+        assert run(*QUICK, "--store", name).exit_code == 0
+
+
 LONG = [
     *(*COMMAND, "study", "--seeds", "60", "--lr", "0.1", "--epochs", "20", "--hidden", "16"),
     *("--format", "csv", "--workers", "2"),
@@ -225,6 +261,16 @@ def _without_times(text: str) -> list[list[str]]:
     return [line.split(",")[:-1] for line in text.splitlines()]
 
 
+def test_what_did_not_train_trips_a_gate_and_is_still_the_baseline(run: Run) -> None:
+    deep = ("study", "--act", "softplus", "--act", "relu", "--seeds", "3", "--depth", "6")
+    small = (*deep, "--hidden", "8", "--epochs", "1", "--lr", "0.001")
+    done = run(*small, "--fail-on", "verdict==did not train", "--fail-on", "difference_high<0")
+    assert done.exit_code == 3
+    assert "failed on verdict==did not train: it is did not train for softplus" in done.stderr
+    assert "did not train (baseline)" in done.stdout
+    assert "softplus, the baseline, did not train" in done.stdout
+
+
 # --- tables --------------------------------------------------------------------------------------
 
 
@@ -247,7 +293,7 @@ def test_the_tables_look_as_they_did() -> None:
     out = io.StringIO()
     columns = study.columns()
     for grid in (
-        answer_grid(columns, study.metric, 0.01),
+        answer_grid(columns, study.metric, study.config),
         runs_grid(columns),
         rate_grid(study.shared_rates(), columns, study.metric),
     ):

@@ -1,8 +1,15 @@
 """A study in a file: what comes back, what goes on, and what is refused."""
 
+import json
 import math
+import os
+import shutil
 import sqlite3
-from dataclasses import replace
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +55,26 @@ def test_pandas_and_sqlite_read_it(path: Path) -> None:
     assert list(cells["test_metric"].head(1)) == [0.9]
     assert list(cells["error"])[2] == "it broke"
     assert list(curves["validation_metric"]) == [0.1, 0.5, 0.9]
+
+
+def test_a_file_of_an_earlier_version_is_read_and_continued(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        for name in ("test_rows", "test_scores", "guess_metric"):
+            db.execute(f"ALTER TABLE cells DROP COLUMN {name}")
+    with Store(path) as store:
+        assert store.outcomes()[0] == replace(result("relu", 0, 0.9), outcomes=None)
+        store.begin(config(), ENVIRONMENT, "accuracy")
+        store.add([result("relu", 5, 0.7)])
+        assert store.outcomes()[-1] == result("relu", 5, 0.7)
+
+
+@pytest.mark.parametrize("column", ["test_rows", "test_scores"])
+@pytest.mark.parametrize("value", [b"", b"1", "text", 5])
+def test_damaged_outcomes_are_told(path: Path, column: str, value: object) -> None:
+    with Store(path) as store:
+        store._db.execute(f"UPDATE cells SET {column} = ? WHERE seed = 0", (value,))
+        with pytest.raises(ActcompareError, match="is damaged"):
+            store.outcomes()
 
 
 def test_others_read_while_it_is_written(path: Path) -> None:
@@ -123,11 +150,11 @@ def test_a_damaged_file_is_told(path: Path) -> None:
 
 def test_a_broken_transaction_leaves_what_was_there(path: Path) -> None:
     with Store(path) as store:
-        bad = replace(result("relu", 6, 0.5), units=object())  # type: ignore[arg-type]
+        bad = replace(result("relu", 6, 0.5), step_s=object())  # type: ignore[arg-type]
         before = store.outcomes()
         with pytest.raises((ActcompareError, sqlite3.Error)):
             store.add([result("relu", 5, 0.5), bad])
-        assert store.outcomes() == before
+        assert repr(store.outcomes()) == repr(before)  # NaN is not equal to itself
         store.add([result("relu", 5, 0.5)])
         assert len(store.outcomes()) == len(before) + 1
 
@@ -149,3 +176,209 @@ def test_a_fault_of_ours_is_not_called_damage(path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(CellResult, "row", lambda _: dict[str, int]()["units"])
         with pytest.raises(KeyError, match="units"):
             store.add([result("relu", 5, 0.5)])
+
+
+def begun(store: Store) -> Store:
+    store.begin(config(), ENVIRONMENT, "accuracy")
+    return store
+
+
+def test_a_study_without_runs_leaves_nothing(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        begun(store)
+        assert store.config() == config()
+    assert list(tmp_path.iterdir()) == []
+
+
+def make_empty(path: Path) -> None:
+    path.touch()
+
+
+def make_without_tables(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    db.close()
+
+
+def make_killed(path: Path) -> None:
+    """As a process leaves it that is killed before the first transaction is committed."""
+    code = f"""
+import os, sqlite3
+db = sqlite3.connect({str(path)!r}, isolation_level=None)
+db.execute("PRAGMA journal_mode = WAL")
+db.execute("BEGIN IMMEDIATE")
+db.execute("CREATE TABLE study (key)")
+os._exit(9)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+    assert path.with_name("s.db-wal").exists()
+
+
+@pytest.mark.parametrize("make", [make_empty, make_without_tables, make_killed])
+def test_a_database_without_tables_is_new(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "s.db")
+    with Store(tmp_path / "s.db", only_shown=True) as store:
+        assert store.config() is None
+    with Store(tmp_path / "s.db") as store:
+        begun(store).add(CELLS)
+    with Store(tmp_path / "s.db") as store:
+        assert len(store.outcomes()) == len(CELLS)
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    with Store(tmp_path / "s.db") as store:
+        begun(store)
+        (tmp_path / "s.db").write_text("of another program" * 99)
+        with pytest.raises(ActcompareError, match="not a study"):
+            store.add(CELLS)
+        assert (tmp_path / "s.db").read_text() == "of another program" * 99
+        (tmp_path / "s.db").unlink()
+        with sqlite3.connect(tmp_path / "s.db") as db:
+            db.execute("CREATE TABLE t (x)")
+        with pytest.raises(ActcompareError, match="was created by another program"):
+            store.add(CELLS)
+        assert len(store.outcomes()) == len(CELLS)  # nothing is lost here
+
+
+def replaced(path: Path) -> None:
+    shutil.copy(path, path.with_name("other"))
+    path.with_name("other").replace(path)
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        Path.unlink,
+        replaced,
+        lambda path: path.rename(path.with_name("moved")),
+        lambda path: path.with_name("study.db-wal").unlink(),
+        lambda path: path.parent.rename(path.parent.with_name("elsewhere")),
+    ],
+    ids=["removed", "replaced", "moved", "without its log", "in a folder that moved"],
+)
+@pytest.mark.parametrize("new", [True, False])
+def test_a_file_that_leaves_its_place_is_noticed(
+    tmp_path: Path, lose: Callable[[Path], object], new: bool
+) -> None:
+    path = tmp_path / "in" / "study.db"
+    path.parent.mkdir()
+    with Store(path) as store:
+        begun(store).add(CELLS)
+        if new:
+            lose(path)
+            with pytest.raises(ActcompareError, match="was removed, moved or replaced"):
+                store.add(CELLS)
+    if new:
+        return
+    with Store(path) as store:
+        lose(path)
+        with pytest.raises(ActcompareError, match="was removed, moved or replaced"):
+            begun(store)
+        with pytest.raises(ActcompareError, match="was removed, moved or replaced"):
+            store.outcomes()
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_it_is_shown_where_nothing_can_be_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    with Store(path) if busy else nullcontext() as store:
+        if store is not None:
+            store.add([result("relu", 5, 0.7)])
+        before = sorted(path.parent.iterdir())
+        monkeypatch.setattr("os.access", lambda *_: False)
+        with Store(path, only_shown=True) as shown:
+            assert len(shown.outcomes()) == len(CELLS) + busy
+        monkeypatch.undo()
+        assert sorted(path.parent.iterdir()) == before
+
+
+def test_what_a_killed_writer_left_in_its_log_is_shown(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = path.parent / "read-only"
+    copies.mkdir()
+    with Store(path) as store:
+        store.add([result("relu", 5, 0.7)])
+        for name in ("study.db", "study.db-wal"):
+            shutil.copy(path.with_name(name), copies / name)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with Store(copies / "study.db", only_shown=True) as shown:
+        assert len(shown.outcomes()) == len(CELLS) + 1
+    assert len(list(copies.iterdir())) == 2
+
+
+def test_it_is_shown_while_a_study_writes(path: Path) -> None:
+    with Store(path) as store, Store(path, only_shown=True) as shown:
+        store.add([result("relu", 5, 0.7)])
+        assert len(shown.outcomes()) == len(CELLS) + 1
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for only_shown, message in ((False, "it is a device or a pipe"), (True, "it is not a file")):
+        with pytest.raises(ActcompareError, match=message):
+            Store(tmp_path / "pipe", only_shown=only_shown).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "UPDATE cells SET seed = -1 - seed",
+            "cell.seed should be greater than or equal to 0, not -1",
+        ),
+        ("UPDATE cells SET units = 'many'", "0.units should be a valid integer, not 'many'"),
+        ("UPDATE cells SET zero_dead = 99", "0: a verdict applies to more than the 20 units"),
+        ("UPDATE cells SET zero_dead = NULL", "0.verdicts.zero_dead should be a valid integer"),
+        ("UPDATE cells SET lr = 9e999", "cell.lr should be finite, not inf"),
+        ("UPDATE cells SET test_loss = x'ff'", "0.test.loss should be a valid number"),
+        ("UPDATE curves SET epoch = epoch + 9", "the epochs of a curve are not 0, 1, 2"),
+        ("DELETE FROM curves", "0.curve should not be empty"),
+        ("ALTER TABLE cells DROP COLUMN units", "a column is missing"),
+    ],
+)
+def test_a_changed_row_is_told_with_its_field(path: Path, change: str, said: str) -> None:
+    with Store(path) as store:
+        store._db.execute(change)
+        with pytest.raises(ActcompareError, match=f"is damaged: .*{said}.*: choose another file"):
+            store.outcomes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seeds": 10**18}, "runs are more than the 1,000,000 of a study"),
+        ({"lrs": [0.1, 0.1]}, "a value is given twice: 0.1, 0.1"),
+        ({"activations": []}, "activations should not be empty"),
+        ({"margin": "wide"}, "margin should be a valid number, not 'wide'"),
+        ({"more": 1}, "more is unknown"),
+    ],
+)
+def test_changed_settings_are_told(path: Path, changes: dict[str, Any], said: str) -> None:
+    with Store(path) as store:
+        text = json.dumps(asdict(config()) | changes)
+        store._db.execute("UPDATE study SET value = ? WHERE key = 'config'", (text,))
+        with pytest.raises(ActcompareError, match=f"is damaged: .*{said}"):
+            store.config()
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("CREATE VIEW v AS SELECT 1", "it has a view, v"),
+        ("CREATE TRIGGER t AFTER INSERT ON cells BEGIN SELECT 1; END", "it has a trigger, t"),
+    ],
+)
+def test_no_sql_of_the_file_is_run(path: Path, statement: str, said: str) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute(statement)
+    with pytest.raises(ActcompareError, match=said):
+        Store(path).__enter__()
+
+
+def test_an_unknown_metric_is_told(path: Path) -> None:
+    with Store(path) as store:
+        store._db.execute("UPDATE study SET value = 'luck' WHERE key = 'metric'")
+        with pytest.raises(ActcompareError, match=r"its metric should be accuracy or R\^2"):
+            store.metric()

@@ -2,10 +2,13 @@
 
 import os
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,9 @@ import torch
 
 import actcompare
 from actcompare import ActcompareError, UsageError, train
+from actcompare.data.splits import split_rows
 from actcompare.studies.cells import run_group
+from actcompare.studies.engines.knock import knock
 from actcompare.studies.engines.ray_cluster import on_ray
 from actcompare.studies.engines.workers import can_be_sent, in_this_process, local
 from actcompare.studies.plan import make_plan
@@ -218,9 +223,50 @@ def test_a_store_goes_on_extends_and_is_not_computed_again(tmp_path: Path) -> No
     assert not calls
     more = study(["relu", "gelu", "tanh"], store=path, **settings | {"seeds": 22})
     assert len(more.results) == 3 * 22 * 2
-    assert all(result in more.results for result in made.results)
+    known = {each.cell: each.outcomes for each in more.results}
+    assert all(known[each.cell] is not None for each in made.results)
     fewer = study(["gelu"], store=path, **settings)
     assert len(fewer.results) == 40
+
+
+@pytest.mark.parametrize("lr", [0.1, [0.05, 0.1, 0.2, 0.3, 0.4]])
+def test_a_study_that_grew_is_one_that_was_large_at_once(tmp_path: Path, lr: Any) -> None:
+    settings = SMALL | {"lr": lr, "workers": 1, "hidden": 5}
+    for seeds in (5, 13):
+        grown = study(["relu", "softplus"], store=tmp_path / "s.db", **settings | {"seeds": seeds})
+    at_once = study(["relu", "softplus"], **settings | {"seeds": 13})
+    without_times = [
+        tuple(replace(each, step_s=None, waited_share=None) for each in made.results)
+        for made in (grown, at_once)
+    ]
+    assert without_times[0] == without_times[1]
+
+
+def test_a_part_of_a_study_is_a_smaller_study() -> None:
+    counts: list[tuple[int, int]] = []
+
+    def count(work: Work) -> None:
+        acts = [cell.activation for cell in work.outcomes]
+        counts.append((acts.count("relu"), acts.count("gelu")))
+
+    study(["relu", "gelu"], workers=1, listen=count, **SMALL | {"seeds": 100, "epochs": 1})
+    assert len(counts) > 4
+    assert all(0 <= relu - gelu <= 32 for relu, gelu in counts)
+
+
+@pytest.mark.parametrize("data", ["digits", "random"])
+def test_the_outcomes_of_the_samples_make_the_metric(data: str) -> None:
+    made = study(["relu", "tanh"], data, workers=1, **SMALL)
+    for result in made.results:
+        assert result.outcomes is not None
+        values, rows = result.outcomes.values, result.outcomes.samples
+        assert values.mean() == pytest.approx(result.test.metric, abs=1e-5)
+        dataset = make_plan("relu", data).dataset
+        classes = dataset.y if data == "digits" else None
+        expected = split_rows(classes, len(dataset.X), result.cell.seed)[2]
+        assert rows.tolist() == expected.tolist()
+        assert result.outcomes.is_binary == (data == "digits")
+        assert result.outcomes.guess == pytest.approx(0.1 if classes is not None else 0, abs=0.01)
 
 
 def test_a_full_disk_keeps_what_was_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,14 +274,14 @@ def test_a_full_disk_keeps_what_was_stored(tmp_path: Path, monkeypatch: pytest.M
         tmp_path / "study.db",
         SMALL | {"seeds": 80, "workers": 1, "store": tmp_path / "study.db"},
     )
-    opened = Store._open
+    settle = Store._settle
 
-    def small(store: Store) -> None:
-        opened(store)
-        store._db.execute("PRAGMA max_page_count = 14")
+    def small(store: Store, db: sqlite3.Connection) -> None:
+        settle(store, db)
+        db.execute("PRAGMA max_page_count = 14")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Store, "_open", small)
+        patched.setattr(Store, "_settle", small)
         with pytest.raises(
             ActcompareError, match=r"cannot write .*full; its earlier content is unchanged"
         ):
@@ -265,6 +311,9 @@ def test_changed_data_are_another_study(tmp_path: Path) -> None:
         ({"engine": "ray", "address": "auto", "workers": 2}, "workers and address exclude"),
         ({"batch_size": 10**6}, "exceeds the 1,259 samples"),
         ({"hidden": 10**7, "depth": 2}, "choose a smaller --hidden"),
+        ({"depth": 10**9}, "depth must be at most 1,000"),
+        ({"seeds": 10**8}, "seeds 100,000,000 makes 400,000,000 runs, but a study has at most"),
+        ({"seeds": 10**400}, "a study has at most 1,000,000: choose fewer seeds"),
     ],
 )
 def test_what_cannot_be_done_is_told(settings: dict[str, Any], message: str) -> None:
@@ -277,6 +326,14 @@ def test_a_cluster_that_does_not_answer_is_told_within_seconds() -> None:
     for address in ("127.0.0.1:1", "nowhere"):
         with pytest.raises(ActcompareError, match="no Ray cluster at"):
             list(on_ray(plan, list(plan.groups()), address=address))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
+def test_what_listens_and_is_not_ray_is_told(address: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(ConnectionError, match="answers as Ray within"):
+            knock(address.format(port), 0.5)
 
 
 def test_a_study_that_does_not_begin_leaves_no_file(tmp_path: Path) -> None:

@@ -34,8 +34,23 @@ def test_advice_is_for_many() -> None:
     assert "died in training: first try a learning rate below 0.5" in many
     born = layer(zero_dead=MOST, gradient_dead=MOST)
     said = training(born, start=born).reading()
-    assert "some units were dead at initialisation" in said
+    assert "; all dead units were dead at initialisation" in said
     assert "They were dead at initialisation: try another --init" in said
+    assert "died in training" not in said
+
+
+def test_units_that_were_born_dead_and_units_that_died_are_told_apart() -> None:
+    now = layer(zero_dead=MOST, gradient_dead=MOST)
+    said = training(now, start=layer(zero_dead=SOME, gradient_dead=SOME)).reading()
+    born = len({*SOME} & {*MOST})
+    assert f"; {born} of the {len(MOST)} dead units were dead at initialisation" in said
+    assert f"Of the dead units, {born} were dead at initialisation (try another --init" in said
+    assert f"{len(MOST) - born} died in training (first try" in said
+    assert "They " not in said
+    others = [unit for unit in range(20) if unit not in MOST]
+    revived = training(now, start=layer(zero_dead=others, gradient_dead=others)).reading()
+    assert "at initialisation" not in revived
+    assert "They died in training" in revived
 
 
 def test_a_divergence_comes_first() -> None:

@@ -1,5 +1,6 @@
 """Whole runs: what decides about them, what does not, and how they go on after a break."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -244,6 +245,29 @@ def test_functions_are_given_again(tmp_path: Path) -> None:
     assert resume(tmp_path / "run", epochs=4, activation=torch.sin).history[-1].epoch == 4
 
 
+def test_a_saved_run_does_not_decide_which_code_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("import os, torch\nos.mkdir('ran')\nf = g = torch.sin\n")
+    train("mine.py:f", output_activation="mine.py:g", save="run", **SHORT)
+    for name in [name for name in sys.modules if name.startswith("_actcompare_user_mine")]:
+        del sys.modules[name]
+    (tmp_path / "ran").rmdir()
+    tries: tuple[tuple[dict[str, Any], str], ...] = (
+        ({}, "add --act mine.py:f"),
+        ({"activation": "mine.py:f"}, "add --output-act mine.py:g"),
+        ({"activation": "relu"}, "saved with activation mine.py:f, not relu"),
+        ({"activation": "mine.py:g"}, "saved with activation mine.py:f, not mine.py:g"),
+    )
+    for given, asked in tries:
+        with pytest.raises(ActcompareError, match=asked):
+            resume("run", epochs=4, **given)
+        assert not (tmp_path / "ran").exists()
+    both: dict[str, Any] = {"activation": "mine.py:f", "output_activation": "mine.py:g"}
+    assert resume("run", epochs=4, **both).history[-1].epoch == 4
+
+
 def test_a_failing_save_leaves_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,7 +281,7 @@ def test_a_failing_save_leaves_the_last_one(
         def full(*_: object, **__: object) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(Path, "write_text", full)
+        monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(ActcompareError, match=r"cannot save epoch 1 .*No space left.*is kept"):
             folder.save(run.checkpoint())
     monkeypatch.undo()

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -13,12 +12,10 @@ from actcompare.activations.spec import Activation
 from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError, MissingExtraError
 from actcompare.studies.cells import run_group
+from actcompare.studies.engines.knock import knock
 from actcompare.studies.engines.workers import ATTEMPTS, Group, lost
 from actcompare.studies.plan import Plan
 from actcompare.studies.records import Outcome
-
-_PATIENCE_S = 5.0
-"""Seconds a cluster may take to answer."""
 
 
 def on_ray(
@@ -84,7 +81,7 @@ def _connected(ray: Any, address: str | None, workers: int | None) -> Iterator[N
         if address is None:
             ray.init("local", num_cpus=workers, include_dashboard=False, **quiet)
         else:
-            _knock(address)
+            knock(address)
             ray.init(address, **quiet)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         where = f"at {address}" if address else "on this machine"
@@ -96,15 +93,6 @@ def _connected(ray: Any, address: str | None, workers: int | None) -> Iterator[N
         yield
     finally:
         ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Check that something listens at HOST:PORT; Ray itself would retry for a minute."""
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()
-    elif address != "auto":
-        raise ValueError("an address is HOST:PORT or auto")
 
 
 def _check_cluster(ray: Any, cpus: float, gpus: float) -> None:

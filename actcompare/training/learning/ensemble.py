@@ -1,6 +1,6 @@
 """Train many SimpleNets with one activation at once, as one batched net."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -173,37 +173,19 @@ class Ensemble:
         Returns:
             Losses per member, metrics per member, and unit statistics per member and layer.
         """
-        self.net.eval()
         members, units, samples = len(self._flat), self._units, part.X.shape[1]
         seen = [UnitAccumulator(members * units) for _ in self._layers]
         loss = torch.zeros(members, dtype=torch.float64)
         right: Any = 0.0
-        rows = max(1, CHUNK // (members * units))
-        for first in range(0, samples, rows):
-            a = part.X[:, first : first + rows][self._places].transpose(1, 2)
-            for layer, accumulator in zip(self._layers, seen, strict=True):
-                z = layer.linear(a)
-                a, slope = slopes(layer.call, z) if watch else (layer.call(z), None)
-                if watch:
-                    wide = (1, members * units, a.shape[2])
-                    assert slope is not None
-                    accumulator.update(
-                        a.reshape(wide), slope.reshape(wide), axis=1, samples=a.shape[2]
-                    )
-            out = self._output.linear(a)
-            if self._output.function is not None:
-                out = self._output.call(out)
-            target = part.y[:, first : first + rows][self._places]
+        for out, target in self._outputs(part, seen if watch else ()):
             more, hits = self._judge(out, target)
             loss += more.double().cpu()
-            right = right + hits.double().cpu()
+            right = right + hits.sum(1).double().cpu()
         if self._task == CLASSIFICATION:
             metric = right / samples
         else:
-            y = part.y.float().double()
-            spread = (y - y.mean(1, keepdim=True)).square().sum(1)[self._places].cpu()
-            metric = (1 - right / spread).mean(1)
-            loss /= y.shape[2]
+            metric = (1 - right / self._spread(part)).mean(1)
+            loss /= part.y.shape[2]
         statistics = [each.statistics() for each in seen] if watch else []
         parts = [slice(m * units, (m + 1) * units) for m in range(members)]
         return (
@@ -212,17 +194,62 @@ class Ensemble:
             [[layer.of(part) for layer in statistics] for part in parts],
         )
 
-    def _judge(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return sums over samples: losses, shape (member,), and hits or squared errors.
+    @torch.no_grad()
+    def sample_scores(self, part: Part) -> Tensor:
+        """Return what each sample contributes to the metric, shape (member, sample).
 
-        Hits have shape (member,); squared errors have shape (member, output).
+        The mean over samples is the metric: 1 or 0 for a sample that is classified right or wrong;
+        in a regression 1 minus the squared error relative to the mean square of the targets,
+        averaged over outputs.
+        """
+        judged = [self._judge(*each)[1].cpu() for each in self._outputs(part)]
+        hits = torch.cat(judged, 1)
+        if self._task == CLASSIFICATION:
+            return hits
+        return (1 - hits.double() * hits.shape[1] / self._spread(part)[:, None]).mean(2)
+
+    def _outputs(
+        self, part: Part, watched: Sequence[UnitAccumulator] = ()
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield outputs, shape (member, output, sample), and targets, some samples at a time.
+
+        If there is an accumulator for each hidden layer, it is updated.
+        """
+        self.net.eval()
+        members, units = len(self._flat), self._units
+        rows = max(1, CHUNK // (members * units))
+        for first in range(0, part.X.shape[1], rows):
+            a = part.X[:, first : first + rows][self._places].transpose(1, 2)
+            for k, layer in enumerate(self._layers):
+                z = layer.linear(a)
+                a, slope = slopes(layer.call, z) if watched else (layer.call(z), None)
+                if watched:
+                    wide = (1, members * units, a.shape[2])
+                    assert slope is not None
+                    watched[k].update(
+                        a.reshape(wide), slope.reshape(wide), axis=1, samples=a.shape[2]
+                    )
+            out = self._output.linear(a)
+            if self._output.function is not None:
+                out = self._output.call(out)
+            yield out, part.y[:, first : first + rows][self._places]
+
+    def _judge(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of the losses, shape (member,), and hits or squared errors per sample.
+
+        Hits have shape (member, sample); squared errors have shape (member, sample, output).
         """
         wide = out.to(at_least_float32(out.dtype))
         if self._task == CLASSIFICATION:
             loss = nn.functional.cross_entropy(wide, y, reduction="none").sum(1)
-            return loss, (out.argmax(1) == y).sum(1)
-        squares = (out.transpose(1, 2) - y).float().square().sum(1)
+            return loss, out.argmax(1) == y
+        squares = (out.transpose(1, 2) - y).float().square()
         return (wide.transpose(1, 2) - y.to(wide.dtype)).square().sum((1, 2)), squares
+
+    def _spread(self, part: Part) -> Tensor:
+        """Return the sum of squares of the centred targets, shape (member, output)."""
+        y = part.y.float().double()
+        return (y - y.mean(1, keepdim=True)).square().sum(1)[self._places].cpu()
 
     # --- weights ---------------------------------------------------------------------------------
 

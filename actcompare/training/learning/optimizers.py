@@ -6,7 +6,7 @@ forward and backward pass.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -129,3 +129,30 @@ def make_optimizer(name: str, lr: float, momentum: float | None, weight_decay: f
     if name == "sgd":
         return SGD(lr, momentum or 0.0, weight_decay)
     return Adam(lr, weight_decay, decoupled=name == "adamw")
+
+
+def check_state(optimizer: Optimizer, state: Mapping[str, Tensor], weights: int) -> None:
+    """Check that a saved state is one that the optimizer had after some step, or before any.
+
+    Args:
+        optimizer: The optimizer.
+        state: The saved state.
+        weights: Number of weights.
+
+    Raises:
+        ValueError: It is not.
+    """
+    moments: dict[str, tuple[int, ...]] = dict.fromkeys(
+        ["velocity"] if isinstance(optimizer, SGD) else ["mean", "square"], (weights,)
+    )
+    shapes = moments if isinstance(optimizer, SGD) else moments | {"steps": ()}
+    if not state:
+        return
+    if {name: tuple(tensor.shape) for name, tensor in state.items()} != shapes:
+        raise ValueError("it is of another optimizer or another net")
+    if not all(state[name].is_floating_point() for name in moments):
+        raise ValueError("its moments are not real numbers")
+    if "steps" in shapes and not (
+        state["steps"].dtype == torch.int64 and 0 < int(state["steps"]) < 2**62
+    ):
+        raise ValueError("its number of steps is not a whole number above 0")

@@ -1,0 +1,8 @@
+from tests.robustness.command_lines import fuzz
+
+
+def test_no_command_line_is_a_defect() -> None:
+    codes, findings = fuzz(count=150, seed=1)
+    assert findings == []
+    assert codes.total() == 150
+    assert {"0", "1", "2"} <= codes.keys()
