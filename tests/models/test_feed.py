@@ -205,22 +205,6 @@ def test_batches_of_every_make_are_cut() -> None:
     assert second["n"] == "name"
 
 
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: torch.zeros(1).expand(10**12, 4), "x.pt, written out, takes 14.55 TiB"),
-        (lambda: {"x": torch.zeros(1).expand(3, 10**7, 10**7)}, "written out, takes"),
-        (lambda: torch.eye(4).to_sparse(), "x.pt holds a sparse tensor"),
-        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "a nested tensor"),
-    ],
-)
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
-def test_tensors_that_are_no_plain_arrays_are_refused(make: Any, message: str) -> None:
-    torch.save(make(), "x.pt")
-    with pytest.raises(ActcompareError, match=message):
-        next(iter(open_batches("x.pt", 2)))
-
-
 def test_expanded_tensors_that_fit_are_read() -> None:
     torch.save(torch.ones(1).expand(20, 3), "x.pt")
     assert torch.equal(whole("x.pt"), torch.ones(20, 3))
