@@ -236,7 +236,7 @@ def _be_the_command(line: Sequence[str], folder: Path, out: Path, err: Path) -> 
 def fuzz(
     count: int, seed: int, tell: Callable[[str], None] = lambda _: None
 ) -> tuple[Counter[str], list[str]]:
-    """Run `count` random command lines, and tell of each finding.
+    """Run `count` random command lines, and tell of each finding, and now and then how far it is.
 
     Returns:
         How many ended with each exit code, and the findings with their lines.
@@ -254,6 +254,8 @@ def fuzz(
             last = ended.stderr.strip().splitlines()[-1:]
             findings.append(f"{i}: {what}: {shlex.join(line)[:600]!r}: {str(last)[:400]}")
             tell(findings[-1])
+        if (i + 1) % 100 == 0:
+            tell(f"{i + 1:,} of {count:,}: {dict(sorted(codes.items()))}")
     return codes, findings
 
 
@@ -262,7 +264,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    codes, findings = fuzz(args.count, args.seed, lambda finding: print(finding, flush=True))
+    codes, findings = fuzz(args.count, args.seed, lambda said: print(said, flush=True))
     print(
         f"{args.count} command lines, seed {args.seed}; exit codes: {dict(sorted(codes.items()))}"
     )
