@@ -267,11 +267,6 @@ class Comparison:
             math.hypot(math.sqrt(shared), unseen_share(rows) * reach / _Z),
         )
 
-    def verdict(self, difference: Estimate, margin: float) -> str:
-        """Return the verdict; nothing is the same without outcomes of test samples."""
-        found = difference_verdict(difference, margin)
-        return "unclear" if found == "same" and self.test_samples is None else found
-
 
 def _distinct(samples: Sequence[npt.NDArray[np.int64]]) -> int:
     return len(np.unique(np.concatenate(samples)))
@@ -288,19 +283,21 @@ def _compare(compared: Sequence[tuple[dict[str, Any], Comparison]], config: Stud
             row |= {"difference_low": -math.inf, "difference_high": math.inf}
             continue
         interval = each.mean.interval(level)
+        verdict = difference_verdict(interval, config.margin)
+        unproven = verdict == "same" and each.test_samples is None
         row |= {
             "difference": interval.value,
             "difference_low": interval.low,
             "difference_high": interval.high,
             "p_sign_flip": sign_flip_p(each.differences, config.training.seed),
             "test_samples": each.test_samples,
-            "verdict": each.verdict(interval, config.margin),
+            "verdict": "unclear" if unproven else verdict,
         }
         if math.isfinite(each.mean.error):
             row |= {"p_value": p, "p_holm": p_holm}
         if each.test_samples is not None:
             row["test_error"] = each.test_error
-        if row["verdict"] == "unclear" and len(each.differences) > 1:
+        if verdict == "unclear" and len(each.differences) > 1:
             row["seeds_needed"] = seeds_to_settle(
                 each.differences, config.margin, len(compared), each.lasting_error
             )

@@ -150,7 +150,7 @@ def _needed(said: _Metric, margin: float, row: Mapping[str, Any]) -> str:
     limit = cannot_tell(said.name, margin, row)
     if limit is not None:
         return f"; {limit}, and more seeds are unlikely to help"
-    if needed is None or row["test_samples"] is None:
+    if needed is None:
         return ""
     if needed > FAR:
         return f"; more than {FAR:,} seeds would be needed to settle it"
@@ -230,7 +230,9 @@ def _basis(config: StudyConfig, compared: Sequence[Mapping[str, Any]]) -> list[s
     )
     if any(row["p_value"] is not None for row in compared):
         over = f", Holm-adjusted for {len(compared)} comparisons" if len(compared) > 1 else ""
-        said.append(f"Intervals of differences are paired by seed and by test sample{over}.")
+        known = any(row["test_samples"] is not None for row in compared)
+        by = f"by seed{' and by test sample' * known}"
+        said.append(f"Intervals of differences are paired {by}{over}.")
     return said
 
 

@@ -148,7 +148,7 @@ def _verdict(columns: Columns, metric: str, config: StudyConfig, i: int) -> str:
     verdict, needed = str(row["verdict"]), row["seeds_needed"]
     if verdict == UNTRAINED and row["activation"] == config.activations[0]:
         return f"{verdict} ({BASELINE})"
-    if needed is None or row["test_samples"] is None:
+    if needed is None:
         return verdict
     about = f"about {needed:,} seeds" if math.isfinite(needed) else "no number of seeds"
     return f"{verdict} ({cannot_tell(metric, config.margin, row) or about})"
