@@ -179,6 +179,8 @@ def _what_dominates(m: "Measurement", cost: "Cost") -> tuple[str, str]:
     assert m.timings is not None
     assert column is not None
     _, median, _ = m.timings.per_call(column)
+    if cost.busy:
+        return "busy", f"{name}'s bottleneck is unknown, since the machine was busy"
     if cost.over_identity is not None:
         own = max(0.0, 1 - 1 / cost.over_identity)
         kind = "rest" if own < DOMINATES else "arithmetic"

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import import_module
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from actcompare.activations.derivatives import Function
 from actcompare.activations.spec import Activation
 from actcompare.activations.user_code import describe
 from actcompare.benchmark.records import COPY, BenchConfig, Case, Cost, Measurement
@@ -130,7 +132,7 @@ def _try_out(activation: Activation, case: Case, buffers: Buffers, seed: int) ->
     """Prepare the work of one activation, and measure what a few calls of it show."""
     plain = build_function(activation, replace(case, mode="eager"))
     refuse_in_place(plain, case, activation.label)
-    timer, step = timer_for(case.where), case.pass_ == "step"
+    timer = timer_for(case.where)
     began = time.perf_counter()
     function = build_function(activation, case)
     work = make_work(function, case, buffers, seed)
@@ -148,9 +150,18 @@ def _try_out(activation: Activation, case: Case, buffers: Buffers, seed: int) ->
         page_faults=(page_faults() - faults) / 4,
         subnormal_share=subnormal_share(plain, case, buffers),
     )
-    if step:
+    with contextlib.suppress(_BusyError):
+        return work, replace(cost, **_asides(function, work, case, buffers, seed))
+    return work, replace(cost, busy=True)
+
+
+def _asides(
+    function: Function, work: Work, case: Case, buffers: Buffers, seed: int
+) -> dict[str, Any]:
+    """Return the fields of `Cost` that compare the work with other work."""
+    if case.pass_ == "step":
         idle = make_work(_identity, case, buffers, seed)
-        return work, replace(cost, over_identity=_ratio(idle, work, case))
+        return {"over_identity": _ratio(idle, work, case)}
 
     def over(other: Case) -> float | None:
         if other == case:
@@ -158,27 +169,37 @@ def _try_out(activation: Activation, case: Case, buffers: Buffers, seed: int) ->
         return _ratio(make_work(function, other, make_buffers(other, seed), seed), work, case)
 
     one = replace(case, shape=(1,), cache="hot", layout="contiguous", input="normal")
-    return work, replace(
-        cost,
-        over_one_element=over(one) if case.where.type == "cpu" else None,
-        over_contiguous=over(replace(case, layout="contiguous")),
-        over_normal=over(replace(case, input="normal")),
-    )
+    return {
+        "over_one_element": over(one) if case.where.type == "cpu" else None,
+        "over_contiguous": over(replace(case, layout="contiguous")),
+        "over_normal": over(replace(case, input="normal")),
+    }
 
 
 def _identity(x: Tensor) -> Tensor:
     return x
 
 
+class _BusyError(Exception):
+    """The machine was too busy for a measurement aside."""
+
+
 def _ratio(reference: Work, work: Work, case: Case) -> float:
-    """Measure briefly the time of `work` divided by that of `reference`."""
-    timings = time_paired(
-        {"reference": reference, "work": work},
-        time_limit=ASIDE_LIMIT,
-        precision=0.02,
-        stopwatch=replace(stopwatch_for(case.where), throttled=None),
-    )
-    return timings.ratio(1).value
+    """Measure briefly the time of `work` divided by that of `reference`.
+
+    Raises:
+        _BusyError: The machine was too busy, also for a longer time.
+    """
+    for patience in (1, 5):
+        timings = time_paired(
+            {"reference": reference, "work": work},
+            time_limit=patience * ASIDE_LIMIT,
+            precision=0.02,
+            stopwatch=replace(stopwatch_for(case.where), throttled=None),
+        )
+        if not timings.busy:
+            return timings.ratio(1).value
+    raise _BusyError
 
 
 def _over_one_thread(work: Work, case: Case) -> float | None:
@@ -202,7 +223,9 @@ def _new_pages(case: Case, buffers: Buffers) -> float | None:
     if case.memory != "fresh" or case.pass_ == "step":
         return None
     touched = make_copy(replace(case, memory="warm"), buffers)
-    return _ratio(touched, make_copy(case, buffers), case)
+    with contextlib.suppress(_BusyError):
+        return _ratio(touched, make_copy(case, buffers), case)
+    return None
 
 
 def _with_graphs(case: Case, costs: list[Cost], works: list[Work], timings: Timings) -> list[Cost]:

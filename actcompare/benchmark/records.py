@@ -143,6 +143,8 @@ class Cost:
     """Seconds per call in a captured CUDA graph."""
     over_one_thread: float | None = None
     """Time divided by the time with one thread; None with one thread, or if compiled."""
+    busy: bool = False
+    """Whether the machine was too busy to compare the time with others, which are then None."""
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,13 @@ def test_of_a_busy_machine_nothing_is_concluded() -> None:
     assert "--threads 1" not in alone.reading()
 
 
+def test_what_limits_is_unknown_where_nothing_could_be_compared() -> None:
+    reading = benchmark(noise=1e-6, cost={"busy": True}).reading()
+    assert "1,000: relu's bottleneck is unknown, since the machine was busy. softplus's" in reading
+    assert "-bound" not in reading
+    assert "measure again when it is idle" in reading
+
+
 def test_disturbed_rounds_are_told_apart_from_throttled_ones() -> None:
     run = benchmark()
     (m,) = run.measurements

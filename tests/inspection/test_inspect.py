@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 import actcompare
 from actcompare import ActcompareError, UsageError, inspect_model
+from actcompare.inspection import inspect as module
+from actcompare.inspection.inspect import threads_for_model
+from actcompare.machine import processors
 from actcompare.units.statistics import VERDICTS
 from tests.models.test_watch import Raising, alike, state_of
 from tests.models.zoo import ZOO, make
@@ -96,6 +99,17 @@ def test_dropout_and_batch_norm_are_off() -> None:
     seen = inspect_model(model, x).layers[0].statistics
     assert seen.nonzero.tolist() == [50, 50, 50]
     assert bool(torch.allclose(seen.mean, torch.ones(3).double(), atol=1e-4))
+
+
+def test_threads_are_chosen_by_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "free_threads", lambda: 8)
+    monkeypatch.setattr(module, "free_threads", lambda: 8)
+    small = nn.Sequential(nn.Linear(64, 256), nn.LayerNorm(256), nn.ReLU())
+    assert threads_for_model(small, 64) == 1
+    assert threads_for_model(nn.ReLU(), 64) == 1
+    assert threads_for_model(small, 1024) == 5
+    for at_many_positions in (nn.Conv2d(1, 1, 2), nn.GRU(2, 2), nn.Embedding(2, 2)):
+        assert threads_for_model(nn.Sequential(small, at_many_positions), 1) == 8
 
 
 def net() -> nn.Sequential:

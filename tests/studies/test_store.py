@@ -48,6 +48,17 @@ def test_all_of_it_comes_back(path: Path) -> None:
     assert repr(two) == repr(CELLS[1])  # NaN is not equal to itself
 
 
+def test_files_that_do_not_know_waits_are_read_and_extended(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE cells DROP COLUMN waited_share")
+    waited = replace(result("relu", 5, 0.7), waited_share=0.5)
+    with Store(path) as store:
+        assert store.outcomes()[0] == CELLS[0]
+        store.begin(config(), ENVIRONMENT, "accuracy")
+        store.add([waited])
+        assert store.outcomes()[-1] == waited
+
+
 def test_pandas_and_sqlite_read_it(path: Path) -> None:
     with sqlite3.connect(path) as db:
         cells = pd.read_sql("SELECT * FROM cells", db)

@@ -138,6 +138,13 @@ def test_plots(run: Run) -> None:
     assert "(epoch)" in done.stdout
 
 
+def test_a_busy_machine_is_told_unless_quiet(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actcompare.machine.waiting.BUSY_SHARE", -1.0)
+    said = "warning: the machine was busy: per second of training steps, threads waited"
+    assert said in run(*QUICK).stderr
+    assert run(*QUICK, "--quiet").stderr == ""
+
+
 # --- saving and going on -------------------------------------------------------------------------
 
 

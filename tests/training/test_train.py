@@ -12,6 +12,7 @@ import torch
 
 from actcompare import CATALOGUE, UsageError, resume, train
 from actcompare.errors import ActcompareError
+from actcompare.machine import processors
 from actcompare.training.checkpoints import Folder
 from actcompare.training.records import Epoch
 from actcompare.training.run import Run, Training
@@ -172,6 +173,25 @@ def test_time_is_that_of_the_clock() -> None:
     report = run.report()
     assert [epoch.seconds for epoch in report.history] == [0, 1, 1, 1]
     assert report.metrics()["samples_per_s"] == 1259
+
+
+def test_waits_for_a_core_are_recorded_and_come_back(tmp_path: Path) -> None:
+    ticks, waits = (iter(float(i) for i in range(1000)) for _ in range(2))
+    run = Run(make_recipe(**SHORT), lambda: next(ticks), lambda: 0.25 * next(waits))
+    list(run.epochs())
+    assert [epoch.waited_s for epoch in run.report().history] == [None, 0.25, 0.25, 0.25]
+    assert run.report().waited_share == 0.25
+    with Folder.create(tmp_path / "run") as folder:
+        folder.save(run.checkpoint())
+        assert folder.load().history == tuple(run.history)
+
+
+def test_threads_are_chosen_by_the_size_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "free_threads", lambda: 8)
+    assert make_recipe().config.threads == 1
+    assert make_recipe(threads=3).config.threads == 3
+    assert make_recipe(depth=2, hidden=1024, batch_size=64).config.threads == 8
+    assert make_recipe(hidden=1024, batch_size=256).config.threads == 5
 
 
 # --- going on ------------------------------------------------------------------------------------
