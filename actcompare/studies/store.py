@@ -214,7 +214,11 @@ class Store:
             plain = [_plain(row, curves.get(_key(row), [])) for row in rows]
         except IndexError as error:  # sqlite3.Row's
             raise self._damaged("a column is missing") from error
-        return list(self._checked(tuple[Outcome, ...], plain))
+        found = self._checked(tuple[Outcome, ...], plain)
+        low = 0.0 if self._value("metric") == METRICS[0] else -math.inf
+        if not all(_is_within(outcome, low) for outcome in found):
+            raise self._damaged(f"a metric is not between {low:g} and 1")
+        return list(found)
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -321,6 +325,14 @@ def _plain(row: sqlite3.Row, curve: Sequence[float]) -> dict[str, Any]:
     verdicts = {verdict: row[verdict] for verdict in VERDICTS}
     more = {name: row[name] for name in ("diverged_epoch", "units", "step_s")}
     return {"cell": cell, "verdicts": verdicts, "curve": curve} | scores | more
+
+
+def _is_within(outcome: Outcome, low: float) -> bool:
+    """Return whether the metrics of a run are NaN or from `low` to 1."""
+    if isinstance(outcome, Failure):
+        return True
+    metrics = (outcome.train.metric, outcome.validation.metric, outcome.test.metric)
+    return all(math.isnan(metric) or low <= metric <= 1 for metric in metrics)
 
 
 def _number(value: float | None) -> float:
