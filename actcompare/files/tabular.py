@@ -1,5 +1,6 @@
 """Read .csv, .tsv and .parquet tables: columns of numbers in parts, or whole data frames."""
 
+import codecs
 import csv
 import io
 import itertools
@@ -219,8 +220,12 @@ def read_frame(path: Path) -> "pd.DataFrame":
 def _whole_stream(path: Path) -> IO[bytes]:
     """Return what a pipe gives, since it can be read only once."""
     free = free_memory(torch.device("cpu"))
-    with path.open("rb") as stream:
-        content = io.BytesIO(stream.read(free // _COPIES_OF_TEXT + 1))
+    with path.open("rb") as stream, _as_csv(path):
+        first = stream.read(_LONGEST_LINE)
+        codecs.getincrementaldecoder("utf-8")().decode(first)
+        if len(first) == _LONGEST_LINE and b"\n" not in first and b"\r" not in first:
+            raise _line_too_long(str(path))
+        content = io.BytesIO(first + stream.read(free // _COPIES_OF_TEXT))
     if content.getbuffer().nbytes > free // _COPIES_OF_TEXT:
         raise ActcompareError(f"{path} does not end before memory is short: use fewer rows")
     return content
@@ -306,10 +311,14 @@ def bounded_lines(text: TextIO, name: str) -> Iterator[str]:
     """
     for line in iter(partial(text.readline, _LONGEST_LINE), ""):
         if len(line) == _LONGEST_LINE:
-            raise ActcompareError(
-                f"{name} has a line of {_LONGEST_LINE:,} characters or more: write shorter lines"
-            )
+            raise _line_too_long(name)
         yield line
+
+
+def _line_too_long(name: str) -> ActcompareError:
+    return ActcompareError(
+        f"{name} has a line of {_LONGEST_LINE:,} characters or more: write shorter lines"
+    )
 
 
 def _refuse_twins(names: Sequence[str], wanted: Iterable[str], path: Path) -> None:

@@ -101,6 +101,8 @@ def _slices(content: Any, name: str, batch_size: int, keys: Sequence[str]) -> It
         _refuse_complex(content, name)
         return slices(content, batch_size)
     named = isinstance(content, Mapping)
+    if named:
+        content = {str(key): part for key, part in content.items()}
     parts = list(content.values()) if named else content
     fits = isinstance(parts, list | tuple) and bool(parts)
     if not fits or not all(isinstance(part, Tensor) and part.dim() for part in parts):

@@ -292,11 +292,15 @@ class Store:
                 curve.append(_number(row["validation_metric"]))
             plain = [_plain(row, curves.get(_key(row), [])) for row in rows]
             found = self._checked(tuple[Outcome, ...], plain)
-            return [_with_samples(*both) for both in zip(found, rows, strict=True)]
+            outcomes = [_with_samples(*both) for both in zip(found, rows, strict=True)]
         except IndexError as error:  # sqlite3.Row's
             raise self._damaged("a column is missing") from error
         except ValueError as error:
             raise self._damaged(error) from error
+        low = 0.0 if self._value("metric") == METRICS[0] else -math.inf
+        if not all(_is_within(outcome, low) for outcome in outcomes):
+            raise self._damaged(f"a metric is not between {low:g} and 1")
+        return outcomes
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -443,6 +447,14 @@ def _with_samples(outcome: Outcome, row: sqlite3.Row) -> Outcome:
     if not (isinstance(rows, bytes) and isinstance(scores, bytes) and isinstance(guess, float)):
         raise ValueError("the outcomes of test samples have wrong types")
     return replace(outcome, outcomes=SampleOutcomes(rows, scores, guess))
+
+
+def _is_within(outcome: Outcome, low: float) -> bool:
+    """Return whether the metrics of a run are NaN or from `low` to 1."""
+    if isinstance(outcome, Failure):
+        return True
+    metrics = (outcome.train.metric, outcome.validation.metric, outcome.test.metric)
+    return all(math.isnan(metric) or low <= metric <= 1 for metric in metrics)
 
 
 def _number(value: float | None) -> float:

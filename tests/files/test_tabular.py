@@ -270,12 +270,20 @@ def test_only_wanted_columns_must_have_a_name_of_their_own() -> None:
 @pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
 def test_a_device_without_line_ends_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tabular, "_LONGEST_LINE", 2**16)
-    monkeypatch.setattr(tabular, "free_memory", lambda _: 2**23)
     Path(name).symlink_to("/dev/zero")
-    with pytest.raises(ActcompareError, match="a line of 65,536 characters or more"):
-        numbers(name)
+    for read in (numbers, lambda name: read_frame(Path(name))):
+        with pytest.raises(ActcompareError, match="a line of 65,536 characters or more"):
+            read(name)
+
+
+def test_a_pipe_must_end_before_memory_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tabular, "free_memory", lambda _: 80)
+    os.mkfifo("t.csv")
+    writer = threading.Thread(target=Path("t.csv").write_text, args=("a,b\n" + "1,2\n" * 9,))
+    writer.start()
     with pytest.raises(ActcompareError, match="does not end before memory is short"):
-        read_frame(Path(name))
+        read_frame(Path("t.csv"))
+    writer.join()
 
 
 def test_lines_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

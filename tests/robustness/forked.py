@@ -23,6 +23,10 @@ MARK = "EXECUTED"
 """A file that appears if code in a file was run."""
 
 
+USERS = "error: model.py:build fails"
+"""How the line begins that a model of a user's ends in."""
+
+
 class Ended(NamedTuple):
     """How a command ended."""
 
@@ -81,14 +85,20 @@ def _be_the_child(arguments: Sequence[str], folder: Path) -> None:
 
 def fault(ended: Ended, folder: Path) -> str | None:
     """Return what is wrong with an ending: anything but success or one clear line."""
-    errors = [line for line in ended.stderr.splitlines() if not line.startswith("warning: ")]
+    lines = ended.stderr.splitlines()
+    if lines and lines[-1].startswith(USERS) and "/actcompare/" not in ended.stderr:
+        lines = lines[-1:]  # after the traceback of a user's own code
+    errors = [line for line in lines if not line.startswith("warning: ")]
     if (folder / MARK).exists():
         return "code in the file was run"
     if ended.code < 0:
         return f"ended by signal {-ended.code} after {ended.seconds:.0f} s"
     if ended.grown > MOST_BYTES:
         return f"took {ended.grown / 2**20:,.0f} MiB"
-    if "Traceback" in ended.stderr or "bug in actcompare" in ended.stderr or ended.code == 99:
+    if (
+        any("Traceback" in line or "bug in actcompare" in line for line in lines)
+        or ended.code == 99
+    ):
         return "a defect"
     if ended.code not in (0, 1, 2):
         return f"exit code {ended.code}"

@@ -132,15 +132,15 @@ def _zipped(members: Mapping[str, bytes], encrypted: bool = False) -> bytes:
 
 def _bomb(rng: random.Random) -> bytes:
     """An archive that unpacks to far more than its size."""
-    gigabyte = 2**27
+    unpacked = 2**25
     header = rng.choice(
         [
-            _npy(_described(f"({gigabyte // 8}, 8)", "'<f8'")),
+            _npy(_described(f"({unpacked // 8}, 8)", "'<f8'")),
             _npy(_described("(1,)"), 2, 2**32 - 1),
-            _npy(_described(f"({gigabyte // 16}, 2)", "'<f8'", order=True)),
+            _npy(_described(f"({unpacked // 16}, 2)", "'<f8'", order=True)),
         ]
     )
-    return _zipped({"X.npy": header + bytes(gigabyte), "y.npy": ARRAYS["number"]})
+    return _zipped({"X.npy": header + bytes(unpacked), "y.npy": ARRAYS["number"]})
 
 
 def _columns(rng: random.Random) -> dict[str, Any]:

@@ -345,6 +345,7 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
         ("UPDATE cells SET lr = 9e999", "cell.lr should be finite, not inf"),
         ("UPDATE cells SET test_loss = x'ff'", "0.test.loss should be a valid number"),
         ("UPDATE curves SET epoch = epoch + 9", "the epochs of a curve are not 0, 1, 2"),
+        ("UPDATE cells SET test_metric = 1e300", "a metric is not between 0 and 1"),
         ("DELETE FROM curves", "0.curve should not be empty"),
         ("ALTER TABLE cells DROP COLUMN units", "a column is missing"),
     ],
