@@ -14,11 +14,15 @@ def shown(text: str, most: int = LINE) -> str:
     Control characters, line ends and other characters without a look of their own are escaped, as
     in Python's repr. A text of more than `most` characters loses its middle.
     """
-    if len(text) > most:
-        text = f"{text[: most // 2]}...{text[-(most // 2) :]}"
+    text = _without_middle(text, most)
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return _without_middle("".join(escaped), most)
+
+
+def _without_middle(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-(most // 2) :]}"
 
 
 def read_number(text: str) -> float:

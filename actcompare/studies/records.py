@@ -98,6 +98,8 @@ class SampleOutcomes:
 
     def __post_init__(self) -> None:
         """Check that rows and scores belong together."""
+        if not 0 <= self.guess <= 1:
+            raise ValueError(f"the metric of a constant prediction is {self.guess}, not a share")
         samples = len(self.samples)
         if not samples or len(self.scores) not in (_bytes_of_bits(samples), 4 * samples):
             raise ValueError(f"{len(self.scores)} bytes of scores for {samples} test samples")
