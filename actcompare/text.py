@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from decimal import Decimal
 
-LINE, CELL = 4000, 400
+LINE, CELL = 1600, 400
 """Longest line and longest cell of a table that are shown whole, in characters."""
 
 
