@@ -99,6 +99,8 @@ class Moments:
     q: Array
     f: Array
     """E f."""
+    variance: Array
+    """Var f."""
     f2: Array
     """E f^2."""
     f3: Array
@@ -116,11 +118,6 @@ class Moments:
     """E f^2 f'^2."""
     z2d2: Array
     """E z^2 f'^2."""
-
-    @property
-    def variance(self) -> Array:
-        """Var f."""
-        return np.maximum(0.0, self.f2 - self.f**2)
 
 
 def moments(curve: Curve, q: Array | float) -> Moments:
@@ -146,6 +143,7 @@ def moments(curve: Curve, q: Array | float) -> Moments:
     return Moments(
         q,
         f=mean(f),
+        variance=mean((f - (weights * f).sum(1, keepdim=True)) ** 2),
         f2=mean(f_2),
         f3=mean(f_2 * f),
         f4=mean(f_2 * f_2),
@@ -169,7 +167,9 @@ def mean_square_difference(curve: Curve, q: float, distance: float) -> float:
     """
     if distance < LINEAR:
         return q * distance * moments(curve, q).d2.item()
-    return _over_pairs(curve, q, distance, lambda u, v: (curve.values(u) - curve.values(v)) ** 2 / 2)
+    return _over_pairs(
+        curve, q, distance, lambda u, v: (curve.values(u) - curve.values(v)) ** 2 / 2
+    )
 
 
 def slope_product(curve: Curve, q: float, distance: float) -> float:
@@ -188,8 +188,10 @@ def _over_pairs(
     t. By symmetry t >= 0 suffices. For each t, panels of s end where u or v meets a mark.
     """
     root, near, far = math.sqrt(q), math.sqrt(1 - distance / 2), math.sqrt(distance / 2)
-    ends = torch.tensor([[0.0, *(scale / (root * far) for scale in SCALES[1:])]])
-    t, outer = _panels(ends.double(), REACH_OF_PAIRS, lowest=0.0)
+    # Where u meets one break just as v meets another, the integral over s has a kink.
+    meet = [(a - b) / 2 for a in curve.breaks for b in curve.breaks if a > b]
+    ends = torch.tensor([[*SCALES, *meet]], dtype=torch.float64) / (root * far)
+    t, outer = _panels(ends, REACH_OF_PAIRS, lowest=0.0)
     t, outer = t[0, :, None], outer[0]
     if near < 1e-9:  # v = -u
         return 2 * float((outer * integrand(root * far * t, -root * far * t)[:, 0]).sum())

@@ -125,7 +125,7 @@ def _linear_layers(model: nn.Module) -> list[nn.Linear]:
             )
     layers = [leaf for _, leaf in leaves if isinstance(leaf, nn.Linear)]
     if len(layers) < 2:
-        raise UsageError(f"the model has {len(layers)} linear layers: at least 2 are needed")
+        raise UsageError(f"linear layers in the model: {len(layers)}; at least 2 are needed")
     return layers
 
 

@@ -1,6 +1,5 @@
 """Initialisations by name, as the distribution of the weights of each layer."""
 
-import math
 from dataclasses import dataclass
 
 from actcompare.activations.gaussian import Array, Curve

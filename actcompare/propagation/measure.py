@@ -98,8 +98,8 @@ def _measure(
     lengths, apart = list[Tensor](), list[Tensor]()
     a = X.expand(nets, -1, -1)
     for i in range(layers + 1):
-        W, b = _draw(how, i, (nets, width, a.shape[2]), generator)
-        z = torch.baddbmm(b, a, W.mT)
+        weight, bias = _draw(how, i, (nets, width, a.shape[2]), generator)
+        z = torch.baddbmm(bias, a, weight.mT)
         lengths.append(z.square().mean(2).log().mean(1))
         apart.append(_distance(z).mean(1))
         if i < layers:
@@ -107,7 +107,7 @@ def _measure(
             slopes.append(slope)
             units.append(_verdicts(a, slope))
         if i:
-            weights.append(W)
+            weights.append(weight)
     gradient = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
     gradients = _backward(gradient, weights, slopes)
     dead = torch.stack(units, 2)
@@ -128,27 +128,26 @@ def _draw(
             return empty.uniform_(-math.sqrt(3), math.sqrt(3), generator=generator)
         return empty.normal_(generator=generator)
 
-    W, b = draw(nets, units, inputs), draw(nets, 1, units)
+    weight, bias = draw(nets, units, inputs), draw(nets, 1, units)
     if law.centred:
-        W -= W.mean(2, keepdim=True)
+        weight -= weight.mean(2, keepdim=True)
         inputs -= 1
-    return W.mul_(math.sqrt(law.sigma_w2 / inputs)), b.mul_(math.sqrt(law.sigma_b2))
+    weight.mul_(math.sqrt(law.sigma_w2 / inputs))
+    return weight, bias.mul_(math.sqrt(law.sigma_b2))
 
 
 def _distance(z: Tensor) -> Tensor:
     """Return 1 - c of neighbouring samples, shape (net, pair)."""
     unit = z / z.norm(dim=2, keepdim=True)
-    return (unit[:, 1::2] - unit[:, : len(unit[0]) // 2 * 2 : 2]).square().sum(2) / 2
+    first, second = unit[:, : len(unit[0]) // 2 * 2 : 2], unit[:, 1::2]
+    distance: Tensor = (second - first).square().sum(2) / 2
+    return distance
 
 
 def _verdicts(a: Tensor, slope: Tensor) -> Tensor:
     """Return the shares of zero-dead, gradient-dead and constant units, shape (3, net)."""
     spread, mean = torch.std_mean(a, 1, correction=0)
-    found = [
-        (a == 0).all(1),
-        (slope.abs() <= EPS).all(1),
-        spread <= CONSTANT_SPREAD * mean.abs(),
-    ]
+    found = [(a == 0).all(1), (slope.abs() <= EPS).all(1), spread <= CONSTANT_SPREAD * mean.abs()]
     return torch.stack([each.double().mean(1) for each in found])
 
 
@@ -157,8 +156,8 @@ def _backward(top: Tensor, weights: Sequence[Tensor], slopes: Sequence[Tensor]) 
     gradient, log = _normalised(top)
     # The random vector at the top has length 1 in the mean, but not exactly.
     logs = [torch.zeros_like(log)]
-    for W, slope in zip(reversed(weights), reversed(slopes), strict=True):
-        gradient, log = _normalised((gradient @ W) * slope)
+    for weight, slope in zip(reversed(weights), reversed(slopes), strict=True):
+        gradient, log = _normalised((gradient @ weight) * slope)
         logs.append(logs[-1] + log)
     return torch.stack([each.mean(1) for each in reversed(logs)], 1)
 

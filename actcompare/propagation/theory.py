@@ -57,8 +57,11 @@ class Law:
         with np.errstate(divide="ignore", invalid="ignore"):
             rise = rise * np.exp(inside / 2)
             # Outside, the mean square is a power of q with the exponent it has at the limit.
-            exponent = np.where(log_q == inside, 0.0, rise / kept)
-            spread = np.log(self.sigma_w2 * kept) + exponent * (log_q - inside)
+            outside = (log_q != inside) & (kept > 0)
+            beyond = np.multiply(
+                rise / kept, log_q - inside, where=outside, out=np.zeros_like(log_q)
+            )
+            spread = np.log(self.sigma_w2 * kept) + beyond
             to = np.logaddexp(spread, math.log(self.sigma_b2) if self.sigma_b2 else -math.inf)
             chi = self.sigma_w2 * at.d2
             carried = np.exp(spread - to)

@@ -5,12 +5,13 @@ networks, for a variance that grows with depth over width. The gradient along th
 independent of the weights: given the forward pass, they are known in that one direction of N.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from actcompare.activations.gaussian import Array, Curve
+from actcompare.activations.gaussian import Curve
 from actcompare.propagation.theory import Law, Step
 
 MOST_VARIANCE, MOST_RADIAL = 1.0, 0.25
@@ -26,6 +27,8 @@ class Correction:
 
     variance: float
     """Its variance over nets."""
+    of_length: float
+    """Variance of the log of the signal's own length over nets, at its largest."""
     radial: float
     """Nats that the part of the gradient along the signal adds."""
 
@@ -37,21 +40,22 @@ class Correction:
     @property
     def holds(self) -> bool:
         """Whether a net is wide enough for its depth to be compared with the theory."""
-        return self.variance <= MOST_VARIANCE and abs(self.radial) <= MOST_RADIAL
+        spread = max(self.variance, self.of_length)
+        return spread <= MOST_VARIANCE and abs(self.radial) <= MOST_RADIAL
 
 
 def correct(curve: Curve, law: Law, steps: Sequence[Step], width: int) -> Correction:
     """Return the correction for nets of a width; each step is of one sample."""
     with np.errstate(all="ignore"):
-        return Correction(_variance(curve, law, steps, width), _radial(law, steps, width))
+        return Correction(*_variances(curve, law, steps, width), _radial(law, steps, width))
 
 
-def _variance(curve: Curve, law: Law, steps: Sequence[Step], width: int) -> float:
-    """Return the variance of ln |gradient|^2: each layer's own, and what lengths contribute.
+def _variances(curve: Curve, law: Law, steps: Sequence[Step], width: int) -> tuple[float, float]:
+    """Return the variance of ln |gradient|^2, and the largest one of ln q.
 
     The deviation d of ln q follows d' = s d + e, and changes ln chi by its derivative times d.
     """
-    total = of_length = both = 0.0
+    total = of_length = both = largest = 0.0
     for step in steps:
         at = step.at
         _, second, fourth = _seen(law, step)
@@ -62,7 +66,8 @@ def _variance(curve: Curve, law: Law, steps: Sequence[Step], width: int) -> floa
         both = slope * (both + bend * of_length)
         own = step.carried[0] ** 2 * (fourth / second**2 - 1) / width
         of_length = slope**2 * of_length + own
-    return float(total)
+        largest = max(largest, of_length)
+    return float(total), float(largest)
 
 
 def _radial(law: Law, steps: Sequence[Step], width: int) -> float:
@@ -72,25 +77,24 @@ def _radial(law: Law, steps: Sequence[Step], width: int) -> float:
     above: f's direction carries P_w / E f^2 instead of sigma_w^2 D, where P_w is the part of P that
     belongs to the weights and not to the biases.
     """
-    gradient, plain, along = 1.0, 0.0, None
+    total, along = 0.0, math.nan
     for step in reversed(steps):
         at, q = step.at, step.at.q[0]
-        f, second, _ = _seen(law, step)
+        mean, second, _ = _seen(law, step)
         above = law.sigma_w2 * second / step.carried[0]
-        of_bias = 1 - step.carried[0]
-        if along is None:  # at the top, the gradient is independent of the signal
+        carried = step.carried[0]
+        if math.isnan(along):  # at the top, the gradient does not depend on the signal
             along = above
-        share = (1 - of_bias) ** 2 * along + of_bias * (1 - of_bias) * above
-        m = f
-        mixed = at.zfd[0] - m * at.zd[0]
-        f2d2 = at.f2d2[0] - 2 * m * at.fd2[0] + m**2 * at.d2[0]
+        share = carried**2 * along + carried * (1 - carried) * above
+        mixed = at.zfd[0] - mean * at.zd[0]
+        f2d2 = at.f2d2[0] - 2 * mean * at.fd2[0] + mean**2 * at.d2[0]
         excess = share - law.sigma_w2 * second
         chi = law.sigma_w2 * at.d2[0] + excess * f2d2 / (width * second**2)
         new = (q * mixed**2 / second**2) * share
         new += law.sigma_w2 * q * (at.z2d2[0] - mixed**2 / second)
-        plain += np.log(chi / (law.sigma_w2 * at.d2[0]))
+        total += np.log(chi / (law.sigma_w2 * at.d2[0]))
         along = new / chi
-    return float(plain)
+    return float(total)
 
 
 def _seen(law: Law, step: Step) -> tuple[float, float, float]:
