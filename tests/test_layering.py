@@ -15,8 +15,11 @@ SHARED = (
     *("data", "units", "models", "output", "cli"),
 )
 """Shared packages and modules, in order: each imports only those before it."""
-COMMANDS = ("evaluation", "properties", "benchmark", "training", "studies", "inspection")
-ACROSS = {("studies", "training")}
+COMMANDS = (
+    *("evaluation", "properties", "benchmark", "training", "studies", "inspection"),
+    "propagation",
+)
+ACROSS = {("studies", "training"), ("propagation", "training"), ("propagation", "studies")}
 """Which command's package may import which other's."""
 FACES = ("command", "tables", "plots")
 """The rooms of a command that may import output and cli."""

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from actcompare.activations.derivatives import Function, build_elementwise, differentiate, zero_edge
+from actcompare.activations.smoothness import SYMBOLS, Jump, find_jumps, largest
 from actcompare.activations.spec import Activation, Specs, parse_all
 from actcompare.errors import ActcompareError
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.environment import Environment, describe_environment
 from actcompare.properties.explain import RARE, read_comparison
 from actcompare.properties.records import ComparisonConfig, Properties
-from actcompare.properties.smoothness import SYMBOLS, Jump, find_jumps, largest
 from actcompare.table import Table, Tabular
 
 if TYPE_CHECKING:

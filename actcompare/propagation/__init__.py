@@ -1,0 +1,1 @@
+"""`depth`: what becomes of the signal in a deep net, and which initialisation to use."""
