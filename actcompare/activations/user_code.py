@@ -123,7 +123,7 @@ def users_code(what: str) -> Iterator[None]:
         yield
     except (ActcompareError, KeyboardInterrupt, Terminated, GeneratorExit):
         raise
-    except BaseException as error:
+    except BaseException as error:  # a user's code, which may raise anything
         raise users_error(what, error) from error
 
 

@@ -44,7 +44,7 @@ class ErrorLines(TyperGroup):
                     code = code if isinstance(code, int) else 0
                     with open_output(None):
                         pass  # a help text that cannot be written is an error too
-                except BaseException as error:
+                except BaseException as error:  # each is told in one line, with its exit code
                     if os.environ.get("ACTCOMPARE_DEBUG") == "1" and isinstance(error, Exception):
                         raise
                     code = _report(error)

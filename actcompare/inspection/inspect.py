@@ -19,8 +19,9 @@ from actcompare.machine.environment import Environment, describe_environment
 from actcompare.machine.processors import free_threads, threads_for
 from actcompare.models.feed import Inputs, cut, prepare, select, slices
 from actcompare.models.load import check_made
+from actcompare.models.places import module_paths
 from actcompare.models.records import Unseen, WatchedLayer, layer_columns, total_of
-from actcompare.models.state import left_as_it_was, module_paths
+from actcompare.models.state import left_as_it_was
 from actcompare.models.swap import Swap, Swaps, swap_activations, swaps_of_calls
 from actcompare.models.watch import Watch, watch
 from actcompare.table import Table, Tabular

@@ -71,24 +71,6 @@ def left_as_it_was(*models: nn.Module) -> Iterator[None]:
         raise ActcompareError(f"not everything could be put back: {'; '.join(failures)}")
 
 
-def module_paths(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield every path of each module within a model; a module within itself has no path there.
-
-    Reads the modules' own tables: a user's class may override `named_modules`, or fail in it.
-    """
-    todo: list[tuple[str, nn.Module, tuple[nn.Module, ...]]] = [("", model, ())]
-    while todo:
-        path, module, above = todo.pop()
-        yield path, module
-        around = (*above, module)
-        children = [
-            (f"{path}.{name}".lstrip("."), child, around)
-            for name, child in module._modules.items()
-            if child is not None and not any(child is each for each in around)
-        ]
-        todo += reversed(children)
-
-
 def _attempt(step: Step, failures: list[str]) -> None:
     try:
         with torch._C.DisableTorchFunction():

@@ -19,7 +19,7 @@ from actcompare.activations.torch_calls import (
 )
 from actcompare.activations.user_code import describe, find_users_own
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.models.state import module_paths
+from actcompare.models.places import module_paths
 
 Swaps = Mapping[str, str | Activation | Callable[..., Any]]
 """The new activation of each old one: `{"relu": "softplus"}`."""

@@ -17,18 +17,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
-from actcompare.activations.torch_calls import MODULES, Known, known_calls, read_call, use_of_module
+from actcompare.activations.torch_calls import Known, known_calls, read_call, use_of_module
 from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError
+from actcompare.models.aside import Aside, measuring, plain, slope_of
 from actcompare.models.bindings import Own, patched
+from actcompare.models.places import acting_paths, opaque_modules
 from actcompare.models.records import Unseen, WatchedLayer, layer_columns, name_of
-from actcompare.models.state import function_modes, left_as_it_was, module_paths, set_function_modes
+from actcompare.models.state import function_modes, left_as_it_was, set_function_modes
 from actcompare.table import Table
-from actcompare.units.statistics import EPS, Scratch, UnitAccumulator, slopes
+from actcompare.units.statistics import EPS, Scratch, UnitAccumulator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,46 +43,6 @@ _CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in 
 
 _GATED = ("lstm", "gru", "rnn_tanh", "rnn_relu",
           "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")  # fmt: skip
-
-_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-
-
-class _Aside(threading.local):
-    """Whether this thread is measuring, which no watch is to see."""
-
-    measuring = False
-
-
-_ASIDE = _Aside()
-
-
-class _Measuring:
-    """A context of calls of torch that no watch sees, outside of inference mode.
-
-    It is entered with every call that matters: a generator's context would take 3 times as long.
-    """
-
-    def __init__(self, failed: Callable[[Exception], None]) -> None:
-        self._failed = failed
-
-    def __enter__(self) -> None:
-        _ASIDE.measuring = True
-        self._plain = torch._C.DisableTorchFunction()
-        self._plain.__enter__()
-        self._inference = torch.is_inference_mode_enabled()
-        if self._inference:
-            self._normal = torch.inference_mode(False)
-            self._normal.__enter__()
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
-        if self._inference:
-            self._normal.__exit__(None, None, None)
-        self._plain.__exit__(None, None, None)
-        _ASIDE.measuring = False
-        if isinstance(error, Exception):  # whatever fails with tensors of a kind unknown to us
-            self._failed(error)
-            return True
-        return False
 
 
 class _Producer(NamedTuple):
@@ -119,10 +80,10 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         """Whether a pass ran in training mode, where dropout and batch norm add randomness."""
         self._own = [Own(spec) for spec in own]
         self._known = _known_calls()
-        self._paths = _paths(model)
+        self._paths = acting_paths(model)
         self._labels = {m: use for m in self._paths if (use := use_of_module(m)) is not None}
         self._seen: dict[tuple[str, str, int], _Seen] = {}
-        self._unseen: dict[str, str] = _opaque(model)
+        self._unseen: dict[str, str] = opaque_modules(model)
         self._running: list[tuple[nn.Module, str]] = []
         self._uses: dict[tuple[str, str], int] = {}
         self._batch: int | None = None
@@ -207,9 +168,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                 own.before(module, args[0])
 
     def _watches(self, module: nn.Module) -> bool:
-        return (
-            module in self._paths and not _ASIDE.measuring and threading.get_ident() == self._thread
-        )
+        return module in self._paths and not measuring() and threading.get_ident() == self._thread
 
     def _begin_pass(self, args: tuple[Any, ...]) -> None:
         if not self._ignored:
@@ -239,7 +198,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     ) -> Any:
         """Make a call of torch unchanged, and record it if it is an activation."""
         known = self._known.get(called)
-        if known is None or not self._running or self._ignored or _ASIDE.measuring:
+        if known is None or not self._running or self._ignored or measuring():
             return called(*args, **kwargs)
         if isinstance(known, str):
             result = called(*args, **kwargs)
@@ -252,7 +211,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         if not known.is_relu:
             with self._aside(known.name, "its slope fails"):  # before: it may overwrite its input
                 if found := read_call(known, args, kwargs):
-                    slope = _slope(found.function, found.z)
+                    slope = slope_of(found.function, found.z)
                     use = found.use
         result = called(*args, **kwargs)
         if use:
@@ -286,7 +245,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         module: nn.Module | None,
     ) -> None:
         """Record a call of a user's function, which for its slope is called once more."""
-        if not self._running or self._ignored or _ASIDE.measuring:
+        if not self._running or self._ignored or measuring():
             return
         slope = None
         with self._aside(own.use, "its slope fails"):
@@ -296,11 +255,11 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                 )
                 return
             with left_as_it_was(*() if module is None else (module,)):
-                slope = _slope(function, z)
+                slope = slope_of(function, z)
         if slope is not None:
             self._record(own.use, a, slope)
 
-    def _aside(self, use: str | None = None, what: str = "", number: int = 1) -> "_Measuring":
+    def _aside(self, use: str | None = None, what: str = "", number: int = 1) -> Aside:
         """Return a context to measure in, without harm to the model's run if that fails.
 
         Args:
@@ -313,7 +272,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             if use is not None:
                 self._unseen[name_of(self._path, use, number)] = f"{what}: {describe(error)}"
 
-        return _Measuring(failed)
+        return Aside(failed)
 
     def _record(self, use: str, a: Any, slope: Tensor | None) -> None:
         module, path = self._running[-1]
@@ -324,7 +283,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             if not a.is_floating_point():
                 return
             self._uses[place] = number
-            a = _plain(a.detach())
+            a = plain(a.detach())
             if a.numel() == 0:
                 return
             seen = self._seen.get(key)
@@ -388,43 +347,6 @@ def _known_calls() -> dict[Any, Known | str]:
     return found | known_calls()
 
 
-def _opaque(model: nn.Module) -> dict[str, str]:
-    """Return the paths of modules that cannot be watched, with the reasons."""
-    found: dict[str, str] = {}
-    for path, module in module_paths(model):
-        if isinstance(module, torch.jit.ScriptModule):
-            if not any(path.startswith(f"{outer}.") or outer == "(model)" for outer in found):
-                why = "scripted: torch runs it without Python; watch the original module"
-                found[path or "(model)"] = why
-        elif isinstance(module, nn.DataParallel) and len(module.device_ids or ()) > 1:
-            found[path or "(model)"] = "its replicas run in threads: watch its .module"
-    return found
-
-
-def _slope(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """Return f'(z), with tensors saved as they are: not by torch.utils.checkpoint, or a user."""
-    z = _plain(z)
-    with saved_tensors_hooks(_same, _same):
-        return slopes(function, z.clone() if z.is_inference() else z)[1]
-
-
-def _plain(z: Tensor) -> Tensor:
-    """Return the tensor.
-
-    Raises:
-        TypeError: It is of a kind that cannot be measured.
-    """
-    if torch._C._functorch.is_functorch_wrapped_tensor(z):
-        raise TypeError("called within torch.func, such as vmap")
-    if z.is_nested or z.is_meta or z.layout is not torch.strided:
-        raise TypeError("a nested, sparse or meta tensor")
-    return z
-
-
-def _same(t: Tensor) -> Tensor:
-    return t
-
-
 def _producer(name: str, result: Tensor) -> _Producer:
     axis = -1
     if name in _CHANNEL_AXIS:
@@ -481,30 +403,6 @@ def watch(
         ActcompareError: A function in `own` does not exist.
     """
     return Watch(model, own=own, unit_dim=unit_dim, eps=eps)
-
-
-def _paths(model: nn.Module) -> dict[nn.Module, list[str]]:
-    """Return every path of each module within the model that may call an activation."""
-    found: dict[nn.Module, list[str]] = {}
-    for name, module in module_paths(model):
-        if _may_act(module):
-            parts = [part for part in name.split(".") if part not in _WRAPPERS]
-            found.setdefault(module, []).append(".".join(parts))
-    return found
-
-
-def _may_act(module: nn.Module) -> bool:
-    """Return whether a module may call an activation; most leaves of torch.nn do not."""
-    kind = type(module)
-    if kind.__name__ == "OptimizedModule":  # runs the module inside it
-        return False
-    of_torch = kind.__module__.startswith("torch.nn.modules.")
-    return (
-        not of_torch
-        or kind in MODULES
-        or any(True for _ in module.children())
-        or isinstance(module, nn.RNNBase | nn.RNNCellBase)
-    )
 
 
 @contextlib.contextmanager
