@@ -9,16 +9,32 @@ LINE, CELL = 1600, 400
 
 
 def shown(text: str, most: int = LINE) -> str:
-    """Return a text as one line that is safe to print.
+    """Return a text as one line that is safe to print, `escaped`.
 
-    Control characters, line ends and other characters without a look of their own are escaped, as
-    in Python's repr. A text of more than `most` characters loses its middle.
+    A text of more than `most` characters loses its middle.
     """
-    text = _without_middle(text, most)
+    return _without_middle(escaped(_without_middle(text, most)), most)
+
+
+def escaped(text: str) -> str:
+    """Return a text with all that has no look of its own escaped, as in Python's repr.
+
+    Such are control characters, line ends, and marks that change the direction of writing.
+    """
     if text.isprintable():
         return text
-    escaped = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return _without_middle("".join(escaped), most)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def prose(text: str) -> list[str]:
+    """Return the paragraphs of a text, `escaped`; very long words, such as names, lose the middle.
+
+    A text that ends with a line end has no empty last paragraph.
+    """
+    return [
+        " ".join(shown(word, CELL) for word in paragraph.split(" "))
+        for paragraph in text.removesuffix("\n").split("\n")
+    ]
 
 
 def _without_middle(text: str, most: int) -> str:
@@ -74,6 +90,18 @@ def read_whole(text: str) -> int:
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"{_quoted(text)} needs more than 64 bits")
     return int(value)
+
+
+def read_shape(text: str) -> list[int]:
+    """Parse whole numbers of 1 or more between x, such as 3x224x224.
+
+    Raises:
+        ValueError: The text is not a shape.
+    """
+    lengths = [read_whole(length) for length in text.lower().split("x")]
+    if min(lengths) < 1:
+        raise ValueError(f"{_quoted(text)} is not a shape such as 3x224x224")
+    return lengths
 
 
 def _quoted(text: str) -> str:

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actcompare.text import LINE, read_finite, read_number, read_whole, shown
+from actcompare.text import (
+    LINE,
+    escaped,
+    prose,
+    read_finite,
+    read_number,
+    read_shape,
+    read_whole,
+    shown,
+)
 
 
 def test_no_character_that_moves_or_hides_text_is_printed() -> None:
@@ -63,3 +72,32 @@ def test_numbers(number: float) -> None:
 def test_what_is_no_finite_number(text: str) -> None:
     with pytest.raises(ValueError, match=r"not a|out of range"):
         read_finite(text)
+
+
+def test_prose_keeps_every_word_and_escapes_what_cannot_be_seen() -> None:
+    text = " ".join(f"activation{i} is unclear." for i in range(400))
+    assert prose(text) == [text]
+    assert prose("one\x1b[31m\ntwo\u202e\n") == ["one\\x1b[31m", "two\\u202e"]
+    (cut,) = prose("a " + "x" * 20_000 + " b")
+    assert cut.startswith("a xx")
+    assert cut.endswith("xx b")
+    assert len(cut) < 1000
+
+
+@given(st.text())
+def test_what_is_shown_is_short_and_printable(text: str) -> None:
+    assert escaped(text).isprintable()
+    assert len(shown(text, 20)) <= 20 + len("...")
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"), [("3x224x224", [3, 224, 224]), ("2^10X4", [1024, 4]), ("7", [7])]
+)
+def test_shapes(text: str, shape: list[int]) -> None:
+    assert read_shape(text) == shape
+
+
+@pytest.mark.parametrize("text", ["", "x", "3x", "0x2", "-1x2", "1.5x2", "3*4"])
+def test_what_is_no_shape(text: str) -> None:
+    with pytest.raises(ValueError, match=r"shape|whole number"):
+        read_shape(text)

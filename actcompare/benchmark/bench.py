@@ -22,6 +22,12 @@ class Benchmark(Tabular):
     environment: Environment
     measurements: tuple[Measurement, ...] = field(repr=False)
 
+    def __post_init__(self) -> None:
+        """Check that every measurement has the activations of the config."""
+        for each in self.measurements:
+            if tuple(cost.activation for cost in each.costs) != self.config.activations:
+                raise ValueError("a measurement has other activations than the config")
+
     @cached_property
     def table(self) -> Table:
         """The tidy records, one per case and activation."""

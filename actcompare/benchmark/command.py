@@ -19,6 +19,7 @@ from actcompare.cli.options import (
     NumberFormat,
     Threads,
     gate_option,
+    given_on_command_line,
     grouped,
     option,
     settings_of,
@@ -30,7 +31,7 @@ from actcompare.output.formats import Destination
 from actcompare.output.messages import say
 from actcompare.output.results import heading, write
 from actcompare.table import Columns
-from actcompare.text import read_whole
+from actcompare.text import read_shape
 
 if TYPE_CHECKING:
     from actcompare.benchmark.bench import Benchmark
@@ -174,15 +175,15 @@ def bench_command(
 
 def _refuse_to_measure(context: typer.Context) -> None:
     """Refuse options that --load would ignore because nothing is measured."""
+    ignored = given_on_command_line(context) - set(_SHOWING)
     for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name not in _SHOWING and source is not None and source.name == "COMMANDLINE":
+        if parameter.name in ignored:
             raise UsageError(f"--load shows a saved run: omit {parameter.opts[0]}")
 
 
 def _read_shape(text: str) -> list[int]:
     try:
-        return [read_whole(length) for length in text.lower().split("x")]
+        return read_shape(text)
     except ValueError:
         raise UsageError(f"--shape {text!r} is not a shape such as 128x4096") from None
 

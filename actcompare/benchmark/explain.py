@@ -109,20 +109,24 @@ def _in_a_step(
     lines = []
     for k, name in enumerate(config.activations):
         alone: list[tuple[float, str]] = []
-        in_steps: list[tuple[float, str]] = []
+        in_steps: list[str] = []
         for m in measured:
             column = m.column(m.costs[k])
             if not column or m.timings is None or m.timings.busy:
                 continue
             a_step, ratio = m.case.pass_ == "step", m.timings.ratio(column).value
             where = name_case(m.case, [v for v in varied if v != "pass_" or not a_step])
-            (in_steps if a_step else alone).append((ratio, where))
+            if not a_step:
+                alone.append((ratio, where))
+            elif m.timings.verdict(column, config.margin) == "unclear":
+                in_steps.append(f"not clearly another time ({where})")
+            else:
+                in_steps.append(f"{ratio:.3g} times ({where})")
         if alone and in_steps:
             ratio, where = max(alone, key=lambda found: abs(math.log(found[0])))
-            steps = " and ".join(f"{times:.3g} times ({case})" for times, case in in_steps)
             lines.append(
                 f"{name} takes {ratio:.3g} times as long as {config.activations[0]} in a lone call"
-                f" ({where}); in a training step, {steps}."
+                f" ({where}); in a training step, {' and '.join(in_steps)}."
             )
     return lines
 

@@ -16,7 +16,6 @@ from actcompare.activations.spec import Activation
 from actcompare.activations.user_code import describe
 from actcompare.benchmark.records import COPY, BenchConfig, Case, Cost, Measurement
 from actcompare.benchmark.workloads import (
-    SAFE_SHARE,
     Buffers,
     build_function,
     bytes_per_element,
@@ -31,7 +30,13 @@ from actcompare.benchmark.workloads import (
 from actcompare.errors import ActcompareError
 from actcompare.machine.allocator import allocator
 from actcompare.machine.cuda import captured, own_stream
-from actcompare.machine.memory import free_memory, is_shortage, page_faults, peak_allocation
+from actcompare.machine.memory import (
+    SAFE_SHARE,
+    free_memory,
+    is_shortage,
+    page_faults,
+    peak_allocation,
+)
 from actcompare.machine.processors import torch_threads
 from actcompare.machine.stopwatch import Work, stopwatch_for, timer_for
 from actcompare.machine.timing import Timings, time_paired
@@ -208,7 +213,7 @@ def _over_one_thread(work: Work, case: Case) -> float | None:
     if threads == 1 or case.where.type != "cpu" or case.mode != "eager":
         return None
     timer = timer_for(case.where)
-    calls = max(1, int(ASIDE_LIMIT / 50 / timer(work, 1)))
+    calls = max(1, int(ASIDE_LIMIT / 50 / max(1e-9, timer(work, 1))))
     times: dict[int, list[float]] = {1: [], threads: []}
     begin = time.perf_counter()
     while len(times[1]) < 9 and time.perf_counter() < begin + 2 * ASIDE_LIMIT:

@@ -141,7 +141,7 @@ class Cost:
     """Time divided by the time on N(0,1) input; None if the input is N(0,1)."""
     graph_s: Amount | None = None
     """Seconds per call in a captured CUDA graph."""
-    over_one_thread: float | None = None
+    over_one_thread: Amount | None = None
     """Time divided by the time with one thread; None with one thread, or if compiled."""
     busy: bool = False
     """Whether the machine was too busy to compare the time with others, which are then None."""

@@ -13,7 +13,7 @@ from actcompare.activations.derivatives import Function, build_elementwise
 from actcompare.activations.spec import Activation
 from actcompare.benchmark.records import Case
 from actcompare.errors import ActcompareError
-from actcompare.machine.memory import last_level_cache, peak_allocation
+from actcompare.machine.memory import SAFE_SHARE, last_level_cache, peak_allocation
 from actcompare.machine.stopwatch import Work
 from actcompare.models.simple_net import SimpleNet
 from actcompare.text import in_bytes
@@ -23,10 +23,6 @@ STEP_INPUTS, STEP_OUTPUTS, STEP_BATCH = 64, 10, 128
 
 MOST_BUFFERS = 65536
 """With more tensors than this, it is their Python objects that would miss the cache."""
-
-
-SAFE_SHARE = 0.9
-"""The share of the free memory that a case may take."""
 
 
 @dataclass(frozen=True)

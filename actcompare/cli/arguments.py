@@ -8,6 +8,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from actcompare.errors import UsageError
+from actcompare.text import read_number
 
 
 class Command(TyperCommand):
@@ -42,6 +43,12 @@ class _Argument(str):
 
 
 def _is_spec(text: str) -> bool:
+    try:
+        read_number(text)
+    except ValueError:
+        pass
+    else:
+        return False  # as most points of eval are
     from actcompare.activations.spec import parse_all
 
     try:

@@ -15,11 +15,6 @@ from actcompare.errors import ActcompareError, ReaderGoneError, Terminated, User
 from actcompare.files.writing import open_output
 from actcompare.output.messages import say
 
-_NO_MEMORY = "out of memory; try smaller sizes"
-
-_TORCHS_WORDS = ("out of memory", "not enough memory", "allocate memory", "Storage size")
-"""How torch says that a tensor does not fit, on a GPU and on the CPU."""
-
 
 class ErrorLines(TyperGroup):
     """A group of commands that reports every failure as one line on stderr."""
@@ -85,10 +80,8 @@ def _report(error: BaseException) -> int:
             said = "cannot write to standard output: it is closed"
         case OSError():
             said = error.strerror or str(error)
-        case MemoryError():
-            said = _NO_MEMORY
-        case RuntimeError() if any(words in str(error) for words in _TORCHS_WORDS):
-            said = _NO_MEMORY
+        case MemoryError() | RuntimeError() if _is_shortage(error):
+            said = "out of memory; try smaller sizes"
         case _:  # no traceback reaches a user
             said = (
                 f"{type(error).__name__}: {error}; this is a bug in actcompare"
@@ -97,3 +90,9 @@ def _report(error: BaseException) -> int:
     if said:  # empty if the help was shown instead
         say("error: " + " ".join(said.splitlines()))
     return code
+
+
+def _is_shortage(error: BaseException) -> bool:
+    from actcompare.machine.memory import is_shortage
+
+    return is_shortage(error)

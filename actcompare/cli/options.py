@@ -308,7 +308,11 @@ def _flag(name: str) -> str:
 def _code_in(value: Any) -> Iterator[tuple[str, Path]]:
     """Yield each text that names code in a file, such as file.py:Name, and the file."""
     for text in value if isinstance(value, list) else [value]:
-        for part in text.split("=") if isinstance(text, str) else ():
+        if not (isinstance(text, str) and ".py:" in text):
+            continue
+        from actcompare.activations.spec import split
+
+        for part in (part for spec in split(text) for part in spec.split("=")):
             file, ending, _ = part.partition(".py:")
             if ending:
                 yield text, Path(f"{file}.py")

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from actcompare.errors import ActcompareError
-from actcompare.machine.memory import free_memory
-from actcompare.text import in_bytes, listed
+from actcompare.machine.memory import check_fits
+from actcompare.text import listed
 
 Array = npt.NDArray[np.float64]
 
@@ -216,9 +215,4 @@ def check_memory(name: object, held: float) -> None:
     Raises:
         ActcompareError: It does not fit.
     """
-    need, free = held * COPIES, free_memory(torch.device("cpu"))
-    if need > 0.9 * free:
-        raise ActcompareError(
-            f"{name} would need about {in_bytes(need)} of memory, but only {in_bytes(free)} is"
-            f" free: use fewer rows or columns ({90 * free / need:.2g} % would fit)"
-        )
+    check_fits(str(name), held * COPIES, "use fewer rows or columns")

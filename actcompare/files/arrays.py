@@ -16,11 +16,10 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from actcompare.errors import ActcompareError
 from actcompare.files.reading import reading
-from actcompare.machine.memory import free_memory
+from actcompare.machine.memory import check_fits
 from actcompare.text import in_bytes
 
 REAL = "fiub"
@@ -28,9 +27,6 @@ REAL = "fiub"
 
 _LONGEST_HEADER = 10_000
 """numpy's own limit on the length of a header, in bytes."""
-
-_SMALL = 2**24
-"""Bytes that are read without asking how much memory is free."""
 
 _ENCRYPTED = 1
 """The flag of an encrypted member of a zip archive."""
@@ -97,7 +93,8 @@ class Array:
 
     def _read(self, count: int) -> npt.NDArray[Any]:
         wanted = count * self._stored.itemsize
-        self._check_memory(wanted, "read fewer at once, such as a smaller batch")
+        # The bytes, and two copies of them.
+        check_fits(self._name, 3 * wanted, "read fewer at once, such as a smaller batch")
         with _damage(f"{self._name} is damaged"):
             data = self._stream.read(wanted)
         if len(data) != wanted:
@@ -108,22 +105,10 @@ class Array:
 
     def _turn(self) -> None:
         """Load an array stored in Fortran order, and transpose it to C order."""
-        self._check_memory(
-            self.nbytes, "it is stored in Fortran order, so save numpy.ascontiguousarray(x)"
-        )
+        cure = "it is stored in Fortran order, so save numpy.ascontiguousarray(x)"
+        check_fits(self._name, 3 * self.nbytes, cure)
         columns = self._read(self.size).reshape(self.shape[::-1])
         self._stream, self._in_columns = io.BytesIO(columns.T.tobytes()), False
-
-    def _check_memory(self, wanted: int, cure: str) -> None:
-        """Check that memory has room for some bytes of the file and two copies of them."""
-        if wanted < _SMALL and not self._in_columns:
-            return
-        free = free_memory(torch.device("cpu"))
-        if 3 * wanted > 0.9 * free:
-            raise ActcompareError(
-                f"{self._name} needs {in_bytes(3 * wanted)} of memory at once, but only"
-                f" {in_bytes(free)} is free: {cure}"
-            )
 
 
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from actcompare.errors import ActcompareError, MissingExtraError
 from actcompare.files.reading import reading
-from actcompare.machine.memory import free_memory
-from actcompare.text import in_bytes
+from actcompare.machine.memory import check_fits
 
 ENDINGS = (".pt", ".pth", ".safetensors")
 
@@ -70,11 +69,7 @@ def _check_unpacked_size(path: Path) -> None:
             held = sum(member.file_size for member in archive.infolist())
     except (zipfile.BadZipFile, ValueError, LookupError, NotImplementedError):
         return  # an older format of torch.save, or damaged
-    free = free_memory(torch.device("cpu"))
-    if held > 0.9 * free:
-        raise ActcompareError(
-            f"{path} unpacks to {in_bytes(held)}, but only {in_bytes(free)} of memory is free"
-        )
+    check_fits(f"{path}, unpacked,", held, "save fewer tensors in a file")
 
 
 def _tensors(content: Any) -> Iterator[tuple[str, Tensor]]:
@@ -101,9 +96,7 @@ def _check_plain(tensor: Tensor, called: str) -> None:
     if tensor.layout != torch.strided:
         layout = str(tensor.layout).removeprefix("torch.")
         raise ActcompareError(f"{called} is {layout}: save it as tensor.to_dense()")
-    free, need = free_memory(torch.device("cpu")), tensor.numel() * tensor.element_size()
-    if need > tensor.untyped_storage().nbytes() and need > 0.9 * free:
-        raise ActcompareError(
-            f"{called} repeats its values to shape {tuple(tensor.shape)}, {in_bytes(need)}, but"
-            f" only {in_bytes(free)} of memory is free"
-        )
+    written_out = tensor.numel() * tensor.element_size()
+    if written_out > tensor.untyped_storage().nbytes():
+        what = f"{called}, which repeats its values to shape {tuple(tensor.shape)},"
+        check_fits(what, written_out, "save a smaller one")

@@ -49,10 +49,9 @@ def busy_cores(seconds: float = 0.1, proc: Path = PROC) -> float:
 
 
 def stolen_s(proc: Path = PROC) -> float:
-    """Return the seconds for which a hypervisor has kept this machine's cores waiting so far."""
+    """Return the seconds for which a hypervisor has kept the allowed cores waiting so far."""
     try:
-        fields = (proc / "stat").read_text(encoding="ascii").split(maxsplit=9)
-        return int(fields[8]) / os.sysconf("SC_CLK_TCK")
+        return sum(ticks[7] for ticks in _core_ticks(proc)) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
         return 0.0
 
@@ -113,11 +112,14 @@ def _unescaped(path: str) -> str:
 
 def _ticks(proc: Path) -> tuple[int, int]:
     """Return the clock ticks of the allowed cores so far: all, and the idle ones."""
-    total = idle = 0
+    found = list(_core_ticks(proc))
+    return sum(map(sum, found)), sum(ticks[3] + ticks[4] for ticks in found)
+
+
+def _core_ticks(proc: Path) -> Iterator[list[int]]:
+    """Yield the clock ticks of each allowed core: user, nice, system, idle, ... and steal."""
     names = {f"cpu{number}" for number in allowed_cores()}
     for line in (proc / "stat").read_text(encoding="ascii").splitlines():
         name, *fields = line.split()
         if name in names:
-            ticks = [int(field) for field in fields[:8]]
-            total, idle = total + sum(ticks), idle + ticks[3] + ticks[4]
-    return total, idle
+            yield [int(field) for field in fields[:8]]

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import torch
 
+from actcompare.errors import ActcompareError
+from actcompare.text import in_bytes
+
 MIB = 2**20
+
+CPU = torch.device("cpu")
+
+SAFE_SHARE = 0.9
+"""Share of the free memory that is given away."""
 
 _IS_MMAPPED = 2
 """The bit in the header word before a glibc block that marks new pages from mmap."""
@@ -36,9 +44,35 @@ def free_memory(device: torch.device) -> int:
     return min(_free_in_machine(), _free_in_cgroup())
 
 
+def fits(needed: float, device: torch.device = CPU) -> bool:
+    """Return whether so many bytes can be allocated on a device, with a tenth to spare."""
+    return needed <= SAFE_SHARE * free_memory(device)
+
+
+def check_fits(what: str, needed: float, cure: str, device: torch.device = CPU) -> None:
+    """Check that something fits into a device's memory, with a tenth to spare.
+
+    Args:
+        what: What takes the memory.
+        needed: Bytes that it takes.
+        cure: What to do if it does not fit.
+        device: The device.
+
+    Raises:
+        ActcompareError: It does not fit.
+    """
+    if not fits(needed, device):
+        free = in_bytes(free_memory(device))
+        raise ActcompareError(
+            f"{what} needs {in_bytes(needed)} of memory, but only {free} is free on {device}:"
+            f" {cure}"
+        )
+
+
 def is_shortage(error: BaseException) -> bool:
     """Return whether an error means that memory ran out, in torch's words for any device."""
-    said = ("DefaultCPUAllocator", "allocate memory", "out of memory")
+    said = ("DefaultCPUAllocator", "allocate memory", "out of memory", "not enough memory",
+            "Storage size")  # fmt: skip
     return isinstance(error, MemoryError) or any(words in str(error) for words in said)
 
 

@@ -2,7 +2,6 @@
 
 import inspect
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +15,10 @@ from actcompare.activations.user_code import find_users_own, users_code, users_e
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.files import state_dicts, tabular
 from actcompare.files.arrays import open_arrays
-from actcompare.machine.memory import free_memory
-from actcompare.text import in_bytes, listed
+from actcompare.machine.memory import check_fits
+from actcompare.text import listed, read_shape
 
 FILES = (".npz", ".npy", *tabular.ENDINGS, *state_dicts.ENDINGS)
-
-_LITTLE = 2**26
-"""Bytes that are allocated without asking whether memory suffices."""
 
 _MOST_RANDOM = 10**9
 """The most random samples; running even a small model on so many takes hours."""
@@ -131,14 +127,6 @@ def _refuse_complex(tensor: Tensor, name: str) -> None:
         )
 
 
-def _check_memory(needed: int, what: str, cure: str = "") -> None:
-    free = free_memory(torch.device("cpu")) if needed > _LITTLE else needed
-    if needed > free:
-        raise ActcompareError(
-            f"{what} takes {in_bytes(needed)}, but {in_bytes(free)} are free{cure}"
-        )
-
-
 def _choose(names: list[str], source: str, keys: Sequence[str]) -> list[str]:
     """Return the names of the arrays that the model takes."""
     missing = [key for key in keys if key not in names]
@@ -198,10 +186,10 @@ def random_batches(shape: Sequence[int], samples: int, batch_size: int, seed: in
         raise UsageError(f"--samples {samples:,}: at most {_MOST_RANDOM:,} with --random")
     most = min(batch_size, samples)
     size = "x".join(map(str, shape))
-    _check_memory(
-        most * math.prod(shape) * torch.float32.itemsize,
+    check_fits(
         f"--random {size}: a batch of {most:,} samples",
-        ": use smaller samples or a smaller --batch-size",
+        most * math.prod(shape) * torch.float32.itemsize,
+        "use smaller samples or a smaller --batch-size",
     )
     generator = torch.Generator().manual_seed(seed)
     for start in range(0, samples, batch_size):
@@ -217,10 +205,12 @@ def parse_shape(text: str) -> tuple[int, ...]:
     Raises:
         UsageError: The text is not a shape.
     """
-    parts = text.lower().split("x")
-    if not all(re.fullmatch("0*[1-9][0-9]{0,17}", part) for part in parts):
-        raise UsageError(f"--random {text!r}: write the shape of a sample, such as 3x224x224")
-    return tuple(int(part) for part in parts)
+    try:
+        return tuple(read_shape(text))
+    except ValueError:
+        raise UsageError(
+            f"--random {text!r}: write the shape of a sample, such as 3x224x224"
+        ) from None
 
 
 # --- from a batch to arguments -------------------------------------------------------------------
@@ -321,7 +311,8 @@ def prepare(
         if isinstance(value, Tensor):
             if value.is_meta:
                 raise ActcompareError(f"{name}: a batch is on the meta device, without values")
-            _check_memory(value.numel() * value.element_size(), f"{name}: a batch")
+            size = value.numel() * value.element_size()
+            check_fits(f"{name}: a batch", size, "use smaller ones")
             dense = value.layout is torch.strided and not value.is_nested
             if dense and value.is_floating_point() and bool(value.isnan().any()):
                 rows = value.isnan().reshape(len(value) if value.dim() else 1, -1).any(1)

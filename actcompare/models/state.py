@@ -21,7 +21,7 @@ from torch.overrides import (
 
 from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError
-from actcompare.machine.memory import free_memory
+from actcompare.machine.memory import fits
 
 Step = Callable[[], object]
 """Restores one thing."""
@@ -222,9 +222,9 @@ def _keep_bytes(tensors: list[Tensor]) -> Iterator[Step]:
                 if memory.data_ptr():
                     memories[memory._cdata] = memory
     needed = sum(memory.nbytes() for memory in memories.values())
-    fits = needed < _LITTLE or needed < 0.9 * free_memory(torch.device("cpu"))
+    copies = needed < _LITTLE or fits(needed)
     for memory in memories.values():
-        yield (_keep_copy if fits else _keep_checksum)(memory)
+        yield (_keep_copy if copies else _keep_checksum)(memory)
 
 
 def _bytes_of(memory: torch.UntypedStorage) -> Tensor:

@@ -68,6 +68,8 @@ class Gate:
         value = row[self.column]
         if self.column == VERDICT:
             value = value.partition(" (")[0]  # `unclear (machine busy)` is unclear
+            if (self.sign, self.bound, value) == ("==", "worse", "did not train"):
+                return True  # nothing is worse
         not_a_number = isinstance(value, float) and math.isnan(value)
         return not_a_number or _OPERATORS[self.sign](value, self.bound)
 
@@ -156,7 +158,7 @@ def report_tripped(
     for gate, i in found:
         if i is None:
             said = "nothing to judge"
-        elif VERDICT in columns and columns[VERDICT][i] in WITHOUT_RESULT:
+        elif gate.column != VERDICT and columns.get(VERDICT, {i: ""})[i] in WITHOUT_RESULT:
             said = f"nothing to judge for {columns['activation'][i]}: {columns[VERDICT][i]}"
         else:
             said = describe(gate.column, i)

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any, TextIO
 
 from actcompare.table import Columns
-from actcompare.text import CELL, shown
+from actcompare.text import CELL, escaped, prose, shown
 
 PROSE_WIDTH = 100
 
@@ -114,8 +114,8 @@ def write_prose(text: str, out: TextIO) -> None:
     import shutil
 
     width = min(PROSE_WIDTH, shutil.get_terminal_size().columns) if out.isatty() else PROSE_WIDTH
-    for paragraph in text.removesuffix("\n").split("\n"):
-        kept_together = shown(paragraph).replace(" %", "\N{NO-BREAK SPACE}%")
+    for paragraph in prose(text):
+        kept_together = paragraph.replace(" %", "\N{NO-BREAK SPACE}%")
         filled = textwrap.fill(kept_together, width, subsequent_indent="  ", break_on_hyphens=False)
         out.write(filled.replace("\N{NO-BREAK SPACE}%", " %") + "\n")
 
@@ -130,7 +130,7 @@ class _Escaping:
         self._out = out
 
     def write(self, text: str) -> None:
-        self._out.write("\n".join(shown(line, len(line)) for line in text.split("\n")))
+        self._out.write("\n".join(map(escaped, text.split("\n"))))
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:

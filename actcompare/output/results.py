@@ -9,6 +9,7 @@ from actcompare.output import render
 from actcompare.output.formats import Destination, Format
 from actcompare.output.render import Grid
 from actcompare.table import Columns
+from actcompare.text import prose
 
 
 def heading(command: str, config: object, environment: object) -> dict[str, object]:
@@ -49,7 +50,7 @@ def write(
     markdown = destination.format is Format.markdown
     with open_output(destination.file) as out:
         if intro and markdown:
-            out.write(f"```\n{intro}```\n\n")
+            out.write("```\n" + "\n".join(prose(intro)) + "\n```\n\n")
         elif intro:
             render.write_prose(intro, out)
             out.write("\n")
@@ -57,7 +58,7 @@ def write(
             out.write("\n" if i else "")
             (render.write_markdown if markdown else render.write_table)(grid, out)
         if reading and markdown:
-            out.write("\n" + reading.replace("\n", "\n\n") + "\n")
+            out.write("\n" + "\n\n".join(prose(reading)) + "\n")
         elif reading:
             out.write("\n")
             render.write_prose(reading, out)

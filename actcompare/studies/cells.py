@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -12,7 +12,7 @@ from actcompare.data.splits import Part, split, split_rows
 from actcompare.errors import ActcompareError
 from actcompare.machine.allocator import allocator
 from actcompare.machine.devices import resolve_device, resolve_dtype
-from actcompare.machine.memory import free_memory, is_shortage
+from actcompare.machine.memory import fits, is_shortage
 from actcompare.machine.processors import torch_threads
 from actcompare.machine.waiting import waiting_time
 from actcompare.studies.plan import Plan
@@ -20,6 +20,7 @@ from actcompare.studies.records import Cell, CellResult, Failure, Outcome, Sampl
 from actcompare.training.learning.ensemble import Ensemble
 from actcompare.training.learning.nets import make_net, memory_needed
 from actcompare.training.records import Score
+from actcompare.training.settings import Recipe
 from actcompare.units.statistics import VERDICTS, UnitStatistics
 
 Clock = Callable[[], float]
@@ -49,12 +50,13 @@ def run_group(plan: Plan, cells: Sequence[Cell], clock: Clock = time.perf_counte
 
 def _check_memory(plan: Plan, cells: Sequence[Cell]) -> None:
     config = plan.config.run(cells[0])
-    if len(cells) * memory_needed(config) > 0.9 * free_memory(resolve_device(config.device)):
+    if not fits(len(cells) * memory_needed(config), resolve_device(config.device)):
         raise MemoryError
 
 
 def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]:
-    ensemble, (train, validation, test) = _prepare(plan, cells)
+    recipes = {cell.seed: plan.recipe(cell) for cell in cells}
+    ensemble, (train, validation, test) = _prepare(plan, cells, recipes)
     epochs = plan.config.training.epochs
     losses, metrics, _ = ensemble.score(validation, watch=False)
     curves = [[metric] for metric in metrics]
@@ -83,7 +85,7 @@ def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]
             break
     ensemble.restore(good)
     parts = [ensemble.score(part, watch=part is train) for part in (train, validation, test)]
-    outcomes = _outcomes(plan, ensemble, cells, train, test)
+    outcomes = _outcomes(recipes, ensemble, cells, train, test)
     for m, cell in enumerate(cells):
         if failed[m]:
             what = f"the loss of the net with {cell.activation} is not finite at initialisation"
@@ -108,13 +110,17 @@ def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]
 
 
 def _outcomes(
-    plan: Plan, ensemble: Ensemble, cells: Sequence[Cell], train: Part, test: Part
+    recipes: Mapping[int, Recipe],
+    ensemble: Ensemble,
+    cells: Sequence[Cell],
+    train: Part,
+    test: Part,
 ) -> list[SampleOutcomes]:
     """Return what each net makes of each test sample."""
     scores, found = ensemble.sample_scores(test).numpy(), []
     by_seed = {}
     for k, seed in enumerate(ensemble.seeds):
-        dataset = plan.recipe(next(cell for cell in cells if cell.seed == seed)).dataset
+        dataset = recipes[seed].dataset
         classes, guess = None, 0.0
         if dataset.task == CLASSIFICATION:
             classes = dataset.y
@@ -127,11 +133,12 @@ def _outcomes(
     return found
 
 
-def _prepare(plan: Plan, cells: Sequence[Cell]) -> tuple[Ensemble, list[Part]]:
+def _prepare(
+    plan: Plan, cells: Sequence[Cell], recipes: Mapping[int, Recipe]
+) -> tuple[Ensemble, list[Part]]:
     """Return the initialised nets and the parts of the data, stacked over seeds."""
     device = resolve_device(plan.config.training.device)
     dtype = resolve_dtype(plan.config.training.dtype)[1]
-    recipes = {cell.seed: plan.recipe(cell) for cell in cells}
     nets = {seed: make_net(recipe, dtype, device) for seed, recipe in recipes.items()}
     configs = [plan.config.run(cell) for cell in cells]
     ensemble = Ensemble([nets[cell.seed] for cell in cells], configs)

@@ -167,7 +167,7 @@ def _say_if_busy(study: "Study") -> None:
     from actcompare.machine.waiting import waiting_caution
 
     known = [each.waited_share for each in study.results if each.waited_share is not None]
-    caution = waiting_caution(median(known) if known else None, "training steps (`step_s`)")
+    caution = waiting_caution(median(known) if known else None, "training steps (step_s)")
     if caution:
         say(f"warning: {caution}")
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from actcompare.stats import (
+    FEWEST_PAIRS,
     Estimate,
     PairedMean,
     difference_verdict,
@@ -206,6 +207,7 @@ _COLUMNS = (
     "p_value",
     "p_holm",
     "p_sign_flip",
+    "p_sign_flip_holm",
     "test_samples",
     "test_error",
     "verdict",
@@ -275,8 +277,12 @@ def _distinct(samples: Sequence[npt.NDArray[np.int64]]) -> int:
 def _compare(compared: Sequence[tuple[dict[str, Any], Comparison]], config: StudyConfig) -> None:
     """Fill in the comparisons with the baseline, Holm-adjusted over all rows."""
     p_values = [each.mean.p_value if each.mean is not None else 1.0 for _, each in compared]
-    adjusted = zip(p_values, holm(p_values), holm_levels(p_values), strict=True)
-    for (row, each), (p, p_holm, level) in zip(compared, adjusted, strict=True):
+    flips = [
+        sign_flip_p(each.differences, config.training.seed) if each.mean is not None else 1.0
+        for _, each in compared
+    ]
+    both = zip(p_values, holm(p_values), holm_levels(p_values), flips, holm(flips), strict=True)
+    for (row, each), (p, p_holm, level, flip, flip_holm) in zip(compared, both, strict=True):
         row["pairs"] = len(each.differences)
         if each.mean is None:
             row |= {"difference": math.nan, "verdict": "unclear"}
@@ -289,7 +295,8 @@ def _compare(compared: Sequence[tuple[dict[str, Any], Comparison]], config: Stud
             "difference": interval.value,
             "difference_low": interval.low,
             "difference_high": interval.high,
-            "p_sign_flip": sign_flip_p(each.differences, config.training.seed),
+            "p_sign_flip": flip,
+            "p_sign_flip_holm": flip_holm,
             "test_samples": each.test_samples,
             "verdict": "unclear" if unproven else verdict,
         }
@@ -297,7 +304,7 @@ def _compare(compared: Sequence[tuple[dict[str, Any], Comparison]], config: Stud
             row |= {"p_value": p, "p_holm": p_holm}
         if each.test_samples is not None:
             row["test_error"] = each.test_error
-        if verdict == "unclear" and len(each.differences) > 1:
+        if verdict == "unclear" and len(each.differences) >= FEWEST_PAIRS:
             row["seeds_needed"] = seeds_to_settle(
                 each.differences, config.margin, len(compared), each.lasting_error
             )

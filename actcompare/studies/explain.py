@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actcompare.stats import FEWEST_PAIRS, LEVEL, holm
+from actcompare.stats import FEWEST_PAIRS, LEVEL
 from actcompare.studies.comparison import BASELINE, FAILED, NOT_RUN, UNTRAINED
 from actcompare.studies.records import CellResult, Failure, StudyConfig
 from actcompare.text import listed
@@ -184,18 +184,18 @@ def _few_seeds(known: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _sign_flips(config: StudyConfig, compared: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say where sign flips, which need no normality, disagree with the t test."""
-    rows = [row for row in compared if row["p_value"] is not None]
-    adjusted = holm([row["p_sign_flip"] for row in rows])
-    count, said = len(rows), []
+    count, said = len(compared), []
     could: dict[bool, list[str]] = {True: [], False: []}
-    for row, p in zip(rows, adjusted, strict=True):
+    for row in (row for row in compared if row["p_value"] is not None):
+        p = row["p_sign_flip_holm"]
         name, smallest = _name(config, row), 2.0 ** (1 - row["pairs"]) * count
         if row["p_holm"] <= LEVEL < p:
             could[smallest <= LEVEL].append(f"{name} (Holm-adjusted p = {p:.2g})")
         elif p <= LEVEL < row["p_holm"]:
+            counts = ", which also counts the test samples," if row["test_samples"] else ""
             said.append(
                 f"Sign flips over the seeds alone would call {name} different (Holm-adjusted"
-                f" p = {p:.2g}); the t test, which also counts the test samples, does not."
+                f" p = {p:.2g}); the t test{counts} does not."
             )
     if could[True]:
         said.append(

@@ -147,7 +147,7 @@ def make_plan(
     if runs > MOST_CELLS:
         raise UsageError(
             f"seeds {seeds:,} makes {runs:,} runs, but a study has at most {MOST_CELLS:,}: choose"
-            " fewer seeds"
+            " fewer seeds or settings"
         )
     first_of_each = {name: values[0] for name, values in axes.items()}
     settings = {"threads": None} | settings | first_of_each

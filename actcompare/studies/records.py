@@ -164,7 +164,7 @@ class CellResult:
     """Hidden units of all layers."""
     verdicts: dict[str, Count]
     """Number of units per verdict of VERDICTS, on the training set."""
-    step_s: float | None
+    step_s: Amount | None
     """Seconds per step: the group's time divided by its cells; None without a step."""
     curve: Annotated[tuple[float, ...], AtLeastOne]
     """Validation metric after each epoch, from epoch 0 (initialisation)."""

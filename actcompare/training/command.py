@@ -1,6 +1,7 @@
 """`actcompare train`."""
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -114,8 +115,8 @@ def train_command(
         if where is not None and not isinstance(stopped, ActcompareError):
             from actcompare.training.train import own_code
 
-            own = [f" {name} {spec}" for name, spec in own_code(training.config).items()]
-            say(f"to continue: actcompare train --resume {where}{''.join(own)}")
+            own = [word for pair in own_code(training.config).items() for word in pair]
+            say("to continue: " + shlex.join(["actcompare", "train", "--resume", str(where), *own]))
         raise stopped
     if _trips(gates, training):
         raise typer.Exit(GATE_TRIPPED)
@@ -145,7 +146,6 @@ def _resume(
     log_dir: Path | None,
     quiet: bool,
 ) -> "tuple[Training, BaseException | None]":
-    from actcompare.activations.spec import parse_all
     from actcompare.machine.environment import what_differs
     from actcompare.training.checkpoints import Folder
     from actcompare.training.train import restore
@@ -154,9 +154,7 @@ def _resume(
     checkpoint = folder.load()
     old, new = asdict(checkpoint.config), dict(given)
     epochs = new.pop("epochs", None)
-    for name in ("activation", "output_activation"):
-        if new.get(name) is not None:
-            new[name] = ",".join(activation.label for activation in parse_all(new[name]))
+    own = {name: new.pop(name, None) for name in ("activation", "output_activation")}
     differ = [name for name, value in new.items() if value != old[name]]
     if differ:
         was = ", ".join(f"{name} {old[name]}" for name in differ)
@@ -166,7 +164,6 @@ def _resume(
             " --save"
         )
     with prints_aside():
-        own = {name: given.get(name) for name in ("activation", "output_activation")}
         run = restore(checkpoint, epochs=epochs, **own)
     changed = what_differs(checkpoint.environment, run.environment)
     if changed and not quiet:

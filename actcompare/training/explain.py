@@ -67,7 +67,10 @@ def _score(data: DataSummary, epochs: int, test: Score) -> str:
     guess = data.largest_class
     remark = ""
     if guess is not None and known.low <= guess:
-        remark = f" That is no better than always predicting the largest class ({_percent(guess)})."
+        remark = (
+            " That is not clearly better than always predicting the largest class"
+            f" ({_percent(guess)})."
+        )
     between = f"{_percent(known.low)} to {_percent(known.high)}"
     return (
         f"{after}, test accuracy is {_percent(test.metric)}: {right:,} of {n:,} samples (95 %"

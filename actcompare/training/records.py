@@ -67,7 +67,7 @@ class LayerUnits:
     layer: str
     units: Positive
     samples: Positive
-    sparsity: float
+    sparsity: Share
     verdicts: Mapping[str, tuple[Count, ...]]
     """For each verdict the indices, from 0, of the units it applies to."""
     gradient_norm: float | None = None
@@ -119,10 +119,10 @@ class Epoch:
     epoch: Count
     train: Score
     validation: Score
-    seconds: float
+    seconds: Amount
     """Time of the epoch's training steps alone."""
     layers: tuple[LayerUnits, ...] = ()
-    waited_s: float | None = None
+    waited_s: Amount | None = None
     """Seconds for which threads waited for a core in these steps; None if unknown."""
 
     def row(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from actcompare.activations.spec import Specs, parse, parse_all
 from actcompare.data.datasets import Source
-from actcompare.errors import ActcompareError, UsageError
+from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.training.checkpoints import Checkpoint, Folder
 from actcompare.training.records import TrainConfig
 from actcompare.training.run import Run, Training
@@ -83,10 +83,20 @@ def carry_on(run: "Run", folder: Folder | None, listen: Listener | None) -> Trai
     """Train to the end, saving each epoch in the folder."""
     for _ in run.epochs():
         if folder is not None:
-            folder.save(run.checkpoint())
+            _save(run, folder)
         if listen is not None:
             listen(run)
     return run.report()
+
+
+def _save(run: "Run", folder: Folder) -> None:
+    """Save the state; if that is interrupted, once more, so that what is reported is kept."""
+    try:
+        folder.save(run.checkpoint())
+    except (KeyboardInterrupt, Terminated):
+        with contextlib.suppress(ActcompareError):  # it is there already
+            folder.save(run.checkpoint())
+        raise
 
 
 def restore(

@@ -28,13 +28,21 @@ def test_every_table_can_be_made_again(saved: Path) -> None:
 
 
 def test_what_failed_is_kept_too(tmp_path: Path) -> None:
-    run = replace(
-        benchmark(), measurements=(Measurement(CASE, (Cost("relu", error="no such thing"),), None),)
-    )
+    whole = benchmark()
+    costs = tuple(Cost(label, error="no such thing") for label in whole.config.activations)
+    run = replace(whole, measurements=(Measurement(CASE, costs, None),))
     path = tmp_path / "run.json"
     path.write_text(dumps(run), encoding="utf-8")
     assert load(path).failures() == ["no such thing"]
-    assert load(path).columns()["verdict"] == ["failed"]
+    assert load(path).columns()["verdict"] == ["failed", "failed"]
+
+
+def test_activations_that_are_not_the_configs_are_told(saved: Path) -> None:
+    content = json.loads(saved.read_text(encoding="utf-8"))
+    content["config"]["activations"].append("gelu")
+    saved.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ActcompareError, match=r"is damaged: .*has other activations than the conf"):
+        load(saved)
 
 
 def test_every_round_is_in_the_file(saved: Path) -> None:

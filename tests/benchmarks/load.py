@@ -136,9 +136,7 @@ def bench(runs: int, halves: list[str]) -> dict[str, Any]:
         low, high = (
             median(row[end] for row in rows["quiet"]) for end in ("ratio_low", "ratio_high")
         )
-        print(
-            f"within {low:.2f} to {high:.2f}, the median quiet interval, widened by the noise floor:"
-        )
+        print(f"within {low:.2f} to {high:.2f} (the quiet interval), widened by noise:")
         result["quiet_interval"] = [low, high]
         for half, found in rows.items():  # quiet processes differ among themselves, too
             within = [

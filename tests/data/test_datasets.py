@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from actcompare import UsageError
-from actcompare.data import datasets as data
 from actcompare.data import samples as datafiles
 from actcompare.data.datasets import CLASSIFICATION, REGRESSION, from_arrays
 from actcompare.data.sources import load_data
 from actcompare.errors import ActcompareError
+from actcompare.machine import memory
 
 pytestmark = pytest.mark.usefixtures("in_tmp")
 
@@ -240,7 +240,7 @@ def test_what_does_not_fit_is_refused_before_it_is_read(monkeypatch: pytest.Monk
     FRAME[["size", "kind"]].to_csv("t.csv", index=False)
     FRAME[["size", "kind"]].to_parquet("t.parquet")
     np.savez("t.npz", X=np.zeros((30, 20)), y=np.arange(30))
-    monkeypatch.setattr(data, "free_memory", lambda _: 100)
+    monkeypatch.setattr(memory, "free_memory", lambda _: 100)
     for name in ("t.csv", "t.parquet", "t.npz"):
         with pytest.raises(ActcompareError, match="of memory, but only 100 B is free"):
             load_data(name, target=None if name == "t.npz" else "kind")

@@ -19,6 +19,7 @@ from hypothesis.extra import numpy as hnp
 from actcompare.errors import ActcompareError
 from actcompare.files import arrays
 from actcompare.files.arrays import open_arrays
+from actcompare.machine import memory
 
 Numbers = npt.NDArray[Any]
 
@@ -133,7 +134,7 @@ def test_other_files_are_refused() -> None:
 
 def test_what_cannot_be_turned_in_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     np.save("x.npy", np.ones((30, 40), order="F"))
-    monkeypatch.setattr(arrays, "free_memory", lambda _: 1000)
+    monkeypatch.setattr(memory, "free_memory", lambda _: 1000)
     with pytest.raises(ActcompareError, match="ascontiguousarray"):
         read("x.npy")
 
@@ -203,8 +204,8 @@ def test_a_header_is_not_believed_before_it_is_checked(
 def test_a_bomb_is_refused_before_it_unpacks(monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile("x.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("it.npy", raw(head("(4194304,)"), body=bytes(2**25)))
-    monkeypatch.setattr(arrays, "free_memory", lambda _: 2**25)
-    with pytest.raises(ActcompareError, match="needs 96 MiB of memory at once, but only 32 MiB"):
+    monkeypatch.setattr(memory, "free_memory", lambda _: 2**25)
+    with pytest.raises(ActcompareError, match="needs 96 MiB of memory, but only 32 MiB"):
         read("x.npz")
     assert len(read("x.npz", parts=64)) == 2**22
 

@@ -218,7 +218,7 @@ def test_gates() -> None:
         (["net.py:Wordlessly", "--data", "x.npz"], 1, "fails on a batch of (50, 4): Wordless"),
         ([*BUILD, "--watch", "net.py:CONSTANT"], 1, "CONSTANT is of type int: name an elementwise"),
         ([*BUILD, "--watch", "net.py:NONE"], 1, "NONE is of type NoneType: name an elementwise"),
-        (["net.py:build", "--random", "99999x99999"], 1, "a batch of 64 samples takes 2.328 TiB"),
+        (["net.py:build", "--random", "99999x99999"], 1, "a batch of 64 samples needs 2.328 TiB"),
         (["net.py:build", "--random", "9" * 5000], 2, "shape of a sample"),
         (["net.py:build", "--random", "4", "--samples", "1" + "0" * 12], 2, "at most 1,000,000"),
         ([*BUILD, "--batch-size", "1" + "0" * 17], 2, "at least 1 and at most"),

@@ -211,7 +211,7 @@ def test_expanded_tensors_that_fit_are_read() -> None:
 
 
 def test_random_batches_are_bounded_before_they_are_made() -> None:
-    with pytest.raises(ActcompareError, match=r"a batch of 64 samples takes 2.328 TiB"):
+    with pytest.raises(ActcompareError, match=r"a batch of 64 samples needs 2.328 TiB"):
         next(random_batches((99999, 99999), 512, 64, 0))
     with pytest.raises(UsageError, match="at most 1,000,000,000 with --random"):
         next(random_batches((4,), 10**12, 64, 0))
@@ -229,5 +229,5 @@ def test_random_batches_do_not_depend_on_the_defaults_of_a_model() -> None:
 
 def test_a_batch_is_measured_before_it_is_copied() -> None:
     wide = torch.zeros(1).expand(3, 10**7, 10**7)
-    with pytest.raises(ActcompareError, match=r"data: a batch takes 1.066 PiB"):
+    with pytest.raises(ActcompareError, match=r"data: a batch needs 1.066 PiB"):
         prepare((wide,), {}, torch.device("cpu"), torch.float32, name="data", before=0)

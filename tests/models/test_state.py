@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from actcompare.errors import ActcompareError
+from actcompare.machine import memory
 from actcompare.models import state
 from actcompare.models.places import module_paths
 from actcompare.models.state import left_as_it_was
@@ -172,7 +173,7 @@ def test_where_a_copy_does_not_fit_changed_weights_are_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(state, "_LITTLE", 0)
-    monkeypatch.setattr(state, "free_memory", lambda _: 0)
+    monkeypatch.setattr(memory, "free_memory", lambda _: 0)
     model = nn.Linear(2, 2)
     with left_as_it_was(model):
         model(torch.ones(1, 2))

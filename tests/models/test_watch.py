@@ -550,6 +550,28 @@ def test_watches_may_be_left_in_any_order() -> None:
     assert torch._C._len_torch_function_stack() == 0
 
 
+def test_compiling_works_again_after_watches_in_any_order() -> None:
+    compiled: list[object] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> Any:
+        compiled.append(graph)
+        return graph.forward
+
+    def runs(x: torch.Tensor) -> torch.Tensor:
+        return x.relu() + 1
+
+    twice = torch.compile(runs, backend=backend)
+    one, two = watch(nn.ReLU()), watch(nn.ReLU())
+    one.__enter__()
+    two.__enter__()
+    one.__exit__(None, None, None)
+    twice(torch.ones(3))
+    assert not compiled
+    two.__exit__(None, None, None)
+    twice(torch.ones(3))
+    assert len(compiled) == 1
+
+
 def test_nested_watches_of_a_users_function_both_see_it_once() -> None:
     model, x, own = Own(), torch.randn(5, 3), [f"{__name__}:swish", f"{__name__}:Step"]
     original = swish

@@ -29,8 +29,8 @@ COMMAND = [sys.executable, "-m", "actcompare"]
 KEYS = [
     "activation", "depth", "hidden", "lr", "seeds", "diverged", "mean", "mean_low", "mean_high",
     "iqm", "guess", "pairs", "difference", "difference_low", "difference_high", "p_value", "p_holm",
-    "p_sign_flip", "test_samples", "test_error", "verdict", "seeds_needed", "zero_dead_share",
-    "gradient_dead_share", "step_s",
+    "p_sign_flip", "p_sign_flip_holm", "test_samples", "test_error", "verdict", "seeds_needed",
+    "zero_dead_share", "gradient_dead_share", "step_s",
 ]  # fmt: skip
 
 

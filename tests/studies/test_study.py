@@ -19,6 +19,7 @@ import torch
 import actcompare
 from actcompare import ActcompareError, UsageError, train
 from actcompare.data.splits import split_rows
+from actcompare.machine import memory
 from actcompare.studies.cells import run_group
 from actcompare.studies.engines.knock import knock
 from actcompare.studies.engines.ray_cluster import on_ray
@@ -189,14 +190,14 @@ def test_too_little_memory_splits_a_group(monkeypatch: pytest.MonkeyPatch) -> No
     from actcompare.studies import cells
 
     monkeypatch.setattr(cells, "memory_needed", lambda config: 2**20 * len(config.activation))
-    monkeypatch.setattr(cells, "free_memory", lambda _: 10 * 2**20)
+    monkeypatch.setattr(memory, "free_memory", lambda _: 10 * 2**20)
     parts = run_group(plan, group)
     assert [each.cell for each in parts] == list(group)
     for one, other in zip(whole, parts, strict=True):
         assert isinstance(one, CellResult)
         assert isinstance(other, CellResult)
         assert one.test.metric == pytest.approx(other.test.metric, abs=1e-6)
-    monkeypatch.setattr(cells, "free_memory", lambda _: 2)
+    monkeypatch.setattr(memory, "free_memory", lambda _: 2)
     assert {type(each) for each in run_group(plan, group)} == {Failure}
 
 

@@ -167,8 +167,10 @@ def test_other_settings_are_named(run: Run) -> None:
     done = run("train", "--resume", "run", "--lr", "0.5", "--seed", "3")
     assert done.exit_code == 1
     assert "uses lr 0.1, seed 0, not lr 0.5, seed 3" in done.stderr
-    done = run("train", "--resume", "run", "--act", "relu", "--no-track")
-    assert "uses activation softplus:beta=2, track_on train, not" in done.stderr
+    done = run("train", "--resume", "run", "--no-track")
+    assert "uses track_on train, not" in done.stderr
+    done = run("train", "--resume", "run", "--act", "relu")
+    assert "was saved with activation softplus:beta=2, not relu" in done.stderr
     same = ("--act", "softplus:threshold=20,beta=2", "--hidden", "8")
     assert run("train", "--resume", "run", *same).exit_code == 0
 

@@ -9,9 +9,8 @@ from actcompare.activations.spec import Activation
 from actcompare.errors import ActcompareError
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.generators import seeded
-from actcompare.machine.memory import free_memory
+from actcompare.machine.memory import check_fits
 from actcompare.models.simple_net import SimpleNet, initialise
-from actcompare.text import in_bytes
 from actcompare.training.records import TrainConfig
 from actcompare.training.settings import Recipe
 
@@ -53,13 +52,9 @@ def check_run(config: TrainConfig, samples: int) -> None:
             f"batch-size {config.batch_size:,} exceeds the {samples:,} samples of the training set:"
             f" use {samples:,} or less"
         )
-    free, need = free_memory(resolve_device(config.device)), memory_needed(config)
-    if need > 0.9 * free:
-        raise ActcompareError(
-            f"a net of hidden {config.hidden} and depth {config.depth} needs about {in_bytes(need)}"
-            f" on {config.device}, but only {in_bytes(free)} is free: choose a smaller --hidden or"
-            " --depth"
-        )
+    what = f"a net of hidden {config.hidden} and depth {config.depth}"
+    cure = "choose a smaller --hidden or --depth"
+    check_fits(what, memory_needed(config), cure, resolve_device(config.device))
 
 
 def memory_needed(config: TrainConfig) -> int:
