@@ -135,7 +135,7 @@ def _rows(name: str) -> list[Entry]:
 
 
 def _key(name: str) -> str:
-    return re.sub("[-_]", "", name).lower()
+    return re.sub(r"(?<=\w)[-_](?=\w)", "", name).lower()
 
 
 def _from_catalogue(rows: list[Entry], given: dict[str, Value], spec: str) -> Activation:
@@ -175,8 +175,11 @@ def parse_all(specs: Specs) -> list[Activation]:
             label = getattr(spec, "__name__", None) or " ".join(str(spec).split())
             activations.append(Activation(label, {}, function=spec))
         else:
-            named = [entry.spec for entry in CATALOGUE] if spec == "all" else split(spec)
-            activations += map(parse, named)
+            for each in split(spec):
+                if not each.strip():
+                    raise UsageError(f"{spec!r}: a SPEC is missing beside a comma")
+                named = [entry.spec for entry in CATALOGUE] if each.strip() == "all" else [each]
+                activations += map(parse, named)
     if not activations:
         raise UsageError("no activation given: use --act, such as --act relu")
     return activations

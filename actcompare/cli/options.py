@@ -306,16 +306,21 @@ def _flag(name: str) -> str:
 
 
 def _code_in(value: Any) -> Iterator[tuple[str, Path]]:
-    """Yield each text that names code in a file, such as file.py:Name, and the file."""
+    """Yield each text that names code of the user's, and its file.
+
+    It is named as file.py:Name, or as module:Name, where modules are looked for in the folder.
+    """
     for text in value if isinstance(value, list) else [value]:
-        if not (isinstance(text, str) and ".py:" in text):
+        if not (isinstance(text, str) and ":" in text):
             continue
         from actcompare.activations.spec import split
 
         for part in (part for spec in split(text) for part in spec.split("=")):
             file, ending, _ = part.partition(".py:")
-            if ending:
-                yield text, Path(f"{file}.py")
+            module = part.partition(":")[0].replace(".", "/")
+            for path in [file] if ending else [module, f"{module}/__init__"]:
+                if ending or Path(f"{path}.py").is_file():
+                    yield text, Path(f"{path}.py")
 
 
 def settings_of(group: Any) -> dict[str, Any]:

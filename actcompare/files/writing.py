@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import secrets
 import sys
 from collections.abc import Iterator
@@ -46,6 +47,10 @@ def open_binary(path: Path | None) -> Iterator[BinaryIO]:
             yield standard.buffer
         return
     try:
+        if (number := _descriptor(path)) is not None:
+            with os.fdopen(os.dup(number), "wb") as out:
+                yield out
+            return
         if path.exists() and not path.is_file():  # a device or a pipe cannot be replaced
             with path.open("wb") as out:
                 yield out
@@ -62,6 +67,17 @@ def open_binary(path: Path | None) -> Iterator[BinaryIO]:
         flush_folder(path.parent)
     except OSError as error:
         raise ActcompareError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return the number of an open file that a path such as /dev/fd/3 stands for.
+
+    It is written to where it is: the file behind it may be a log that others append to.
+    """
+    if str(path) == "/dev/stderr":
+        return 2
+    found = re.fullmatch(r"/(?:dev|proc/self)/fd/([0-9]+)", str(path))
+    return int(found[1]) if found else None
 
 
 def flush_to_disk(out: BinaryIO) -> None:
@@ -117,6 +133,8 @@ def check_writable(path: Path, *, regular: bool = False) -> None:
     Raises:
         ActcompareError: The file cannot be written.
     """
+    if _descriptor(path) is not None and not regular:
+        return
     if path.is_dir():
         raise ActcompareError(f"cannot write {path}: it is a folder")
     if path.exists() and not path.is_file():  # a device or a pipe

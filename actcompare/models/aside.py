@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import _disable_current_modes
 
 from actcompare.units.statistics import slopes
 
@@ -32,6 +33,11 @@ class Aside:
         _THREAD.measuring = True
         self._plain = torch._C.DisableTorchFunction()
         self._plain.__enter__()
+        # A mode of the user's is not to see what is measured.
+        self._dispatch = torch._C._len_torch_dispatch_stack() > 0
+        if self._dispatch:
+            self._no_modes = _disable_current_modes()
+            self._no_modes.__enter__()
         self._inference = torch.is_inference_mode_enabled()
         if self._inference:
             self._normal = torch.inference_mode(False)
@@ -40,6 +46,8 @@ class Aside:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
         if self._inference:
             self._normal.__exit__(None, None, None)
+        if self._dispatch:
+            self._no_modes.__exit__(None, None, None)
         self._plain.__exit__(None, None, None)
         _THREAD.measuring = False
         if isinstance(error, Exception):  # whatever fails with tensors of a kind unknown to us
@@ -48,9 +56,17 @@ class Aside:
         return False
 
 
-def measuring() -> bool:
-    """Return whether this thread is measuring."""
-    return _THREAD.measuring
+def unwatched() -> bool:
+    """Return whether no watch is to see calls now.
+
+    This thread is measuring, or torch records its calls: torch.jit.trace or torch.export, whose
+    graphs would contain what is measured.
+    """
+    return (
+        _THREAD.measuring
+        or torch._C._get_tracing_state() is not None
+        or torch.compiler.is_exporting()
+    )
 
 
 def slope_of(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:

@@ -22,8 +22,8 @@ from torch.overrides import TorchFunctionMode
 
 from actcompare.activations.torch_calls import Known, known_calls, read_call, use_of_module
 from actcompare.activations.user_code import describe
-from actcompare.errors import ActcompareError
-from actcompare.models.aside import Aside, measuring, plain, slope_of
+from actcompare.errors import ActcompareError, UsageError
+from actcompare.models.aside import Aside, plain, slope_of, unwatched
 from actcompare.models.bindings import Own, patched
 from actcompare.models.places import acting_paths, opaque_modules
 from actcompare.models.records import Unseen, WatchedLayer, layer_columns, name_of
@@ -121,6 +121,10 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         if kept is not None:
             kept.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle to None: a copy of a model that holds its watch is not watched."""
+        return type(None), ()
+
     @property
     def layers(self) -> tuple[WatchedLayer, ...]:
         """The uses of activations seen so far, in the order of their first call."""
@@ -168,7 +172,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                 own.before(module, args[0])
 
     def _watches(self, module: nn.Module) -> bool:
-        return module in self._paths and not measuring() and threading.get_ident() == self._thread
+        return module in self._paths and not unwatched() and threading.get_ident() == self._thread
 
     def _begin_pass(self, args: tuple[Any, ...]) -> None:
         if not self._ignored:
@@ -198,7 +202,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     ) -> Any:
         """Make a call of torch unchanged, and record it if it is an activation."""
         known = self._known.get(called)
-        if known is None or not self._running or self._ignored or measuring():
+        if known is None or not self._running or self._ignored or unwatched():
             return called(*args, **kwargs)
         if isinstance(known, str):
             result = called(*args, **kwargs)
@@ -245,7 +249,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         module: nn.Module | None,
     ) -> None:
         """Record a call of a user's function, which for its slope is called once more."""
-        if not self._running or self._ignored or measuring():
+        if not self._running or self._ignored or unwatched():
             return
         slope = None
         with self._aside(own.use, "its slope fails"):
@@ -400,8 +404,11 @@ def watch(
         eps: Largest |f'| that counts as flat.
 
     Raises:
+        UsageError: The model is no torch.nn.Module.
         ActcompareError: A function in `own` does not exist.
     """
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"watch takes a torch.nn.Module, not {type(model).__name__}")
     return Watch(model, own=own, unit_dim=unit_dim, eps=eps)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from actcompare.output.styles import Palette, line_styles
+from actcompare.text import escaped
 
 Style = dict[str, Any]
 """Colour, dash and width of a line, as matplotlib keywords."""
@@ -57,7 +58,8 @@ class Interval:
 
 
 def wrapped(label: str, width: int = 22) -> str:
-    """Wrap a SPEC to a width, breaking it between its parts."""
+    """Wrap a SPEC to a width, breaking it between its parts, with what fonts lack `escaped`."""
+    label = "\n".join(escaped(line) for line in label.split("\n"))
     lines = [""]
     for part in re.findall(r"\n|[^,:/=._\n]+[,:/=._]*|[,:/=._]+", label):
         if part == "\n" or (lines[-1] and len(lines[-1]) + len(part) > width):

@@ -15,6 +15,7 @@ from actcompare.errors import ActcompareError, MissingExtraError, UsageError
 from actcompare.files.writing import check_writable, open_binary, open_output
 from actcompare.output.formats import Destination
 from actcompare.output.styles import PALETTES, Theme
+from actcompare.text import escaped
 
 if TYPE_CHECKING:
     from actcompare.output.canvas import Canvas
@@ -166,8 +167,8 @@ def figure_bytes(picture: Picture, suffix: str, theme: Theme = Theme.light) -> b
         mpl.rcdefaults()
         mpl.rcParams.update(style)
         width, height = picture.size
-        title = textwrap.fill(picture.title, int(10.5 * width))
-        note = textwrap.fill(picture.note, int(15.5 * width))
+        title = textwrap.fill(escaped(picture.title), int(10.5 * width))
+        note = textwrap.fill(escaped(picture.note), int(15.5 * width))
         height += 0.15 + 0.17 * len(f"{title}\n{note}".splitlines())
         figure = Figure(figsize=(width, height), layout="constrained")
         canvas = Canvas(figure, palette, picture.labels, title, note)

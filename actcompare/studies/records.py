@@ -15,6 +15,8 @@ from actcompare.training.records import Score, TrainConfig
 METRICS = ("accuracy", "R^2")
 """Test metrics, of a classification and of a regression."""
 
+MOST_ACTIVATIONS = 1000
+
 MOST_CELLS = 10**6
 """Most runs of a study; listing more would take minutes and gigabytes by itself."""
 
@@ -51,6 +53,8 @@ class StudyConfig:
         for axis in (self.activations, self.lrs, self.depths, self.hiddens):
             if len(set(axis)) < len(axis):
                 raise ValueError(f"a value is given twice: {', '.join(map(str, axis))}")
+        if len(self.activations) > MOST_ACTIVATIONS:
+            raise ValueError(f"more than {MOST_ACTIVATIONS:,} activations")
         if self.total > MOST_CELLS:
             raise ValueError(f"{self.total:,} runs are more than the {MOST_CELLS:,} of a study")
 

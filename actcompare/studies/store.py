@@ -108,6 +108,8 @@ class Store:
     def _opened(self) -> sqlite3.Connection:
         check_writable(self.path, regular=True)
         lock = self._real.with_name(f".{self._real.name}.lock")
+        if not lock.exists():
+            self._held.callback(self._tidy, lock)
         self._held.callback(unlock, locked(lock, self.path, "study", "file"))
         if self.path.exists():
             if not os.access(self._real, os.W_OK):
@@ -117,7 +119,6 @@ class Store:
                 self._check(db)
                 self._settle(db)
                 return db
-        self._held.callback(self._tidy, lock)
         return self._new()
 
     def _shown(self) -> sqlite3.Connection:
@@ -181,8 +182,8 @@ class Store:
         self._held.close()
 
     def _tidy(self, lock: Path) -> None:
-        """Leave no lock beside a file that was not written."""
-        if self._seen is None:
+        """Leave no lock of ours beside a file that was not written."""
+        if not self._real.exists():
             with suppress(OSError):
                 lock.unlink()
 
@@ -201,7 +202,9 @@ class Store:
         Raises:
             ActcompareError: It was removed, moved or replaced.
         """
-        if self._seen is not None and self._identity() != self._seen:
+        if self._seen is None:
+            return
+        if Path(os.path.realpath(self.path)) != self._real or self._identity() != self._seen:
             raise ActcompareError(
                 f"{self.path} was removed, moved or replaced while the study was writing to it:"
                 " later runs are not in it"

@@ -230,7 +230,12 @@ def stored_study(store: Store) -> "Study":
         raise ActcompareError(
             f"{store.path} has no results yet: name what to compare, such as --act relu, to go on"
         )
-    return report(config, environment, store.metric(), outcomes)
+    found = report(config, environment, store.metric(), outcomes)
+    if not (found.results or found.failures):
+        raise ActcompareError(
+            f"{store.path} is damaged: no run has its settings: choose another file"
+        )
+    return found
 
 
 @dataclass(frozen=True)

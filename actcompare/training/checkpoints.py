@@ -63,6 +63,8 @@ class Progress:
         for epoch in self.history:
             if [(layer.layer, layer.units) for layer in epoch.layers] != first:
                 raise ValueError(f"epoch {epoch.epoch} has other layers than epoch 0")
+        if bool(first) != (self.config.track_on is not None):
+            raise ValueError("track_on does not fit the layers of the history")
         if first and len(first) != self.config.depth:
             raise ValueError(f"the history has {len(first)} layers, not {self.config.depth}")
 

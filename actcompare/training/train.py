@@ -1,6 +1,7 @@
 """Train one SimpleNet with one activation on one data set, and resume a saved run."""
 
 import contextlib
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -150,6 +151,6 @@ def _named_again(name: str, saved: str | None, given: Specs | None) -> Specs | N
         option = {"activation": "--act", "output_activation": "--output-act"}[name]
         raise UsageError(
             f"the saved run uses code that it only names, {saved}, and does not decide whether it"
-            f" runs: if you trust it, add {option} {saved}"
+            f" runs: if you trust it, add {option} {shlex.quote(saved)}"
         )
     return saved

@@ -232,3 +232,15 @@ def test_the_catalogue_needs_no_torch() -> None:
     code = "import sys; from actcompare import parse; parse('gelu'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_all_stands_among_others_and_none_is_missing() -> None:
+    assert [a.label for a in parse_all("all,softplus:beta=2")] == [
+        *(entry.spec for entry in CATALOGUE),
+        "softplus:beta=2",
+    ]
+    for spec in ("relu,", ",relu", "relu,,gelu"):
+        with pytest.raises(UsageError, match="a SPEC is missing beside a comma"):
+            parse_all(spec)
+    with pytest.raises(UsageError, match="unknown activation '-relu'"):
+        parse_all("-relu")

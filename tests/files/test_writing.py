@@ -37,3 +37,14 @@ def test_what_cannot_be_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(ActcompareError, match="cannot write"), open_output(tmp_path / name) as out:
         out.write("x" * 100_000)
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_an_open_file_behind_a_descriptor_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("earlier\n")
+    with log.open("a") as kept:
+        for name in ("/dev/fd", "/proc/self/fd"):
+            with open_output(Path(name, str(kept.fileno()))) as out:
+                out.write("more\n")
+    assert log.read_text() == "earlier\nmore\nmore\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["log"]

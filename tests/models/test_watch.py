@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional as F  # noqa: N812
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 from actcompare import CATALOGUE, watch
 from actcompare.activations.torch_calls import known_calls
-from actcompare.errors import ActcompareError
+from actcompare.errors import ActcompareError, UsageError
 from actcompare.models.records import WatchedLayer
 from tests.models.zoo import ZOO, Noting, make
 
@@ -548,6 +549,58 @@ def test_watches_may_be_left_in_any_order() -> None:
     model(x)
     assert (one.passes, two.passes) == (0, 1)
     assert torch._C._len_torch_function_stack() == 0
+
+
+def deep() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.GELU(), nn.Linear(4, 2))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")
+def test_what_torch_records_is_the_model_alone() -> None:
+    model, x = deep(), torch.randn(3, 4)
+    plain = torch.export.export(model, (x,))
+    traced_alone = torch.jit.trace(model, x)  # type: ignore[no-untyped-call]
+    with watch(model) as units:
+        exported = torch.export.export(model, (x,))
+        assert not units.layers
+        traced = torch.jit.trace(model, x)  # type: ignore[no-untyped-call]
+    assert str(exported.graph) == str(plain.graph)
+    kinds, alone = ([n.kind() for n in t.inlined_graph.nodes()] for t in (traced, traced_alone))
+    assert kinds == alone
+    assert torch.equal(traced(x), model(x))
+
+
+def test_a_mode_of_the_users_sees_the_models_own_calls() -> None:
+    class Count(TorchDispatchMode):
+        def __init__(self) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+            self.calls = 0
+
+        def __torch_dispatch__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.calls += 1
+            return func(*args, **(kwargs or {}))
+
+    model, x = deep(), torch.randn(3, 4)
+    with Count() as bare:
+        model(x)
+    with watch(model) as units, Count() as watched:
+        model(x)
+    assert watched.calls == bare.calls
+    assert len(units.layers) == 2
+
+
+def test_a_watch_copies_to_nothing() -> None:
+    model = deep()
+    with watch(model) as units:
+        model.units = units  # type: ignore[assignment]
+        assert copy.deepcopy(model).units is None
+        assert pickle.loads(pickle.dumps(units)) is None
+
+
+@pytest.mark.parametrize("thing", [None, 5, [nn.ReLU()], nn.ReLU])
+def test_what_is_no_module_is_refused(thing: Any) -> None:
+    with pytest.raises(UsageError, match=r"watch takes a torch\.nn\.Module, not"):
+        watch(thing)
 
 
 def test_compiling_works_again_after_watches_in_any_order() -> None:

@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,7 +16,14 @@ from actcompare.benchmark.plots import cost_picture
 from actcompare.errors import ActcompareError, MissingExtraError, UsageError
 from actcompare.evaluation.plots import curve_picture
 from actcompare.output.formats import Destination, Format
-from actcompare.output.plotting import Drawing, Picture, check_figure, check_terminal, write_figure
+from actcompare.output.plotting import (
+    Drawing,
+    Picture,
+    check_figure,
+    check_terminal,
+    figure_bytes,
+    write_figure,
+)
 from actcompare.output.styles import PALETTES, Theme
 from actcompare.studies.plots import study_picture
 from actcompare.training.plots import course_picture
@@ -176,3 +184,15 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         check_terminal("utf-8")
     with pytest.raises(ActcompareError, match="needs a UTF-8 terminal"):
         check_terminal("ascii")
+
+
+def test_a_label_with_control_characters_is_a_valid_svg() -> None:
+    run = benchmark()
+    odd = replace(run.measurements[0].costs[1], activation="odd\x1b[31m\x00")
+    measured = replace(run.measurements[0], costs=(run.measurements[0].costs[0], odd))
+    config = replace(run.config, activations=(run.config.activations[0], odd.activation))
+    odd_run = replace(run, config=config, measurements=(measured,))
+    picture = cost_picture(odd_run.columns(), odd_run.environment.as_dict())
+    text = figure_bytes(picture, ".svg").decode()
+    ElementTree.fromstring(text)
+    assert "odd\\x1b[31m\\x00" in text

@@ -201,6 +201,22 @@ def test_a_study_without_runs_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_of_the_users_with_the_name_of_a_lock_is_left(tmp_path: Path) -> None:
+    (tmp_path / ".s.db.lock").write_text("mine")
+    with Store(tmp_path / "s.db") as store:
+        begun(store)
+    assert (tmp_path / ".s.db.lock").read_text() == "mine"
+
+
+def test_a_link_that_changes_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "one.db")
+    with Store(tmp_path / "link") as store:
+        begun(store).add(CELLS)
+        (tmp_path / "link").unlink()
+        with pytest.raises(ActcompareError, match="was removed, moved or replaced"):
+            store.add(CELLS)
+
+
 def make_empty(path: Path) -> None:
     path.touch()
 
