@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actcompare.output.canvas import mixed, spread, wrapped
+from actcompare.text import escaped
 
 HEIGHTS = st.lists(st.floats(1, 20), min_size=1, max_size=8)
 
@@ -29,7 +30,7 @@ def test_names_are_not_moved_without_need_and_meet_in_the_middle() -> None:
 @given(st.text(st.characters(codec="ascii", exclude_characters="\n")), st.integers(5, 30))
 def test_wrapping_loses_nothing_and_fits(label: str, width: int) -> None:
     lines = wrapped(label, width).split("\n")
-    assert "".join(lines) == label
+    assert "".join(lines) == escaped(label)
     assert max(map(len, lines)) <= width
 
 
