@@ -91,10 +91,15 @@ def drifting_median_interval(values: npt.NDArray[np.float64]) -> Estimate:
     return Estimate(estimate.value, min(estimate.low, *medians), max(estimate.high, *medians))
 
 
-def ratio_interval(log_ratios: npt.NDArray[np.float64]) -> Estimate:
-    """Return the median ratio with its interval, given log ratios of pairs in order of time."""
-    log = drifting_median_interval(log_ratios)
-    return Estimate(math.exp(log.value), math.exp(log.low), math.exp(log.high))
+def ratio_interval(*log_ratios: npt.NDArray[np.float64]) -> Estimate:
+    """Return the median ratio with its interval, given log ratios of pairs in order of time.
+
+    Those to several references that are alike give one estimate each, and their mean is returned.
+    Its interval is the mean of theirs, which is wide enough: a mean varies no more than its terms.
+    """
+    logs = [drifting_median_interval(logs) for logs in log_ratios]
+    ends = zip(*((log.value, log.low, log.high) for log in logs), strict=True)
+    return Estimate(*(math.exp(sum(end) / len(logs)) for end in ends))
 
 
 def unpaired_ratio_interval(new: npt.NDArray[np.float64], old: npt.NDArray[np.float64]) -> Estimate:

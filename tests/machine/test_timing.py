@@ -100,6 +100,40 @@ def test_verdicts(ratio: float, verdict: str) -> None:
         assert timings.ratio(1).high >= ratio / 1.003
 
 
+@pytest.mark.parametrize("delay", [0.05, 0.1, 0.2])
+def test_times_that_are_skewed_favour_nobody(delay: float) -> None:
+    """The median of the mean of two runs lies above that of one run."""
+    world, rng = World(noise=0.01), np.random.default_rng(3)
+
+    def skewed(cost: float) -> Callable[[], None]:
+        def run() -> None:
+            world.work("", cost * (1 + rng.exponential(delay)))()
+
+        return run
+
+    works = {"a": skewed(1e-3), "b": skewed(1e-3), "c": skewed(1.5e-3)}
+    timings = time_paired(works, stopwatch=world.stopwatch(), precision=1e-9, time_limit=20.0)
+    assert timings.ratio(1).value == pytest.approx(1, abs=0.006)
+    assert timings.ratio(2).value == pytest.approx(1.5, rel=0.006)
+
+
+@pytest.mark.parametrize("cost", [2e-5, 4.9e-5, 5.1e-5, 1.2e-4, 2.4e-4])
+def test_calls_that_find_the_data_of_another_favour_nobody(cost: float) -> None:
+    """The first call after another candidate is slower, whatever number of calls a block has."""
+    world, last = World(noise=0.01), [""]
+
+    def cached(name: str, cost: float) -> Callable[[], None]:
+        def run() -> None:
+            world.work(name, cost * (1.0 if last[0] == name else 1.08))()
+            last[0] = name
+
+        return run
+
+    works = {"a": cached("a", cost), "b": cached("b", 1.02 * cost), "c": cached("c", 1e-5)}
+    timings = time_paired(works, stopwatch=world.stopwatch(), precision=1e-9)
+    assert timings.ratio(1).value == pytest.approx(1.02, rel=0.004)
+
+
 def test_what_the_noise_hides_is_unclear() -> None:
     timings = measure(World(noise=0.5), {"a": 1e-2, "b": 1.02e-2}, time_limit=1.0)
     assert timings.stopped_by == "time"
@@ -121,7 +155,7 @@ def test_it_stops_when_precise_enough() -> None:
     assert timings.stopped_by == "precision"
     ratio = timings.ratio(1)
     assert ratio.high / ratio.low < 1.011
-    assert len(timings.seconds) < 2000
+    assert len(timings.seconds) < 2500
 
 
 def test_it_stops_at_the_time_limit() -> None:
@@ -205,7 +239,7 @@ def timed_under_load(every: int, **times: float) -> Timings:
 
 
 def test_rounds_in_which_threads_waited_are_dropped_and_counted() -> None:
-    timings = timed_under_load(7, a=1e-4, b=2.7e-4)
+    timings = timed_under_load(20, a=1e-4, b=2.7e-4)
     assert timings.disturbed > 0.3 * len(timings.seconds)
     assert not timings.busy
     assert timings.seconds.max() < 1e-3
