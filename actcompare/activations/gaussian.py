@@ -230,8 +230,9 @@ def crossings(
     """
     grid = np.geomspace(low, high, 321)
     values = function(grid)
-    # Rounding is no change of sign.
-    signs = np.where(np.abs(values) > ROUNDING * grid, np.sign(values), 0.0)
+    # Rounding is no change of sign, and a zero may lie on the grid.
+    clear = np.abs(values) > ROUNDING * grid
+    grid, signs = grid[clear], np.sign(values[clear])
     at = np.flatnonzero(signs[1:] * signs[:-1] < 0)
     a, b, sign = np.log(grid[at]), np.log(grid[at + 1]), signs[at]
     for _ in range(60 if len(at) else 0):

@@ -14,6 +14,7 @@ from actcompare.cli.options import dtype_named
 from actcompare.errors import UsageError
 from actcompare.evaluation.command import evaluate_command
 from actcompare.inspection.command import inspect_command
+from actcompare.propagation.command import depth_command
 from actcompare.properties.command import list_command, table_command
 from actcompare.studies.command import study_command
 from actcompare.training.command import train_command
@@ -64,6 +65,7 @@ for _name, _command in {
     "train": train_command,
     "study": study_command,
     "inspect": inspect_command,
+    "depth": depth_command,
     "list": list_command,
 }.items():
     app.command(_name, cls=Command, epilog=f"Manual: actcompare help {_name}")(_command)

@@ -158,8 +158,8 @@ def gate_option(example: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Learning:
-    """Options of `train` and `study`; the fields are settings of the library."""
+class Sourced:
+    """Options for a data set; the fields are settings of the library."""
 
     data: Annotated[
         str,
@@ -190,6 +190,12 @@ class Learning:
             default="standard; unit for pixels",
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class Learning(Sourced):
+    """Options of `train` and `study`."""
+
     input_size: Annotated[
         int | None, option("Number of inputs of --data random.", "N", panel=DATA, default="4")
     ] = None

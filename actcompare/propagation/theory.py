@@ -31,6 +31,9 @@ REACH = 6.0
 CRITICAL = 1e-9
 """|ln chi| below this is rounding."""
 
+SETTLED = 1e-15
+"""Where the log variance changes by no more, all further layers are alike."""
+
 ATTRACTING, NONE, ZERO, ANY = "attracting", "none", "zero", "any"
 """Kinds of fixed points: signals approach it, grow without bound, vanish, or keep any length."""
 
@@ -94,6 +97,8 @@ def propagate(curve: Curve, law: Law, q1: Array, layers: int) -> list[Step]:
     for _ in range(layers):
         steps.append(law.length(curve, log_q))
         log_q = steps[-1].to
+        if (np.abs(log_q - steps[-1].log_q) <= SETTLED).all():
+            return [*steps, *[steps[-1]] * (layers - len(steps))]
     return steps
 
 

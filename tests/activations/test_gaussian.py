@@ -121,5 +121,6 @@ def test_pairs_agree_with_moments_at_their_ends(spec: str, curves: dict[str, Cur
 def test_crossings_find_every_change_of_sign() -> None:
     found = crossings(lambda q: q * np.log(q / 3) * np.log(q / 500))
     assert found == pytest.approx([3, 500], rel=1e-12)
+    assert crossings(lambda q: q - 10.0) == pytest.approx([10.0])  # a zero on the grid
     assert crossings(lambda q: q) == []
     assert crossings(lambda q: 1e-14 * q * np.sin(q)) == []

@@ -11,7 +11,7 @@ from actcompare.activations.gaussian import Array, Curve
 from actcompare.activations.spec import parse
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.propagation.initialisation import NAMES, initialisation
-from actcompare.propagation.measure import measure
+from actcompare.propagation.measure import Size, measure
 from actcompare.propagation.theory import Law, propagate
 from actcompare.propagation.width import correct
 
@@ -53,7 +53,7 @@ def test_measured_gradients_agree_with_the_theory(entry: object, how: str) -> No
     off = correct(found, made.hidden, propagate(found, made.hidden, middle, layers), width)
     if not off.holds:
         pytest.skip(f"{spec} {how} is beyond the theory at this width")
-    signals = measure(found, made, X, width=width, layers=layers, nets=nets, seed=0)
+    (signals,) = measure([(found, made)], X, Size(width, layers, nets))
     allowed = 4 * math.sqrt(off.variance / nets) + 0.1 * off.variance
     assert signals.log_gradient[:, 0].mean() == pytest.approx(theory + off.shift, abs=allowed)
 
@@ -65,7 +65,7 @@ def test_nets_are_born_dead_as_often_as_the_closed_form_says(
     relu, nets = curve("relu"), 4000
     made = initialisation("kaiming", relu, inputs=3, width=width, mean_square=1.0)
     one = torch.ones(1, 3, dtype=torch.float64)
-    signals = measure(relu, made, one, width=width, layers=layers, nets=nets, seed=0)
+    (signals,) = measure([(relu, made)], one, Size(width, layers, nets))
     assert signals.born_dead / nets == pytest.approx(
         share, abs=4 * math.sqrt(share * (1 - share) / nets)
     )
@@ -77,15 +77,15 @@ def test_chunks_do_not_change_the_nets(monkeypatch: pytest.MonkeyPatch) -> None:
     X = torch.randn(6, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
     def run() -> Array:
-        return measure(found, made, X, width=8, layers=3, nets=5, seed=0).log_q
+        (signals,) = measure([(found, made)], X, Size(8, 3, 5))
+        return signals.log_q
 
     once = run()
     assert once.shape == (5, 4)
     assert np.array_equal(once, run())
     monkeypatch.setattr("actcompare.propagation.measure.CHUNK_BYTES", 1)
     chunked = run()
-    assert chunked.shape == (5, 4)
-    assert abs(chunked.mean() - once.mean()) < 1
+    assert chunked == pytest.approx(once, rel=1e-12)
 
 
 def test_initialisations_have_the_variances_of_torchs_own() -> None:

@@ -1,0 +1,139 @@
+"""`actcompare depth`."""
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from actcompare.cli.options import (
+    BOTH,
+    GATE_TRIPPED,
+    RESULT,
+    Acts,
+    Device,
+    Drawn,
+    Sourced,
+    Threads,
+    gate_option,
+    grouped,
+    option,
+    settings_of,
+)
+from actcompare.cli.streams import prints_aside
+from actcompare.output.formats import Destination
+from actcompare.output.results import heading, write
+
+if TYPE_CHECKING:
+    from actcompare.propagation.signal import Propagation
+
+_NUMBERS = (
+    *("sigma_w2", "sigma_b2", "q0", "fixed_point", "chi", "slope_q", "xi_q", "xi_c"),
+    *("reach_layers", "log10_gradient_theory", "log10_gradient_corrected"),
+    *("log10_gradient_measured", "log10_gradient_low", "log10_gradient_high"),
+    *("one_minus_c_theory", "one_minus_c_measured", "zero_dead_theory", "zero_dead_measured"),
+    *("gradient_dead", "constant", "agrees"),
+)
+"""Columns that a gate can test."""
+
+
+@dataclass(frozen=True)
+class DepthOptions(Sourced):
+    """Settings of `actcompare.signal_depth` on the command line."""
+
+    activations: Acts = field(default_factory=lambda: [*BOTH])
+    init: Annotated[
+        list[str],
+        option(
+            "Initialisation: default, kaiming, xavier, critical, or two variances. Repeatable.",
+            "NAME|SIGMA_W2,SIGMA_B2",
+        ),
+    ] = field(default_factory=lambda: ["default", "kaiming", "critical"])
+    layers: Annotated[int, option("Hidden layers.", "N")] = 50
+    width: Annotated[int, option("Units per hidden layer.", "N")] = 256
+    nets: Annotated[int, option("Random nets to measure.", "N")] = 16
+    theory_only: Annotated[bool, option("Measure nothing.", names=("--theory-only",))] = False
+    device: Device = "cpu"
+    threads: Threads = None
+    seed: Annotated[int, option("Seed of the weights and of the inputs.")] = 0
+    time_limit: Annotated[float, option("Seconds after which no more nets are measured.")] = 60.0
+
+
+@grouped
+def depth_command(
+    *,
+    options: DepthOptions,
+    gains: Annotated[
+        bool,
+        option(
+            "Only the gains of each activation, beside torch's.", names=("--gains",), panel=RESULT
+        ),
+    ] = False,
+    fail_on: Annotated[list[str] | None, gate_option("reach_layers<50")] = None,
+    drawn: Drawn,
+) -> None:
+    """What becomes of the signal in a deep net, and which initialisation to use.
+
+    Example: actcompare depth --act relu --act softplus --act gelu
+    """
+    destination = drawn.destination()
+    drawing = drawn.drawing(destination)
+    if gains:
+        _show_gains(options.activations, destination)
+        return
+    from actcompare.output.gates import parse_gates, report_tripped
+    from actcompare.propagation.signal import signal_depth
+    from actcompare.propagation.tables import row_name
+
+    gates = parse_gates(fail_on, _NUMBERS)
+    with prints_aside():
+        found = signal_depth(**settings_of(options))
+    columns = found.columns()
+    _show(found, destination)
+    if drawing:
+        from actcompare.propagation.plots import depth_picture
+
+        drawing.show(depth_picture(found))
+    if report_tripped(gates, columns, lambda column, i: row_name(columns, column, i)):
+        raise typer.Exit(GATE_TRIPPED)
+
+
+def _show(found: "Propagation", destination: Destination) -> None:
+    from actcompare.propagation.tables import measured_grid, theory_grid
+
+    columns, layers = found.columns(), found.config.layers
+    write(
+        destination,
+        heading("depth", asdict(found.config), found.environment.as_dict()),
+        columns,
+        [theory_grid(columns), measured_grid(columns, layers)],
+        found.reading(),
+        more={
+            "layers": found.layers(),
+            "gains": [asdict(each) for each in found.gains],
+            "edge": [_edge(edge) for edge in found.edges],
+        },
+    )
+
+
+def _edge(edge: Any) -> dict[str, Any]:
+    """Return an edge of chaos as plain data."""
+    points = [asdict(point) | {"stability": point.stability} for point in edge.points]
+    return {"activation": edge.activation, "points": points}
+
+
+def _show_gains(specs: list[str], destination: Destination) -> None:
+    """Show the gains of each activation, and nothing else."""
+    import torch
+
+    from actcompare.activations.spec import parse_all
+    from actcompare.machine.environment import describe_environment
+    from actcompare.propagation.gains import gain
+    from actcompare.propagation.tables import gains_grid
+    from actcompare.table import Table
+
+    with prints_aside():
+        found = [gain(activation) for activation in parse_all(specs)]
+    environment = describe_environment(torch.device("cpu")).as_dict()
+    columns = Table.of([asdict(each) for each in found])
+    head = heading("depth", {"activations": [each.activation for each in found]}, environment)
+    write(destination, head, columns, [gains_grid(found)], "")

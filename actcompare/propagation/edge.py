@@ -1,0 +1,158 @@
+"""The edge of chaos: the variances of weights and biases that keep signals and gradients."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from actcompare.activations.gaussian import ROUNDING, Array, Curve, crossings, moments
+from actcompare.activations.spec import Specs, parse_all
+from actcompare.errors import ActcompareError, UsageError
+
+LEAST, LARGEST = 1e-4, 1e4
+"""Variances q between which the edge is searched."""
+
+STABLE, MARGINAL, UNSTABLE = "stable", "marginal", "unstable"
+
+_POINTS = 321
+
+_FLAT = 1e-6
+"""|V' - 1| below this counts as marginal."""
+
+
+@dataclass(frozen=True)
+class EdgePoint:
+    """A point of the edge of chaos: chi = 1 at a fixed point of the length map."""
+
+    q: float
+    """Variance of the pre-activations, the fixed point."""
+    sigma_w2: float
+    """Variance of a weight times the number of inputs."""
+    sigma_b2: float
+    """Variance of a bias."""
+    slope: float
+    """Slope of the length map there."""
+
+    @property
+    def stability(self) -> str:
+        """STABLE if signals return to the fixed point; UNSTABLE if they leave; else MARGINAL."""
+        if abs(self.slope - 1) < _FLAT:
+            return MARGINAL
+        return STABLE if self.slope < 1 else UNSTABLE
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The edge of chaos of an activation, by ascending q."""
+
+    curve: Curve = field(repr=False)
+    points: tuple[EdgePoint, ...]
+    """Empty if there is no edge."""
+
+    @property
+    def activation(self) -> str:
+        """The label of the activation."""
+        return self.curve.label
+
+    @property
+    def is_point(self) -> bool:
+        """Whether the same variances are critical for signals of every length, as with relu."""
+        first = self.points[0].sigma_w2 if self.points else math.nan
+        return all(
+            point.sigma_b2 == 0 and math.isclose(point.sigma_w2, first, rel_tol=1e-9)
+            for point in self.points
+        )
+
+    def chi_at(self, sigma_w2: Array, sigma_b2: Array) -> Array:
+        """Return chi at the fixed point that small signals approach; NaN where there is none.
+
+        Args:
+            sigma_w2: Variances of the weights, shape (weight,).
+            sigma_b2: Variances of the biases, shape (bias,).
+
+        Returns:
+            Shape (weight, bias).
+        """
+        q = np.geomspace(LEAST, LARGEST, _POINTS)
+        at = moments(self.curve, q)
+        change = sigma_w2[:, None, None] * at.f2 + sigma_b2[:, None] - q
+        falls = change <= ROUNDING * q
+        first = falls.argmax(-1)
+        chi = sigma_w2[:, None] * at.d2[first]
+        return np.where(falls.any(-1), chi, math.nan)
+
+
+def edge_of_chaos(activation: Specs, *, sigma_b2: float) -> tuple[EdgePoint, ...]:
+    """Return the points of the edge of chaos at a variance of the biases, by ascending q.
+
+    Parametrised by q, sigma_w2 = 1 / E f'^2 and sigma_b2 = q - E f^2 / E f'^2. Where every length
+    is critical, as with relu at sigma_b2 = 0, the point at q = 1 is returned.
+
+    Source: Hayou et al. 2019, On the impact of the activation function on deep neural networks
+    training.
+
+    Args:
+        activation: A SPEC, a function or a module; one.
+        sigma_b2: Variance of a bias.
+
+    Raises:
+        UsageError: There is not exactly one activation, or sigma_b2 is negative or not finite.
+        ActcompareError: The function is not elementwise, not finite, or jumps.
+    """
+    activations = parse_all(activation)
+    if len(activations) != 1:
+        raise UsageError(f"one activation, not {len(activations)}")
+    if not 0 <= sigma_b2 < math.inf:
+        raise UsageError(f"sigma_b2 must be 0 or more, and finite, not {sigma_b2}")
+    curve = Curve.of(activations[0])
+    _refuse_jumps(curve)
+    edge = find_edge(curve)
+    if edge.is_point:
+        points = edge.points
+        return (_points(curve, np.array([1.0]))[0],) if points and sigma_b2 == 0 else ()
+
+    def surplus(q: Array) -> Array:
+        _, biases, _ = _critical(curve, q)
+        return np.where(np.isfinite(biases), biases - sigma_b2, -1.0)
+
+    return tuple(_points(curve, np.array(crossings(surplus))))
+
+
+def find_edge(curve: Curve) -> Edge:
+    """Return the edge of chaos of an activation between LEAST and LARGEST.
+
+    Raises:
+        ActcompareError: The function jumps, and autograd's f' misses it.
+    """
+    _refuse_jumps(curve)
+    return Edge(curve, tuple(_points(curve, np.geomspace(LEAST, LARGEST, _POINTS))))
+
+
+def _refuse_jumps(curve: Curve) -> None:
+    if not curve.continuous:
+        raise ActcompareError(
+            f"{curve.label} jumps, and f' misses that: it has no edge of chaos by theory"
+        )
+
+
+def _critical(curve: Curve, q: Array) -> tuple[Array, Array, Array]:
+    """Return sigma_w2, sigma_b2 and the slope of the length map at which q is critical."""
+    at = moments(curve, q)
+    with np.errstate(all="ignore"):
+        weights = 1 / at.d2
+        biases = q - weights * at.f2
+        slopes = weights * at.zfd / np.sqrt(q)
+    return weights, np.where(np.abs(biases) <= ROUNDING * q, 0.0, biases), slopes
+
+
+def _points(curve: Curve, q: Array) -> Sequence[EdgePoint]:
+    """Return the points at these lengths that have a variance of biases."""
+    if not len(q):
+        return []
+    found = zip(q, *_critical(curve, q), strict=True)
+    return [
+        EdgePoint(*map(float, (each, weights, max(biases, 0.0), slope)))
+        for each, weights, biases, slope in found
+        if biases >= -ROUNDING * each and math.isfinite(weights)
+    ]

@@ -1,0 +1,103 @@
+"""The tables of `depth`."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from actcompare.output.render import Grid, cell
+from actcompare.table import Columns
+from actcompare.text import percent
+
+
+def theory_grid(columns: Columns) -> Grid:
+    """Return what theory says of each activation and initialisation."""
+    rows = [
+        [
+            *(str(columns[name][i]) for name in ("activation", "init")),
+            *(cell(columns[name][i], 4) for name in ("sigma_w2", "sigma_b2")),
+            _fixed_point(columns, i),
+            *(cell(columns[name][i], 3) for name in ("chi", "slope_q", "xi_q", "xi_c")),
+            cell(columns["phase"][i], 3),
+            cell(columns["reach_layers"][i], 4),
+        ]
+        for i in range(len(columns["activation"]))
+    ]
+    titles = ["activation", "init", "sigma_w^2", "sigma_b^2", "fixed point", "chi", "slope"]
+    caption = (
+        "Wide nets. fixed point: the variance of pre-activations that signals approach. chi: factor"
+        " of the gradient's variance per layer there; below 1 gradients vanish (ordered), above 1"
+        " they explode (chaotic). slope: of the length map. xi_q, xi_c: layers in which length and"
+        " correlation come e times closer to their fixed points. reach: layers in which the"
+        " gradient's variance changes by e^6."
+    )
+    return Grid([*titles, "xi_q", "xi_c", "phase", "reach"], rows, keys=2, caption=caption)
+
+
+def measured_grid(columns: Columns, layers: int) -> Grid:
+    """Return theory and measurement side by side."""
+    rows = [
+        [
+            *(str(columns[name][i]) for name in ("activation", "init")),
+            *(_decimal(columns[f"log10_gradient_{of}"][i]) for of in ("theory", "corrected")),
+            _measured(columns, i),
+            *(cell(columns[f"one_minus_c_{of}"][i], 2) for of in ("theory", "measured")),
+            *(percent(columns[f"zero_dead_{of}"][i], 1) for of in ("theory", "measured")),
+            percent(columns["gradient_dead"][i], 1),
+            percent(columns["constant"][i], 1),
+            {None: "n/a", 0: "no", 1: "yes"}[columns["agrees"][i]],
+        ]
+        for i in range(len(columns["activation"]))
+    ]
+    titles = ["activation", "init", "gradient, theory", "corrected", "measured (95 %)"]
+    titles += ["1 - c, theory", "measured", "zero-dead, theory", "measured", "gradient-dead"]
+    caption = (
+        f"gradient: log10 of the factor of its variance over {layers:,} layers; corrected: for the"
+        " width. 1 - c: of two samples after the last layer. Dead and constant units: shares, in"
+        " the mean over layers. agrees: measured and corrected gradient; n/a where the width is too"
+        " small for the depth, or nothing was measured."
+    )
+    return Grid([*titles, "constant", "agrees"], rows, keys=2, caption=caption)
+
+
+def gains_grid(gains: Sequence[Any]) -> Grid:
+    """Return the gains of each activation, beside torch's."""
+    rows = [
+        [
+            each.activation,
+            *(f"{v:.6g}" for v in (each.mean, each.mean_square, each.slope_mean_square)),
+            *(f"{v:.6g}" for v in (each.forward, each.backward, each.variance, each.ratio)),
+            "none" if each.torch is None else f"{each.torch:.6g}",
+        ]
+        for each in gains
+    ]
+    titles = ["activation", "E f", "E f^2", "E f'^2", "forward", "backward", "variance", "R"]
+    caption = (
+        "Pre-activations N(0,1). Weights of standard deviation gain/sqrt(inputs) keep the signal's"
+        " mean square (forward), the gradient's (backward), or the signal's variance. R: factor of"
+        " the gradient's variance per layer while the signal keeps its length. torch:"
+        " torch.nn.init.calculate_gain."
+    )
+    return Grid([*titles, "torch"], rows, caption=caption)
+
+
+def row_name(columns: Columns, column: str, i: int) -> str:
+    """Return a row's name with the value of a column."""
+    return f"{columns['activation'][i]} with {columns['init'][i]}: {column} {columns[column][i]}"
+
+
+def _fixed_point(columns: Columns, i: int) -> str:
+    kind, q = columns["fixed_point_kind"][i], columns["fixed_point"][i]
+    if kind is None:
+        return "n/a"
+    return {"attracting": cell(q, 4), "zero": "0", "none": "none: grows", "any": "any length"}[kind]
+
+
+def _decimal(value: float | None) -> str:
+    return "n/a" if value is None else "-inf" if value == -math.inf else f"{value:.2f}"
+
+
+def _measured(columns: Columns, i: int) -> str:
+    middle, low, high = (columns[f"log10_gradient_{end}"][i] for end in ("measured", "low", "high"))
+    if low is None:
+        return _decimal(middle)
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
