@@ -20,10 +20,15 @@ if TYPE_CHECKING:
     from actcompare.inspection.inspect import inspect_model as inspect_model
     from actcompare.machine.timing import Timings as Timings
     from actcompare.machine.timing import time_paired as time_paired
+    from actcompare.models.critical import initialise_critical_ as initialise_critical_
     from actcompare.models.simple_net import SimpleNet as SimpleNet
     from actcompare.models.swap import swap_activations as swap_activations
     from actcompare.models.watch import Watch as Watch
     from actcompare.models.watch import watch as watch
+    from actcompare.propagation.edge import edge_of_chaos as edge_of_chaos
+    from actcompare.propagation.gains import gain as gain
+    from actcompare.propagation.signal import Propagation as Propagation
+    from actcompare.propagation.signal import signal_depth as signal_depth
     from actcompare.properties.compare import Comparison as Comparison
     from actcompare.properties.compare import compare as compare
     from actcompare.studies.study import Study as Study
@@ -49,6 +54,11 @@ _HOME = {
     "compare": "properties.compare",
     "Inspection": "inspection.inspect",
     "inspect_model": "inspection.inspect",
+    "Propagation": "propagation.signal",
+    "edge_of_chaos": "propagation.edge",
+    "gain": "propagation.gains",
+    "initialise_critical_": "models.critical",
+    "signal_depth": "propagation.signal",
     "SimpleNet": "models.simple_net",
     "Timings": "machine.timing",
     "time_paired": "machine.timing",

@@ -63,7 +63,7 @@ def dtype_named(token: str) -> str:
 Task = StrEnum("Task", ["classification", "regression"])
 Scale = StrEnum("Scale", ["standard", "unit", "none"])
 Optimizer = StrEnum("Optimizer", ["sgd", "adam", "adamw"])
-Init = StrEnum("Init", ["default", "kaiming", "xavier"])
+Init = StrEnum("Init", ["default", "kaiming", "xavier", "critical"])
 
 
 def complete_spec(incomplete: str) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-INITS = ("default", "kaiming", "xavier")
+INITS = ("default", "kaiming", "xavier", "critical")
+"""Initialisations; the last needs the data too: see `actcompare.models.critical`."""
 
 
 class Elementwise(nn.Module):
@@ -82,6 +83,8 @@ def _as_module(function: Callable[[Tensor], Tensor]) -> nn.Module:
 
 def initialise(net: SimpleNet, how: str) -> None:
     """Redraw the weights from torch's generator; `default` keeps PyTorch's initialisation.
+
+    For `critical`, which needs the activation and the data too, see `draw_critical_`.
 
     Sources: He et al. 2015 (kaiming: normal, with the gain of relu); Glorot and Bengio 2010
     (xavier: uniform). Both set biases to 0.

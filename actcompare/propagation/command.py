@@ -1,5 +1,7 @@
 """`actcompare depth`."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +27,8 @@ from actcompare.output.results import heading, write
 
 if TYPE_CHECKING:
     from actcompare.propagation.signal import Propagation
+    from actcompare.propagation.training import Listener
+    from actcompare.studies.study import Work
 
 _NUMBERS = (
     *("sigma_w2", "sigma_b2", "q0", "fixed_point", "chi", "slope_q", "xi_q", "xi_c"),
@@ -48,10 +52,15 @@ class DepthOptions(Sourced):
             "NAME|SIGMA_W2,SIGMA_B2",
         ),
     ] = field(default_factory=lambda: ["default", "kaiming", "critical"])
-    layers: Annotated[int, option("Hidden layers.", "N")] = 50
+    layers: Annotated[int | None, option("Hidden layers.", "N", default="50; 32 with --train")] = (
+        None
+    )
     width: Annotated[int, option("Units per hidden layer.", "N")] = 256
     nets: Annotated[int, option("Random nets to measure.", "N")] = 16
     theory_only: Annotated[bool, option("Measure nothing.", names=("--theory-only",))] = False
+    train: Annotated[
+        bool, option("Also train nets of this depth: minutes.", names=("--train",))
+    ] = False
     device: Device = "cpu"
     threads: Threads = None
     seed: Annotated[int, option("Seed of the weights and of the inputs.")] = 0
@@ -85,8 +94,8 @@ def depth_command(
     from actcompare.propagation.tables import row_name
 
     gates = parse_gates(fail_on, _NUMBERS)
-    with prints_aside():
-        found = signal_depth(**settings_of(options))
+    with _bar(drawn.quiet) as listen, prints_aside():
+        found = signal_depth(**settings_of(options), listen=listen)
     columns = found.columns()
     _show(found, destination)
     if drawing:
@@ -97,20 +106,40 @@ def depth_command(
         raise typer.Exit(GATE_TRIPPED)
 
 
-def _show(found: "Propagation", destination: Destination) -> None:
-    from actcompare.propagation.tables import measured_grid, theory_grid
+@contextlib.contextmanager
+def _bar(quiet: bool) -> "Iterator[Listener | None]":
+    """Show a progress line: the runs of each initialisation."""
+    from actcompare.cli.progress import progress_line
 
-    columns, layers = found.columns(), found.config.layers
+    with progress_line(quiet) as update:
+        if update is None:
+            yield None
+            return
+
+        def tell(init: str, work: "Work") -> None:
+            said = f"training, {init}: {work.done:,} of {work.total:,} runs"
+            update(completed=work.done, total=work.total, description=said)
+
+        yield tell
+
+
+def _show(found: "Propagation", destination: Destination) -> None:
+    from actcompare.propagation.tables import measured_grid, theory_grid, training_grid
+
+    columns, layers, trained = found.columns(), found.config.layers, found.training()
+    grids = [theory_grid(columns), measured_grid(columns, layers)]
+    grids += [training_grid(trained, found.metric)] if trained else []
     write(
         destination,
         heading("depth", asdict(found.config), found.environment.as_dict()),
         columns,
-        [theory_grid(columns), measured_grid(columns, layers)],
+        grids,
         found.reading(),
         more={
             "layers": found.layers(),
             "gains": [asdict(each) for each in found.gains],
             "edge": [_edge(edge) for edge in found.edges],
+            "training": trained,
         },
     )
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 
 import numpy as np
 import torch
@@ -61,8 +62,9 @@ def born_dead_share(width: int, layers: int) -> float:
 
 def mean_zero_dead(curve: Curve, log_q: Array, distance: Array, samples: int) -> float:
     """Return the mean of `zero_dead_share` over layers."""
-    shares = [
-        zero_dead_share(curve, float(q), float(each), samples)
-        for q, each in zip(np.exp(log_q), distance, strict=True)
-    ]
-    return float(np.mean(shares))
+    layers = Counter(zip(np.exp(np.clip(log_q, -300, 300)), distance, strict=True))
+    shares = (
+        count * zero_dead_share(curve, float(q), float(each), samples)
+        for (q, each), count in layers.items()
+    )
+    return sum(shares) / len(log_q)

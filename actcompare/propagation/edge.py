@@ -13,6 +13,9 @@ from actcompare.errors import ActcompareError, UsageError
 LEAST, LARGEST = 1e-4, 1e4
 """Variances q between which the edge is searched."""
 
+MOST_SIGMA_W2 = 1e6
+"""Larger variances of weights are none that anybody would use."""
+
 STABLE, MARGINAL, UNSTABLE = "stable", "marginal", "unstable"
 
 _POINTS = 321
@@ -78,8 +81,13 @@ class Edge:
         at = moments(self.curve, q)
         change = sigma_w2[:, None, None] * at.f2 + sigma_b2[:, None] - q
         falls = change <= ROUNDING * q
-        first = falls.argmax(-1)
-        chi = sigma_w2[:, None] * at.d2[first]
+        after = falls.argmax(-1)
+        before = np.maximum(after - 1, 0)
+        rise, fall = (
+            np.take_along_axis(change, each[..., None], -1)[..., 0] for each in (before, after)
+        )
+        share = np.where(rise > 0, rise / np.maximum(rise - fall, 1e-300), 1.0)
+        chi = sigma_w2[:, None] * ((1 - share) * at.d2[before] + share * at.d2[after])
         return np.where(falls.any(-1), chi, math.nan)
 
 
@@ -154,5 +162,5 @@ def _points(curve: Curve, q: Array) -> Sequence[EdgePoint]:
     return [
         EdgePoint(*map(float, (each, weights, max(biases, 0.0), slope)))
         for each, weights, biases, slope in found
-        if biases >= -ROUNDING * each and math.isfinite(weights)
+        if biases >= -ROUNDING * each and weights <= MOST_SIGMA_W2
     ]

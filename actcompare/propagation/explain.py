@@ -1,8 +1,8 @@
 """Describe what becomes of the signal: what happens, why, what to use, and what an article says."""
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from actcompare.propagation.dead import born_dead_share
 from actcompare.stats import share_interval
@@ -232,3 +232,19 @@ def _born_dead(config: "DepthConfig", samples: int, rows: "Sequence[Row]") -> st
         f"Nets born dead, with a layer that is 0 on all {samples} samples: {listed(said)}. For"
         f" relu, one sample and biases of 0, theory says {100 * bound:.3g} %."
     )
+
+
+def describe_training(rows: "Sequence[Mapping[str, Any]]", metric: str) -> str:
+    """Say which nets train at this depth, beside the level of chance."""
+    if not rows:
+        return ""
+    by_verdict: dict[str, list[str]] = {}
+    for row in rows:
+        said = f"{row['activation']} with {row['init']}"
+        if row["mean"] is not None:
+            said += f" {row['mean']:.3f} ({row['mean_low']:.3f} to {row['mean_high']:.3f})"
+        by_verdict.setdefault(row["verdict"], []).append(said)
+    chance = next((row["guess"] for row in rows if row["guess"] is not None), None)
+    level = "" if chance is None else f" (a constant prediction has {chance:.3f})"
+    parts = [f"{verdict}: {listed(names)}" for verdict, names in by_verdict.items()]
+    return f"Training, test {metric}{level}: {'; '.join(parts)}."

@@ -22,7 +22,7 @@ from actcompare.machine.environment import Environment, describe_environment
 from actcompare.machine.processors import check_threads, threads_for, torch_threads
 from actcompare.propagation.dead import mean_zero_dead
 from actcompare.propagation.edge import Edge, find_edge
-from actcompare.propagation.explain import describe_propagation
+from actcompare.propagation.explain import describe_propagation, describe_training
 from actcompare.propagation.gains import Gain, gain_of
 from actcompare.propagation.initialisation import Initialisation, initialisation
 from actcompare.propagation.measure import Signals, Size, measure
@@ -36,14 +36,21 @@ from actcompare.propagation.theory import (
     propagate,
     reach,
 )
+from actcompare.propagation.training import Listener, Trained, check_inits, train_deep
 from actcompare.propagation.width import Correction, correct
 from actcompare.stats import t_interval
 from actcompare.table import Table, Tabular
+
+LAYERS, LAYERS_TO_TRAIN = 50, 32
+"""Hidden layers by default."""
 
 SAMPLES = 64
 """Training inputs that go through every net."""
 
 INITS = ("default", "kaiming", "critical")
+
+_FARTHEST = 1e5
+"""Beyond so many layers, a reach is infinite: chi differs from 1 by rounding."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class Propagation(Tabular):
     rows: tuple[Row, ...]
     gains: tuple[Gain, ...]
     edges: tuple[Edge, ...]
+    trained: tuple[Trained, ...] = ()
+    """Nets of this depth that were trained, per initialisation."""
 
     @cached_property
     def table(self) -> Table:
@@ -81,7 +90,17 @@ class Propagation(Tabular):
 
     def reading(self) -> str:
         """Describe what happens to the signal, why, and what to use."""
-        return describe_propagation(self.config, self.samples, self.rows, self.gains, self.edges)
+        text = describe_propagation(self.config, self.samples, self.rows, self.gains, self.edges)
+        return "\n".join(filter(None, (text, describe_training(self.training(), self.metric))))
+
+    def training(self) -> list[dict[str, Any]]:
+        """Return one record per activation and initialisation that was trained."""
+        return [row for each in self.trained for row in each.rows()]
+
+    @property
+    def metric(self) -> str:
+        """The test metric of the nets that were trained."""
+        return next((each.study.metric for each in self.trained if each.study), "accuracy")
 
 
 def signal_depth(
@@ -89,10 +108,11 @@ def signal_depth(
     data: Source = "digits",
     *,
     init: Sequence[str] = INITS,
-    layers: int = 50,
+    layers: int | None = None,
     width: int = 256,
     nets: int = 16,
     theory_only: bool = False,
+    train: bool = False,
     target: str | None = None,
     task: str | None = None,
     scale: str | None = None,
@@ -100,6 +120,7 @@ def signal_depth(
     threads: int | None = None,
     seed: int = 0,
     time_limit: float = 60.0,
+    listen: Listener | None = None,
 ) -> Propagation:
     """Say what becomes of signals and gradients in deep nets, by theory and by measurement.
 
@@ -110,10 +131,11 @@ def signal_depth(
         activations: One or more SPECs, functions or modules.
         data: `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
         init: Initialisations: default, kaiming, xavier, critical, or SIGMA_W2,SIGMA_B2.
-        layers: Hidden layers.
+        layers: Hidden layers; by default 50, or 32 with `train`.
         width: Units of a hidden layer.
         nets: Random nets to measure.
         theory_only: Measure nothing.
+        train: Also train nets of that depth; see `actcompare.propagation.training`.
         target: Column of a table that is no input.
         task: classification or regression.
         scale: Scaling of the inputs, as in `train`.
@@ -121,6 +143,7 @@ def signal_depth(
         threads: Threads that torch measures with; None chooses by the work and the free cores.
         seed: Seed of the weights and of the choice of inputs.
         time_limit: Seconds after which no more nets are measured; at least some are.
+        listen: Called while nets are trained.
 
     Raises:
         UsageError: A setting is wrong.
@@ -137,7 +160,7 @@ def signal_depth(
     config = DepthConfig(
         activations=tuple(a.label for a in parsed),
         inits=inits,
-        layers=layers,
+        layers=layers or (LAYERS_TO_TRAIN if train else LAYERS),
         width=width,
         nets=0 if theory_only else nets,
         data=data if isinstance(data, str) else "arrays",
@@ -146,8 +169,12 @@ def signal_depth(
         seed=seed,
         time_limit=time_limit,
     )
-    X, mean_square = _inputs(data, seed, target=target, task=task, scale=scale)
-    cases = _cases(parsed, config, X.shape[1], mean_square)
+    source: dict[str, Any] = {"target": target, "task": task, "scale": scale}
+    inputs = _inputs(data, seed, **source)
+    X = inputs.X
+    if train:
+        check_inits(config.inits)
+    cases = _cases(parsed, config, inputs)
     with torch_threads(config.threads):
         measured = _measured(cases, X.to(where), config)
     with torch_threads(1):  # the operations of the quadrature are small
@@ -158,7 +185,21 @@ def signal_depth(
     gains = [gain_of(case.curve, case.activation) for case in smooth.values()]
     edges = [find_edge(case.curve) for case in smooth.values()]
     environment = replace(describe_environment(where), threads=config.threads)
-    return Propagation(config, environment, len(X), tuple(rows), tuple(gains), tuple(edges))
+    trained: tuple[Trained, ...] = ()
+    if train:
+        settings = {**source, "device": device, "seed": seed, "threads": threads or 1}
+        trained = train_deep(
+            parsed,
+            data,
+            inits,
+            layers=config.layers,
+            samples=inputs.samples,
+            listen=listen,
+            **settings,
+        )
+    return Propagation(
+        config, environment, len(X), tuple(rows), tuple(gains), tuple(edges), trained
+    )
 
 
 def _threads(width: int, nets: int) -> int:
@@ -176,10 +217,20 @@ class _Case:
     """Why there is no such initialisation."""
 
 
+@dataclass(frozen=True)
+class _Inputs:
+    X: Tensor
+    """Some training inputs, shape (sample, input), float64."""
+    mean_square: float
+    """Of all training inputs."""
+    samples: int
+    """Samples of the training set."""
+
+
 def _inputs(
     data: Source, seed: int, *, target: str | None, task: str | None, scale: str | None
-) -> tuple[Tensor, float]:
-    """Return training inputs, scaled as in `train`, and the mean square of all of them.
+) -> _Inputs:
+    """Return training inputs, scaled as in `train`.
 
     Samples that are 0 in every input carry no signal, and are left out.
 
@@ -196,12 +247,10 @@ def _inputs(
             " use other data"
         )
     some = np.linspace(0, len(X) - 1, min(SAMPLES, len(X))).round().astype(int)
-    return X[some], float(parts.train.X.square().mean())
+    return _Inputs(X[some], float(parts.train.X.square().mean()), len(parts.train))
 
 
-def _cases(
-    parsed: Sequence[Activation], config: DepthConfig, inputs: int, mean_square: float
-) -> list[_Case]:
+def _cases(parsed: Sequence[Activation], config: DepthConfig, inputs: _Inputs) -> list[_Case]:
     cases = []
     for activation in parsed:
         curve = Curve.of(activation)
@@ -209,7 +258,11 @@ def _cases(
             how, why = None, ""
             try:
                 how = initialisation(
-                    name, curve, inputs=inputs, width=config.width, mean_square=mean_square
+                    name,
+                    curve,
+                    inputs=inputs.X.shape[1],
+                    width=config.width,
+                    mean_square=inputs.mean_square,
                 )
             except UsageError:
                 raise
@@ -353,7 +406,8 @@ def _reach(log_chi: Array) -> float:
     if within is not None:
         return float(within)
     left, last = REACH - abs(float(log_chi.sum())), abs(float(log_chi[-1]))
-    return float(len(log_chi) + left // last) if last > 1e-9 else math.inf
+    further = len(log_chi) + left // last if last > 0 else math.inf
+    return float(further) if further < _FARTHEST else math.inf
 
 
 def _of_measurement(signals: Signals) -> dict[str, Any]:

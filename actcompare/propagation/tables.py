@@ -1,10 +1,11 @@
 """The tables of `depth`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actcompare.output.render import Grid, cell
+from actcompare.propagation.training import HIDDEN, STEPS
 from actcompare.table import Columns
 from actcompare.text import percent
 
@@ -80,6 +81,27 @@ def gains_grid(gains: Sequence[Any]) -> Grid:
     return Grid([*titles, "torch"], rows, caption=caption)
 
 
+def training_grid(rows: Sequence[Mapping[str, Any]], metric: str) -> Grid:
+    """Return whether nets of this depth train, per activation and initialisation."""
+    cells = [
+        [
+            *(str(row[name]) for name in ("activation", "init", "verdict")),
+            cell(row["lr"], 3),
+            "n/a" if row["mean"] is None else _interval(row, "mean", 3),
+            cell(row["guess"], 3),
+            str(row["diverged"]),
+            str(row["seeds"]),
+        ]
+        for row in rows
+    ]
+    caption = (
+        f"SimpleNet of width {HIDDEN}, {STEPS} steps of SGD with momentum 0.9; lr chosen on the"
+        " validation set. chance: a constant prediction."
+    )
+    titles = ["activation", "init", "verdict", "lr", f"test {metric} (95 %)", "chance"]
+    return Grid([*titles, "diverged", "seeds"], cells, keys=2, caption=caption)
+
+
 def row_name(columns: Columns, column: str, i: int) -> str:
     """Return a row's name with the value of a column."""
     return f"{columns['activation'][i]} with {columns['init'][i]}: {column} {columns[column][i]}"
@@ -101,3 +123,8 @@ def _measured(columns: Columns, i: int) -> str:
     if low is None:
         return _decimal(middle)
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _interval(row: Mapping[str, Any], name: str, digits: int) -> str:
+    middle, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from actcompare.activations.gaussian import (
+    LINEAR,
     ROUNDING,
     Array,
     Curve,
@@ -97,9 +98,16 @@ def propagate(curve: Curve, law: Law, q1: Array, layers: int) -> list[Step]:
     for _ in range(layers):
         steps.append(law.length(curve, log_q))
         log_q = steps[-1].to
-        if (np.abs(log_q - steps[-1].log_q) <= SETTLED).all():
+        if _settled(steps[-1]):
             return [*steps, *[steps[-1]] * (layers - len(steps))]
     return steps
+
+
+def _settled(step: Step) -> bool:
+    """Return whether all further layers are like this one."""
+    with np.errstate(invalid="ignore"):  # infinities
+        same = (step.to == step.log_q) | (np.abs(step.to - step.log_q) <= SETTLED)
+    return bool(same.all())
 
 
 def distances(curve: Curve, law: Law, q1: float, start: float, layers: int) -> list[float]:
@@ -120,8 +128,16 @@ def distances(curve: Curve, law: Law, q1: float, start: float, layers: int) -> l
             return [*found, *[math.nan] * (layers + 1 - len(found))]
         spread = law.sigma_w2 * mean_square_difference(curve, q, found[-1])
         found.append(spread * math.exp(step.log_q.item() - to) / q)
-        log_q = step.to
+        log_q, left = step.to, layers + 1 - len(found)
+        if _settled(step) and found[-1] < LINEAR:  # each further layer multiplies by the same
+            return [*found, *(found[-1] * math.exp(step.log_chi.item() * k) for k in _to(left))]
+        if _settled(step) and abs(found[-1] - found[-2]) <= SETTLED * found[-1]:
+            return [*found, *[found[-1]] * left]
     return found
+
+
+def _to(last: int) -> range:
+    return range(1, last + 1)
 
 
 @dataclass(frozen=True)

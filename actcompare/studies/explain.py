@@ -165,7 +165,8 @@ def _untrained(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[
         return []
     training, said = config.training, []
     other = next(name for name in OPTIMIZERS if name != training.optimizer)
-    ways = ["--init kaiming"] if training.init != "kaiming" else []
+    better = {"default": "kaiming", "xavier": "kaiming", "kaiming": "critical"}
+    ways = [f"--init {better[training.init]}"] if training.init in better else []
     ways += [f"--optimizer {other}", "other learning rates (--lr)"]
     if max(row["depth"] for row in rows) > 1:
         ways.append("a smaller --depth")

@@ -69,7 +69,7 @@ class Settings:
     weight_decay: float | None = None
     """Weight decay, as in torch.optim; 0 by default, 0.01 with adamw."""
     init: str = "default"
-    """Initialisation of the weights: default (PyTorch's), kaiming or xavier."""
+    """Initialisation of the weights: default (PyTorch's), kaiming, xavier or critical."""
     seed: int = 0
     """Seed of the split, the weights and the order of batches."""
     device: str = "cpu"

@@ -6,17 +6,25 @@ import torch
 
 from actcompare.activations.derivatives import Function, build_elementwise, differentiate
 from actcompare.activations.spec import Activation
+from actcompare.data.splits import split
 from actcompare.errors import ActcompareError
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.generators import seeded
 from actcompare.machine.memory import check_fits
+from actcompare.models.critical import draw_critical_
 from actcompare.models.simple_net import SimpleNet, initialise
 from actcompare.training.records import TrainConfig
 from actcompare.training.settings import Recipe
 
 
 def make_net(recipe: Recipe, dtype: torch.dtype, device: torch.device) -> SimpleNet:
-    """Build the net; its initial weights depend on the seed, not on activation, dtype or device."""
+    """Build the net; its initial weights depend on the seed, not on dtype or device.
+
+    They do not depend on the activation either, critical ones but for their scale.
+
+    Raises:
+        ActcompareError: The activation fails, or has no critical initialisation.
+    """
     config, outer = recipe.config, recipe.output_activation
     function = _build(recipe.activation, dtype, device)
     out = _build(outer, dtype, device) if outer else None
@@ -29,8 +37,22 @@ def make_net(recipe: Recipe, dtype: torch.dtype, device: torch.device) -> Simple
             depth=config.depth,
             output_activation=out,
         )
-        initialise(net, config.init)
+        if config.init == "critical":
+            layers = [layer for _, layer, _ in net.hidden_layers()]
+            mean_square = _mean_square(recipe)
+            draw_critical_([*layers, net.output_layer()], recipe.activation, mean_square)
+        else:
+            initialise(net, config.init)
     return net.to(device, dtype)
+
+
+def _mean_square(recipe: Recipe) -> float:
+    """Return the mean square of the training set's inputs."""
+    config = recipe.config
+    parts = split(
+        recipe.dataset, config.seed, torch.float64, torch.device("cpu"), scale=config.scale
+    )
+    return float(parts.train.X.square().mean())
 
 
 def _build(activation: Activation, dtype: torch.dtype, device: torch.device) -> Function:
