@@ -9,10 +9,12 @@ import torch
 
 from actcompare.activations.gaussian import Array, Curve
 
-_NODES = torch.linspace(-12, 12, 2**15 + 1, dtype=torch.float64)
+_T = np.linspace(-12, 12, 2**15 + 1)
+
+_NODES = torch.from_numpy(_T)
 """The trapezoidal rule is exact to rounding for smooth functions that vanish at both ends."""
 
-_WEIGHTS = torch.exp(-_NODES.square() / 2) / math.sqrt(2 * math.pi) * (24 / 2**15)
+_WEIGHTS = torch.from_numpy(np.exp(-_T * _T / 2) / math.sqrt(2 * math.pi) * (24 / 2**15))
 
 
 def zero_regions(curve: Curve) -> list[tuple[float, float]]:

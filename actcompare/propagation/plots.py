@@ -25,6 +25,9 @@ _DOTS = 26
 
 _PIXELS = 60
 
+_ROUNDING = 1e-28
+"""1 - c below this is the rounding of float64 when measured, and is not drawn."""
+
 _FARTHEST = 2.0
 """|log10 chi| beyond which colours no longer change."""
 
@@ -93,7 +96,8 @@ def _drawn(of: str, values: Any) -> Any:
     if values is None:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = np.log10(values) if of == "one_minus_c" else values
+        if of == "one_minus_c":
+            values = np.log10(np.where(values < _ROUNDING, np.nan, values))
     return np.where(np.isfinite(values), values, np.nan)
 
 
@@ -156,26 +160,22 @@ def _draw_map(canvas: Canvas, axes: Any, edge: Edge, found: Propagation) -> None
 
 
 def _as_text(found: Propagation, width: int, colour: bool) -> str:
-    """Draw the gradient by layer as text, one figure per initialisation."""
-    drawn = []
-    for init in found.config.inits:
-        rows = [row for row in found.rows if row.prospect.init == init]
-        lines = {row.prospect.activation: _one(row) for row in rows if _one(row) is not None}
-        if not lines:
-            continue
-        looks = terminal_styles(list(lines), colour=colour)
-        figure = terminal_figure(width, colour, "layer", "gradient")
-        figure.origin = False
-        figure.set_x_limits(1, 1.05 * (found.config.layers + 1))
-        for label, y in lines.items():
-            layers = np.arange(1, len(y) + 1)
-            terminal_line(figure, layers, y, label, looks[label], colour)
-        drawn.append(f"log10 of the gradient's variance, {init}\n{figure.show(legend=True)}")
-    return "\n\n".join(drawn)
-
-
-def _one(row: Row) -> Any:
-    """Return the gradient by layer: by theory, or measured if there is none."""
-    both = (row.theory.log10_gradient, row.measured.log10_gradient)
-    values = next((each for each in both if each is not None), None)
-    return values if values is not None and np.isfinite(values).all() else None
+    """Draw the gradient by layer as text: by theory, or as measured if there is none."""
+    lines = {}
+    for row in found.rows:
+        both = (row.theory.log10_gradient, row.measured.log10_gradient)
+        values = next((each for each in both if each is not None), None)
+        if values is not None and np.isfinite(values).all():
+            lines[f"{row.prospect.activation}, {row.prospect.init}"] = values
+    if not lines:
+        return "nothing to draw: no gradient is finite"
+    looks = terminal_styles(list(lines), colour=colour)
+    figure = terminal_figure(width, colour, "layer", "log10")
+    figure.origin = False
+    figure.set_x_limits(1, 1.05 * (found.config.layers + 1))
+    least, most = min(map(min, lines.values())), max(map(max, lines.values()))
+    figure.set_y_limits(least - 0.05, most + 0.05)
+    for label, y in lines.items():
+        layers = np.arange(1, len(y) + 1)
+        terminal_line(figure, layers, y, label, looks[label], colour)
+    return f"the gradient's variance by layer\n{figure.show(legend=True)}"

@@ -113,6 +113,10 @@ BY_METAVAR: dict[str, Sequence[str]] = {
     "FILE|module:attr": ("m.py:batches", "wide.csv", *OWN, *PATHS),
     "HOST:PORT|auto": ("x", "", "127.0.0.1:1", "127.0.0.1:x"),
     "[X]...": ("-2", "0", "5", "-inf", "nan", "-", *COUNTS, *NUMBERS),
+    "NAME|SIGMA_W2,SIGMA_B2": (
+        *("default", "kaiming", "critical", "xavier", "2,0", "1e6,1e6", "1e-300,0", "nan,0", "2"),
+        *("1,2,3", "-1,0", ",", "he"),
+    ),
     "COLUMN": ("y", "a", "z"),
     "NAME": ("y", "a", "z"),
 }
@@ -123,6 +127,7 @@ CHEAP: dict[str, list[str]] = {
     "train": ["--epochs", "1"],
     "study": ["--epochs", "1", "--seeds", "2"],
     "inspect": ["m.py:net", "--random", "4"],
+    "depth": ["--layers", "3", "--width", "8", "--nets", "2"],
 }
 """What makes a command quick; later options overrule."""
 
