@@ -9,7 +9,7 @@ import typer
 from actcompare.errors import UsageError
 
 PAGES = (
-    *("eval", "table", "bench", "train", "study", "inspect"),
+    *("eval", "table", "bench", "train", "study", "inspect", "depth"),
     *("spec", "formats", "statistics", "limits", "ray", "python"),
 )
 """The files of actcompare/docs, in the order of the contents."""
