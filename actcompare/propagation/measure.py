@@ -98,39 +98,60 @@ def measure(
     check_fits(f"a net of width {size.width} and {size.layers} layers", 2 * each, cure, X.device)
     together = max(1, min(size.nets, CHUNK_BYTES // each))
     parts: list[list[Signals]] = [[] for _ in cases]
+    space = _Numbers.space(X, replace(size, nets=together))
     for begun in range(0, size.nets, together):
         if begun and not more(begun):
             break
         nets = range(begun, min(begun + together, size.nets))
         for uniform in (False, True):
             chosen = [i for i, (_, how) in enumerate(cases) if how.uniform == uniform]
-            numbers = _Numbers(X, replace(size, nets=len(nets)), nets, seed, uniform)
+            numbers = space.drawn(nets, seed, uniform) if chosen else space
             for i in chosen:
                 parts[i].append(_measure(*cases[i], X, numbers))
     return [Signals.together(part) for part in parts]
 
 
+@dataclass(frozen=True)
 class _Numbers:
     """Random numbers of mean 0 and variance 1 for the weights and biases of some nets."""
 
-    def __init__(self, X: Tensor, size: Size, nets: range, seed: int, uniform: bool) -> None:
-        self._generators = [torch.Generator(X.device).manual_seed(_net_seed(seed, n)) for n in nets]
-        self._uniform, self._device = uniform, X.device
-        width, after = size.width, size.layers
-        self.top = self._draw(len(X), width)
-        self.weights = [self._draw(width, width if i else X.shape[1]) for i in range(after + 1)]
-        """The weights before each hidden layer and after the last, shape (net, unit, input)."""
-        self.biases = [self._draw(1, width) for _ in range(after + 1)]
+    top: Tensor
+    """The gradient at the top, shape (net, sample, unit)."""
+    weights: list[Tensor]
+    """The weights before each hidden layer and after the last, shape (net, unit, input)."""
+    biases: list[Tensor]
+    """Their biases, shape (net, 1, unit)."""
 
-    def _draw(self, *shape: int) -> Tensor:
-        """Return numbers of shape (net, *shape)."""
-        out = torch.empty((len(self._generators), *shape), dtype=torch.float64, device=self._device)
-        for net, generator in zip(out, self._generators, strict=True):
-            if self._uniform:
-                net.uniform_(-math.sqrt(3), math.sqrt(3), generator=generator)
-            else:
-                net.normal_(generator=generator)
-        return out
+    @classmethod
+    def space(cls, X: Tensor, size: Size) -> "_Numbers":
+        """Return memory for them, which is drawn into again and again."""
+
+        def empty(*shape: int) -> Tensor:
+            return torch.empty((size.nets, *shape), dtype=torch.float64, device=X.device)
+
+        width, after = size.width, size.layers
+        return cls(
+            empty(len(X), width),
+            [empty(width, width if i else X.shape[1]) for i in range(after + 1)],
+            [empty(1, width) for _ in range(after + 1)],
+        )
+
+    def drawn(self, nets: range, seed: int, uniform: bool) -> "_Numbers":
+        """Draw the numbers of some nets, and return them."""
+        count, device = len(nets), self.top.device
+        generators = [torch.Generator(device).manual_seed(_net_seed(seed, net)) for net in nets]
+
+        def draw(into: Tensor) -> Tensor:
+            for net, generator in zip(into, generators, strict=False):
+                if uniform:
+                    net.uniform_(-math.sqrt(3), math.sqrt(3), generator=generator)
+                else:
+                    net.normal_(generator=generator)
+            return into[:count]
+
+        return _Numbers(
+            draw(self.top), [draw(each) for each in self.weights], [draw(b) for b in self.biases]
+        )
 
 
 def _net_seed(seed: int, net: int) -> int:
@@ -145,8 +166,9 @@ def _measure(curve: Curve, how: Initialisation, X: Tensor, numbers: _Numbers) ->
         z = torch.baddbmm(
             bias, _centred(a, law), weight.mT, beta=math.sqrt(law.sigma_b2), alpha=_scale(law, a)
         )
-        lengths.append(z.square().mean(2).log().mean(1))
-        apart.append(_distance(z).mean(1))
+        length = z.square().mean(2)
+        lengths.append(length.log().mean(1))
+        apart.append(_distance(z, length).mean(1))
         if i < len(numbers.weights) - 1:
             a, slope = curve.at(z)
             slopes.append(slope)
@@ -166,18 +188,25 @@ def _scale(law: Law, a: Tensor) -> float:
     return math.sqrt(law.sigma_w2 / max(1, a.shape[2] - law.centred))
 
 
-def _distance(z: Tensor) -> Tensor:
-    """Return 1 - c of neighbouring samples, shape (net, pair)."""
-    unit = z / z.norm(dim=2, keepdim=True)
+def _distance(z: Tensor, length: Tensor) -> Tensor:
+    """Return 1 - c of neighbouring samples, shape (net, pair).
+
+    Args:
+        z: Pre-activations, shape (net, sample, unit).
+        length: Their mean squares, shape (net, sample).
+    """
+    unit = z * length.rsqrt()[..., None]
     first, second = unit[:, : len(unit[0]) // 2 * 2 : 2], unit[:, 1::2]
-    distance: Tensor = (second - first).square().sum(2) / 2
-    return distance
+    return (second - first).square().mean(2) / 2
 
 
 def _verdicts(a: Tensor, slope: Tensor) -> Tensor:
     """Return the shares of zero-dead, gradient-dead and constant units, shape (3, net)."""
-    spread, mean = torch.std_mean(a, 1, correction=0)
-    found = [(a == 0).all(1), (slope.abs() <= EPS).all(1), spread <= CONSTANT_SPREAD * mean.abs()]
+    mean = a.mean(1)
+    square = a.square().mean(1)
+    # The difference of both is exact enough: a spread of CONSTANT_SPREAD is far above rounding.
+    constant = square - mean * mean <= (CONSTANT_SPREAD * mean) ** 2
+    found = [square == 0, slope.abs().amax(1) <= EPS, constant]
     return torch.stack([each.double().mean(1) for each in found])
 
 
