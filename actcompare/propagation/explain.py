@@ -46,7 +46,7 @@ def describe_propagation(
         _measurement(config, rows),
         _alike(rows),
         _born_dead(config, samples, rows),
-        *(f"{row.prospect.init}: {row.why}." for row in rows if row.why),
+        *(f"{row.why}." for row in rows if row.why),
     ]
     return "\n".join(dict.fromkeys(filter(None, paragraphs)))
 

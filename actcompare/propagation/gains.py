@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from actcompare.activations.gaussian import Curve, moments
+from actcompare.activations.gaussian import ROUNDING, Curve, moments
 from actcompare.activations.spec import Activation, Specs, parse_all
 from actcompare.errors import ActcompareError, UsageError
 
@@ -73,11 +73,11 @@ def gain_of(curve: Curve, activation: Activation, q: float = 1.0) -> Gain:
     if not curve.continuous:
         raise ActcompareError(f"{curve.label} jumps: its derivative says nothing about gradients")
     at = moments(curve, q)
-    f2, d2, spread = float(at.f2[0]), float(at.d2[0]), float(at.variance[0])
+    f, f2, d2, spread = (float(each[0]) for each in (at.f, at.f2, at.d2, at.variance))
     return Gain(
         activation=curve.label,
         q=q,
-        mean=float(at.f[0]),
+        mean=f if abs(f) > ROUNDING * math.sqrt(f2) else 0.0,
         mean_square=f2,
         slope_mean_square=d2,
         forward=_inverse_root(f2),

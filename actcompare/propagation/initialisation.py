@@ -7,6 +7,9 @@ from actcompare.errors import UsageError
 from actcompare.models.critical import critical_point
 from actcompare.propagation.theory import Law
 
+LEAST_W2, MOST = 1e-3, 1e3
+"""Bounds of the variances that can be asked for; others are none that anybody would use."""
+
 NAMES = ("default", "kaiming", "xavier", "critical")
 
 
@@ -69,8 +72,9 @@ def _numbers(text: str) -> Law:
         raise UsageError(
             f"init {text!r} is not one of {', '.join(NAMES)}, nor SIGMA_W2,SIGMA_B2 such as 1.9,0"
         ) from None
-    if not (0 < weights <= 1e6 and 0 <= biases <= 1e6):
+    if not (LEAST_W2 <= weights <= MOST and 0 <= biases <= MOST):
         raise UsageError(
-            f"init {text!r}: SIGMA_W2 must lie above 0 and SIGMA_B2 at 0 or above, both up to 1e6"
+            f"init {text!r}: SIGMA_W2 must be from {LEAST_W2:g} to {MOST:g}, and SIGMA_B2 from 0 to"
+            f" {MOST:g}"
         )
     return Law(weights, biases)

@@ -49,6 +49,9 @@ SAMPLES = 64
 
 INITS = ("default", "kaiming", "critical")
 
+_RANGE = 600.0
+"""Natural logarithms of variances that float64 holds, with their squares, are smaller."""
+
 _FARTHEST = 1e5
 """Beyond so many layers, a reach is infinite: chi differs from 1 by rounding."""
 
@@ -160,7 +163,7 @@ def signal_depth(
     config = DepthConfig(
         activations=tuple(a.label for a in parsed),
         inits=inits,
-        layers=layers or (LAYERS_TO_TRAIN if train else LAYERS),
+        layers=(LAYERS_TO_TRAIN if train else LAYERS) if layers is None else layers,
         width=width,
         nets=0 if theory_only else nets,
         data=data if isinstance(data, str) else "arrays",
@@ -364,9 +367,16 @@ def _row(case: _Case, signals: Signals | None, X: Tensor, config: DepthConfig) -
         }
     if theory is not None:
         prospect |= _of_theory(theory)
-    if signals is not None:
+    in_range = signals is not None and _in_range(theory, signals)
+    if signals is not None and in_range:
         prospect |= _of_measurement(signals)
-    if theory is not None and signals is not None and theory.correction.holds:
+    elif signals is not None:
+        signals = None
+        why = why or (
+            f"{case.curve.label} with {case.init} leaves the range of float64: measurements of it"
+            " would say nothing"
+        )
+    if theory is not None and signals is not None and in_range and theory.correction.holds:
         prospect["agrees"] = int(_agrees(theory, signals))
     return Row(
         Prospect(**prospect),
@@ -423,6 +433,14 @@ def _of_measurement(signals: Signals) -> dict[str, Any]:
         interval = t_interval(gradients)
         found |= {"log10_gradient_low": interval.low, "log10_gradient_high": interval.high}
     return found
+
+
+def _in_range(theory: _Theory | None, signals: Signals) -> bool:
+    """Return whether float64 held the signals. Those of nets that are born dead are 0 in fact."""
+    lengths = signals.log_q if theory is None else theory.log_q
+    return bool((np.abs(lengths[np.isfinite(lengths)]) < _RANGE).all()) and not (
+        np.isnan(lengths).any() or np.isposinf(lengths).any()
+    )
 
 
 def _agrees(theory: _Theory, signals: Signals) -> bool:

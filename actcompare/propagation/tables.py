@@ -115,7 +115,9 @@ def _fixed_point(columns: Columns, i: int) -> str:
 
 
 def _decimal(value: float | None) -> str:
-    return "n/a" if value is None else "-inf" if value == -math.inf else f"{value:.2f}"
+    if value is None or not math.isfinite(value):
+        return "n/a" if value is None else f"{value}"
+    return f"{round(value, 2) + 0.0:.2f}"  # no -0.00
 
 
 def _measured(columns: Columns, i: int) -> str:

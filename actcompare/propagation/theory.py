@@ -127,7 +127,7 @@ def distances(curve: Curve, law: Law, q1: float, start: float, layers: int) -> l
         if not math.isfinite(to):
             return [*found, *[math.nan] * (layers + 1 - len(found))]
         spread = law.sigma_w2 * mean_square_difference(curve, q, found[-1])
-        found.append(spread * math.exp(step.log_q.item() - to) / q)
+        found.append(min(2.0, spread * math.exp(step.log_q.item() - to) / q))
         log_q, left = step.to, layers + 1 - len(found)
         if _settled(step) and found[-1] < LINEAR:  # each further layer multiplies by the same
             return [*found, *(found[-1] * math.exp(step.log_chi.item() * k) for k in _to(left))]

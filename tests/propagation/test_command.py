@@ -94,8 +94,8 @@ def test_a_function_of_the_users_own(run: Run) -> None:
     [
         (("--layers", "1"), "layers must be from 2"),
         (("--width", "1"), "width must be from 2"),
-        (("--init", "nan,0"), "SIGMA_W2 must lie above 0"),
-        (("--init", "-1,0"), "SIGMA_W2 must lie above 0"),
+        (("--init", "nan,0"), "SIGMA_W2 must be from 0.001"),
+        (("--init", "-1,0"), "SIGMA_W2 must be from 0.001"),
         (("--init", "he"), "init 'he' is not one of"),
         (("--nets", "0"), "nets must be at least 1"),
         (("--train", "--init", "2,0"), "--train is for"),

@@ -135,8 +135,8 @@ def test_ten_thousand_layers_do_not_overflow() -> None:
         ({"nets": 0}, "nets must be at least 1, not 0; or use --theory-only"),
         ({"seed": -1}, "seed must be"),
         ({"time_limit": math.nan}, "time-limit must be positive"),
-        ({"init": ["-1,0"]}, "SIGMA_W2 must lie above 0"),
-        ({"init": ["nan,0"]}, "SIGMA_W2 must lie above 0"),
+        ({"init": ["-1,0"]}, "SIGMA_W2 must be from 0.001"),
+        ({"init": ["nan,0"]}, "SIGMA_W2 must be from 0.001"),
         ({"init": ["he"]}, "is not one of default, kaiming"),
         ({"init": ["2,0"], "train": True}, "--train is for default"),
         ({"threads": 0}, "threads"),
@@ -174,3 +174,13 @@ def test_a_users_table_is_read_as_in_train(tmp_path: Path) -> None:
 def test_a_gpu_agrees_with_the_theory() -> None:
     found = signal_depth("relu", layers=10, width=128, nets=8, device="cuda")
     assert all(each.prospect.agrees in (1, None) for each in found.rows)
+
+
+@pytest.mark.parametrize("init", ["0.001,0", "1000,1000"])
+def test_signals_beyond_float64_are_not_measured(init: str) -> None:
+    found = signal_depth("relu", init=[init], layers=300, width=8, nets=2)
+    (row,) = found.rows
+    assert abs(row.prospect.log10_gradient_theory or 0) > 300
+    assert row.prospect.log10_gradient_measured is None
+    assert "leaves the range of float64" in found.reading()
+    assert "no stable" not in found.reading()

@@ -221,6 +221,7 @@ def _be_the_command(line: Sequence[str], folder: Path, out: Path, err: Path) -> 
     code = 99
     try:
         os.chdir(folder)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has none
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         for number, path in ((1, out), (2, err)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
