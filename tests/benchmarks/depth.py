@@ -64,7 +64,7 @@ def _mean_square(entry: Entry, text: str, q: float, breaks: tuple[float, ...]) -
         value = formula_in_mpmath(text, parameters, float(z) * root, 160)
         return mpmath.mpf(value) ** 2 * mpmath.npdf(z)
 
-    with mpmath.workdps(20):
+    with mpmath.workdps(40):  # absolute precision: some moments are as small as 1e-24
         return mpmath.quad(integrand, ends, method="gauss-legendre", maxdegree=4)
 
 
