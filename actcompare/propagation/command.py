@@ -124,10 +124,15 @@ def _bar(quiet: bool) -> "Iterator[Listener | None]":
 
 
 def _show(found: "Propagation", destination: Destination) -> None:
-    from actcompare.propagation.tables import measured_grid, theory_grid, training_grid
+    from actcompare.propagation.tables import (
+        gradient_grid,
+        samples_grid,
+        theory_grid,
+        training_grid,
+    )
 
     columns, layers, trained = found.columns(), found.config.layers, found.training()
-    grids = [theory_grid(columns), measured_grid(columns, layers)]
+    grids = [theory_grid(columns), gradient_grid(columns, layers), samples_grid(columns)]
     grids += [training_grid(trained, found.metric)] if trained else []
     write(
         destination,

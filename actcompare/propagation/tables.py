@@ -34,30 +34,48 @@ def theory_grid(columns: Columns) -> Grid:
     return Grid([*titles, "xi_q", "xi_c", "phase", "reach"], rows, keys=2, caption=caption)
 
 
-def measured_grid(columns: Columns, layers: int) -> Grid:
-    """Return theory and measurement side by side."""
+def gradient_grid(columns: Columns, layers: int) -> Grid:
+    """Return what is left of the gradient: by theory, corrected for the width, and measured."""
     rows = [
         [
             *(str(columns[name][i]) for name in ("activation", "init")),
             *(_decimal(columns[f"log10_gradient_{of}"][i]) for of in ("theory", "corrected")),
             _measured(columns, i),
-            *(cell(columns[f"one_minus_c_{of}"][i], 2) for of in ("theory", "measured")),
-            *(percent(columns[f"zero_dead_{of}"][i], 1) for of in ("theory", "measured")),
-            percent(columns["gradient_dead"][i], 1),
-            percent(columns["constant"][i], 1),
             {None: "n/a", 0: "no", 1: "yes"}[columns["agrees"][i]],
         ]
         for i in range(len(columns["activation"]))
     ]
-    titles = ["activation", "init", "gradient, theory", "corrected", "measured (95 %)"]
-    titles += ["1 - c, theory", "measured", "zero-dead, theory", "measured", "gradient-dead"]
+    titles = ["activation", "init", "theory", "corrected", "measured (95 %)", "agrees"]
     caption = (
-        f"gradient: log10 of the factor of its variance over {layers:,} layers; corrected: for the"
-        " width. 1 - c: of two samples after the last layer. Dead and constant units: shares, in"
-        " the mean over layers. agrees: measured and corrected gradient; n/a where the width is too"
+        f"log10 of the factor of the gradient's variance over {layers:,} layers; corrected: for the"
+        " width. agrees: measured and corrected; n/a where the width is too"
         " small for the depth, or nothing was measured."
     )
-    return Grid([*titles, "constant", "agrees"], rows, keys=2, caption=caption)
+    return Grid(titles, rows, keys=2, caption=caption)
+
+
+def samples_grid(columns: Columns) -> Grid:
+    """Return how far samples stay apart, and which units are dead on all of them."""
+    rows = [
+        [
+            *(str(columns[name][i]) for name in ("activation", "init")),
+            " / ".join(cell(columns[f"one_minus_c_{of}"][i], 2) for of in _BOTH),
+            " / ".join(percent(columns[f"zero_dead_{of}"][i], 1) for of in _BOTH),
+            percent(columns["gradient_dead"][i], 1),
+            percent(columns["constant"][i], 1),
+        ]
+        for i in range(len(columns["activation"]))
+    ]
+    titles = ["activation", "init", "1 - c", "zero-dead", "gradient-dead", "constant"]
+    caption = (
+        "theory / measured. 1 - c: 1 - correlation of two samples after the last layer. Dead and"
+        " constant: shares of units, in the mean over layers; gradient-dead and constant are"
+        " measured."
+    )
+    return Grid(titles, rows, keys=2, caption=caption)
+
+
+_BOTH = ("theory", "measured")
 
 
 def gains_grid(gains: Sequence[Any]) -> Grid:
@@ -117,14 +135,15 @@ def _fixed_point(columns: Columns, i: int) -> str:
 def _decimal(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "n/a" if value is None else f"{value}"
-    return f"{round(value, 2) + 0.0:.2f}"  # no -0.00
+    digits = 2 if abs(value) < 10 else 1
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.00
 
 
 def _measured(columns: Columns, i: int) -> str:
     middle, low, high = (columns[f"log10_gradient_{end}"][i] for end in ("measured", "low", "high"))
     if low is None:
         return _decimal(middle)
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+    return f"{_decimal(middle)} ({_decimal(low)} to {_decimal(high)})"
 
 
 def _interval(row: Mapping[str, Any], name: str, digits: int) -> str:
