@@ -5,9 +5,10 @@ Poole et al. 2016, Exponential expressivity in deep neural networks through tran
 Schoenholz et al. 2017, Deep information propagation.
 """
 
+import contextlib
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -40,6 +41,11 @@ Array = npt.NDArray[np.float64]
 LINEAR = 1e-12
 """Below this 1 - c, the correlation map is linear to within rounding."""
 
+_PROBED = np.array([0.1, 1.0, 30.0])
+"""Variances at which the quadrature is checked."""
+
+_TOLERANCE = 1e-7
+
 ROUNDING = 1e-11
 """Smaller shares of a variance are rounding of the quadrature."""
 
@@ -54,8 +60,13 @@ class Curve:
     function: Function
     breaks: tuple[float, ...]
     """Where f, f' or f'' jumps."""
-    continuous: bool
-    """Whether f itself has no jump above NEGLIGIBLE_JUMP, so that f' is its derivative."""
+    trouble: str = ""
+    """Why expectations cannot be had, as a predicate, such as `jumps`; empty if they can."""
+
+    @property
+    def has_theory(self) -> bool:
+        """Whether expectations of f and f' can be had, and f' is the derivative everywhere."""
+        return not self.trouble
 
     @classmethod
     def of(cls, activation: Activation) -> "Curve":
@@ -67,16 +78,20 @@ class Curve:
         cpu, label = torch.device("cpu"), activation.label
         function = build_elementwise(activation, torch.float64, cpu)
         x = torch.linspace(-64, 64, 2**13 + 2, dtype=torch.float64)
-        if not differentiate(function, x, label, 1)[0].isfinite().all():
-            raise ActcompareError(f"{label} is not finite between -64 and 64")
-        smoothness, jumps = find_jumps(function, label, x, torch.float64, cpu)
+        with _recorded():
+            if not differentiate(function, x, label, 1)[0].isfinite().all():
+                raise ActcompareError(f"{label} is not finite between -64 and 64")
+            smoothness, jumps = find_jumps(function, label, x, torch.float64, cpu)
         widest = max((abs(jump.step) for jump in jumps), default=0.0)
-        continuous = smoothness != "discontinuous" or widest <= NEGLIGIBLE_JUMP
-        return cls(label, function, tuple(jump.x for jump in jumps), continuous)
+        curve = cls(label, function, tuple(jump.x for jump in jumps))
+        if smoothness == "discontinuous" and widest > NEGLIGIBLE_JUMP:
+            return replace(curve, trouble="jumps, and f' misses that")
+        return replace(curve, trouble=_trouble(curve))
 
     def at(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return f(z) and f'(z), in the shape of z, float64."""
-        value, slope, _ = differentiate(self.function, z.flatten(), self.label, 1)
+        with _recorded():
+            value, slope, _ = differentiate(self.function, z.flatten(), self.label, 1)
         assert slope is not None
         return value.view_as(z), slope.view_as(z)
 
@@ -90,6 +105,26 @@ class Curve:
         """The pre-activations at which panels end, shape (mark,)."""
         scales = {sign * scale for scale in SCALES for sign in (-1, 1)}
         return torch.tensor(sorted(scales.union(self.breaks)), dtype=torch.float64)
+
+
+@contextlib.contextmanager
+def _recorded() -> Iterator[None]:
+    """Let autograd work, also where the caller has switched it off, as initialisers do."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def _trouble(curve: Curve) -> str:
+    """Return why the quadrature fails, by comparing it with one of half the panels' width."""
+    with np.errstate(all="ignore"):
+        coarse, fine = (moments(curve, _PROBED, panels=panels) for panels in (1, 2))
+    for name in ("f2", "d2"):
+        one, other = getattr(coarse, name), getattr(fine, name)
+        if not (np.isfinite(one) & np.isfinite(other)).all():
+            return "has no finite mean square, or its slope has none"
+        if (np.abs(one - other) > _TOLERANCE * np.abs(other)).any():
+            return "oscillates or bends too fast for the quadrature"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -120,7 +155,7 @@ class Moments:
     """E z^2 f'^2."""
 
 
-def moments(curve: Curve, q: Array | float) -> Moments:
+def moments(curve: Curve, q: Array | float, *, panels: int = 1) -> Moments:
     """Return the expectations of an activation at variances q.
 
     Each panel, of width 1 or less, is integrated by Gauss-Legendre; panels end where the function
@@ -129,11 +164,14 @@ def moments(curve: Curve, q: Array | float) -> Moments:
     Args:
         curve: The activation.
         q: Variances of the pre-activations, positive, shape (q,) or one number.
+        panels: Panels for each of the usual ones.
     """
     q = np.atleast_1d(np.asarray(q, dtype=np.float64))
     root = torch.from_numpy(np.sqrt(q))[:, None]
-    z, weights = _panels(curve.marks / root, REACH)
+    z, weights = _panels(curve.marks / root, REACH, panels=panels)
     f, d = curve.at(root * z)
+    # A panel without width has its nodes on a mark, where f' may be infinite.
+    d = torch.where(weights > 0, d, 0.0)
 
     def mean(values: Tensor) -> Array:
         # A copy, since torch's many small blocks would keep glibc from reusing the large ones.
@@ -201,16 +239,20 @@ def _over_pairs(
     return 2 * float((outer * (inner * values).sum(1)).sum())
 
 
-def _panels(marks: Tensor, reach: float, lowest: float | None = None) -> tuple[Tensor, Tensor]:
+def _panels(
+    marks: Tensor, reach: float, lowest: float | None = None, *, panels: int = 1
+) -> tuple[Tensor, Tensor]:
     """Return nodes and weights for the standard normal density, each of shape (row, node).
 
     Args:
         marks: Where panels end besides the whole numbers, shape (row, mark).
         reach: The largest node.
         lowest: The smallest node; -reach by default.
+        panels: Panels per whole number.
     """
     lowest = -reach if lowest is None else lowest
-    whole = torch.arange(lowest, reach + 1, dtype=torch.float64).expand(len(marks), -1)
+    steps = round(reach - lowest) * panels + 1
+    whole = torch.linspace(lowest, reach, steps, dtype=torch.float64).expand(len(marks), -1)
     ends = torch.cat([whole, marks.clamp(lowest, reach)], 1).sort(1).values
     middle, half = (ends[:, 1:] + ends[:, :-1]) / 2, (ends[:, 1:] - ends[:, :-1]) / 2
     z = (middle[..., None] + half[..., None] * _NODES).flatten(1)

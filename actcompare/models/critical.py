@@ -10,6 +10,7 @@ matter of the weights alone: without the mean of each unit's incoming weights, w
 in common, the mean of f, cancels.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from actcompare.activations.derivatives import build_elementwise
 from actcompare.activations.gaussian import Array, Curve, Moments, crossings, moments
 from actcompare.activations.spec import Activation, Specs, parse_all
 from actcompare.errors import ActcompareError, UsageError
@@ -26,6 +28,9 @@ LENGTHS = (1.0, 3.0, 10.0, 30.0)
 
 STEEPEST = 0.9
 """Largest slope of the length map at q0, so that a deviation from q0 shrinks by a tenth a layer."""
+
+SOME = 64
+"""Samples on which a model is run to see whether it is a plain stack."""
 
 CLEAR = 4.0
 """Least ratio of q0 to the next fixed point, beyond which signals would not return."""
@@ -51,10 +56,9 @@ def critical_point(curve: Curve) -> CriticalPoint:
     Raises:
         ActcompareError: There is none.
     """
-    if not curve.continuous:
+    if not curve.has_theory:
         raise ActcompareError(
-            f"{curve.label} jumps, so its derivative does not say how signals spread: it has no"
-            " critical initialisation; use --init kaiming"
+            f"{curve.label} {curve.trouble}: it has no critical initialisation; use --init kaiming"
         )
     for q0 in LENGTHS:
         at = moments(curve, q0)
@@ -91,15 +95,15 @@ def initialise_critical_(
 ) -> CriticalPoint:
     """Draw the weights of a plain stack of linear layers critically, in place.
 
-    The variance of the pre-activations becomes q0, in the mean over the data, in each hidden layer,
-    and 1 in the output; q0 is the least of 1, 3, 10 and 30 to which signals return (a larger one
-    lets softplus bend less). The function class of the model does not change.
+    The variance of the pre-activations becomes q0, in the mean over the data, in each hidden layer;
+    q0 is the least of 1, 3, 10 and 30 to which signals return (a larger one lets softplus bend
+    less). The outputs have a variance below 1. The function class of the model does not change.
 
     Args:
-        model: Linear layers with one elementwise activation between them; other modules without
-            parameters, such as nn.Dropout and nn.Flatten, may be among them.
+        model: Linear layers with biases, with the activation between them and after the last hidden
+            one, and nothing else that changes numbers. It is run once, on some of the data.
         activation: The activation, as a SPEC, a function or a module.
-        data: Inputs of the first layer, shape (sample, ...).
+        data: Inputs of the model, shape (sample, ...).
         generator: Random generator; by default torch's own.
 
     Raises:
@@ -109,24 +113,57 @@ def initialise_critical_(
     activations = parse_all(activation)
     if len(activations) != 1:
         raise UsageError(f"one activation, not {len(activations)}")
-    layers = _linear_layers(model)
-    square = float(data.detach().double().square().mean())
-    return draw_critical_(layers, activations[0], square, generator)
+    X = torch.as_tensor(data).detach()
+    layers = _stack(model, activations[0], X[:SOME])
+    return draw_critical_(layers, activations[0], float(X.double().square().mean()), generator)
 
 
-def _linear_layers(model: nn.Module) -> list[nn.Linear]:
-    leaves = [(name, leaf) for name, leaf in model.named_modules() if not [*leaf.children()]]
-    for name, leaf in leaves:
-        own = [*leaf.parameters(recurse=False), *leaf.buffers(recurse=False)]
-        if own and not isinstance(leaf, nn.Linear | nn.PReLU):
-            raise UsageError(
-                f"{name or 'the model'} is {type(leaf).__name__}: critical initialisation is for"
-                " plain stacks of nn.Linear and activations"
-            )
-    layers = [leaf for _, leaf in leaves if isinstance(leaf, nn.Linear)]
-    if len(layers) < 2:
-        raise UsageError(f"linear layers in the model: {len(layers)}; at least 2 are needed")
+def _stack(model: nn.Module, activation: Activation, X: Tensor) -> list[nn.Linear]:
+    """Return the linear layers of a plain stack, in the order in which it calls them.
+
+    Raises:
+        UsageError: It is no plain stack with this activation.
+    """
+    names = {leaf: name for name, leaf in model.named_modules() if isinstance(leaf, nn.Linear)}
+    for name, module in model.named_modules():
+        own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        other = own and not isinstance(module, nn.Linear | nn.PReLU)
+        drops = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
+        if other or drops or isinstance(module, nn.modules.lazy.LazyModuleMixin):
+            raise _no_stack(f"{name or 'the model'} is {type(module).__name__}")
+        if module in names and (module.bias is None or module.in_features < 2):
+            raise _no_stack(f"{name} has {'no biases' if module.bias is None else 'one input'}")
+    calls: list[tuple[nn.Linear, Tensor, Tensor]] = []
+
+    def note(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        assert isinstance(layer, nn.Linear)
+        calls.append((layer, inputs[0].clone(), output.clone()))
+
+    hooks = [layer.register_forward_hook(note) for layer in names]
+    try:
+        with torch.no_grad():
+            model(X)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    layers = [layer for layer, _, _ in calls]
+    if len(layers) < 2 or len(set(layers)) < len(layers) or len(layers) < len(names):
+        raise _no_stack(f"linear layers in the model: {len(names)}, called: {len(layers)}")
+    function = build_elementwise(activation, X.dtype, X.device)
+    for (_, _, z), (layer, a, _) in itertools.pairwise(calls):
+        expected = function(z).flatten(1)
+        if a.flatten(1).shape != expected.shape or not torch.allclose(
+            a.flatten(1), expected, rtol=1e-3, atol=1e-5
+        ):
+            raise _no_stack(f"{names[layer]} is not given {activation.label} of the layer before")
     return layers
+
+
+def _no_stack(why: str) -> UsageError:
+    return UsageError(
+        f"{why}: critical initialisation is for plain stacks of nn.Linear with biases and one"
+        " activation, without normalisation, dropout or shortcuts"
+    )
 
 
 def draw_critical_(

@@ -17,12 +17,15 @@ from actcompare.cli.options import (
     Sourced,
     Threads,
     gate_option,
+    given_on_command_line,
     grouped,
     option,
     settings_of,
 )
 from actcompare.cli.streams import prints_aside
+from actcompare.errors import ActcompareError, UsageError
 from actcompare.output.formats import Destination
+from actcompare.output.messages import say
 from actcompare.output.results import heading, write
 
 if TYPE_CHECKING:
@@ -38,6 +41,9 @@ _NUMBERS = (
     *("gradient_dead", "constant", "agrees"),
 )
 """Columns that a gate can test."""
+
+_GAINS = {"gains", "activations", "output_format", "output", "quiet"}
+"""Parameters that may accompany --gains."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class DepthOptions(Sourced):
 
 @grouped
 def depth_command(
+    context: typer.Context,
     *,
     options: DepthOptions,
     gains: Annotated[
@@ -87,6 +94,7 @@ def depth_command(
     destination = drawn.destination()
     drawing = drawn.drawing(destination)
     if gains:
+        _refuse_beside_gains(context)
         _show_gains(options.activations, destination)
         return
     from actcompare.output.gates import parse_gates, report_tripped
@@ -106,12 +114,20 @@ def depth_command(
         raise typer.Exit(GATE_TRIPPED)
 
 
+def _refuse_beside_gains(context: typer.Context) -> None:
+    """Refuse options that --gains would ignore, a gate among them."""
+    ignored = given_on_command_line(context) - _GAINS
+    for parameter in context.command.params:
+        if parameter.name in ignored:
+            raise UsageError(f"--gains shows gains alone: omit {parameter.opts[0]}")
+
+
 @contextlib.contextmanager
 def _bar(quiet: bool) -> "Iterator[Listener | None]":
     """Show a progress line: the runs of each initialisation."""
     from actcompare.cli.progress import progress_line
 
-    with progress_line(quiet) as update:
+    with progress_line(quiet, description="theory and nets") as update:
         if update is None:
             yield None
             return
@@ -165,9 +181,18 @@ def _show_gains(specs: list[str], destination: Destination) -> None:
     from actcompare.propagation.tables import gains_grid
     from actcompare.table import Table
 
+    found = []
     with prints_aside():
-        found = [gain(activation) for activation in parse_all(specs)]
+        for activation in parse_all(specs):
+            try:
+                found.append(gain(activation))
+            except ActcompareError as error:  # the others are still shown
+                say(f"error: {error}")
+    if not found:
+        raise typer.Exit(1)
     environment = describe_environment(torch.device("cpu")).as_dict()
     columns = Table.of([asdict(each) for each in found])
     head = heading("depth", {"activations": [each.activation for each in found]}, environment)
     write(destination, head, columns, [gains_grid(found)], "")
+    if len(found) < len(parse_all(specs)):
+        raise typer.Exit(1)

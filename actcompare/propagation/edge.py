@@ -94,8 +94,9 @@ class Edge:
 def edge_of_chaos(activation: Specs, *, sigma_b2: float) -> tuple[EdgePoint, ...]:
     """Return the points of the edge of chaos at a variance of the biases, by ascending q.
 
-    Parametrised by q, sigma_w2 = 1 / E f'^2 and sigma_b2 = q - E f^2 / E f'^2. Where every length
-    is critical, as with relu at sigma_b2 = 0, the point at q = 1 is returned.
+    Parametrised by q, from 1e-10 to 1e10, sigma_w2 = 1 / E f'^2 and sigma_b2 = q - E f^2 / E f'^2.
+    At sigma_b2 = 0 the limit of q to 0 counts, as with tanh. Where every length is critical, as
+    with relu at sigma_b2 = 0, the point at q = 1 is returned.
 
     Source: Hayou et al. 2019, On the impact of the activation function on deep neural networks
     training.
@@ -124,7 +125,16 @@ def edge_of_chaos(activation: Specs, *, sigma_b2: float) -> tuple[EdgePoint, ...
         _, biases, _ = _critical(curve, q)
         return np.where(np.isfinite(biases), biases - sigma_b2, -1.0)
 
-    return tuple(_points(curve, np.array(crossings(surplus))))
+    return (*_limit(curve, sigma_b2), *_points(curve, np.array(crossings(surplus))))
+
+
+def _limit(curve: Curve, sigma_b2: float) -> tuple[EdgePoint, ...]:
+    """Return the point without biases to which the edge goes as q goes to 0, if it does."""
+    q = np.array([1e-8])
+    weights, biases, slopes = _critical(curve, q)
+    if sigma_b2 > 0 or not 0 <= biases[0] <= 1e-6 * q[0]:
+        return ()
+    return (EdgePoint(0.0, float(weights[0]), 0.0, float(slopes[0])),)
 
 
 def find_edge(curve: Curve) -> Edge:
@@ -138,10 +148,8 @@ def find_edge(curve: Curve) -> Edge:
 
 
 def _refuse_jumps(curve: Curve) -> None:
-    if not curve.continuous:
-        raise ActcompareError(
-            f"{curve.label} jumps, and f' misses that: it has no edge of chaos by theory"
-        )
+    if not curve.has_theory:
+        raise ActcompareError(f"{curve.label} {curve.trouble}: theory knows no edge of chaos of it")
 
 
 def _critical(curve: Curve, q: Array) -> tuple[Array, Array, Array]:

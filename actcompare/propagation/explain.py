@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from actcompare.propagation.gains import Gain
     from actcompare.propagation.records import DepthConfig, Prospect, Row
 
-KEPT = 1.0
-"""A gradient's variance within 10^KEPT of its start counts as kept."""
+KEPT = 6 / math.log(10)
+"""A gradient whose variance stays within 10^KEPT of its start counts as kept: e^6, as for reach."""
 
 MOST_ROWS = 8
 """The most rows that are described one by one."""
@@ -40,7 +40,7 @@ def describe_propagation(
     """Return the reading, each sentence drawn from one of its numbers."""
     paragraphs = [
         _gradients(config, rows),
-        _why(gains, edges),
+        _why(rows, gains, edges),
         _cure(config, rows),
         _article(config, rows),
         _measurement(config, rows),
@@ -72,8 +72,8 @@ def _gradients(config: "DepthConfig", rows: "Sequence[Row]") -> str:
         parts = listed([f"{row.activation} {_left(row)}" for row in those], MOST_ROWS)
         said.append(f"With {_name(init)}: {parts}.")
     head = (
-        f"What is left of the gradient's variance at the first of {config.layers:,} layers, in"
-        " theory:"
+        "The gradient's variance at the first layer over that at the last, through"
+        f" {config.layers:,} layers, in theory:"
     )
     return f"{head} " + " ".join(said)
 
@@ -82,92 +82,126 @@ def _left(row: "Prospect") -> str:
     """Return the factor of the gradient's variance, and the factor per layer where it is steady."""
     whole = row.log10_gradient_theory
     assert whole is not None
-    if whole == -math.inf:
-        return "nothing"
-    if abs(whole) < 0.05:
-        return "all of it"
     if row.fixed_point_kind == "attracting" and row.chi and not 0.8 < row.chi < 1.25:
         step = f"{1 / row.chi:.3g}-fold less" if row.chi < 1 else f"{row.chi:.3g}-fold more"
         return f"{_power(whole)} ({step} per layer)"
     return _power(whole)
 
 
+def _whole(row: "Prospect") -> str:
+    return _power(row.log10_gradient_theory or 0.0)
+
+
 def _power(exponent: float) -> str:
+    if exponent == -math.inf:
+        return "0"
     if abs(exponent) < 1:
-        return f"{10**exponent:.2g} of it" if exponent < 0 else f"{10**exponent:.2g} times it"
+        return f"{10**exponent:.2g}"
     return f"10^{exponent:.1f}"
 
 
-def _why(gains: "Sequence[Gain]", edges: "Sequence[Edge]") -> str:
+def _why(rows: "Sequence[Row]", gains: "Sequence[Gain]", edges: "Sequence[Edge]") -> str:
     """Name the cause: a mean that carries the length, and whether an edge of chaos exists."""
     said = []
     for each in gains:
-        if not each.mean_square:
-            continue
-        share = each.mean**2 / each.mean_square
-        if each.ratio < 0.9:
+        if each.mean_square and each.ratio < 0.9:
+            share = each.mean**2 / each.mean_square
             said.append(
-                f"The mean of {each.activation} is {each.mean:.3g} on N(0,1) and carries"
-                f" {100 * share:.0f} % of its mean square: weights that keep the signal's length"
-                f" leave {each.ratio:.3g} of the gradient's variance per layer (R)."
+                f"At pre-activations N(0,1), {each.activation} has mean {each.mean:.3g}, which is"
+                f" {100 * share:.0f} % of its mean square. Weights that keep the signal's length"
+                f" there multiply the gradient's variance by R = {each.ratio:.3g} per layer."
             )
+    grows = [
+        row.activation
+        for row in _known(rows)
+        if row.init == "kaiming" and row.fixed_point_kind == "none" and row.chi is None
+    ]
+    if said and grows:
+        said.append(
+            f"With Kaiming's larger weights the signal of {listed(grows)} grows from layer to"
+            " layer, and the gradient falls more slowly."
+        )
     without = [edge.activation for edge in edges if not edge.points]
     if without:
         have = "has" if len(without) == 1 else "have"
         said.append(
-            f"{listed(without)} {have} no edge of chaos: no variances of independent weights and"
-            " biases keep both."
+            f"No variances of independent weights and biases keep both the signal's length and the"
+            f" gradient's: {listed(without)} {have} no edge of chaos at any length searched."
         )
     return " ".join(said)
+
+
+def _is_kept(row: "Prospect") -> bool:
+    return abs(row.log10_gradient_theory or 0.0) <= KEPT
 
 
 def _cure(config: "DepthConfig", rows: "Sequence[Row]") -> str:
     """Say which initialisations keep the gradient, and how far the others reach."""
     found = _known(rows)
-    kept = [row for row in found if abs(row.log10_gradient_theory or 0) <= KEPT]
-    lost = [row for row in found if row not in kept]
+    kept, lost = [row for row in found if _is_kept(row)], [r for r in found if not _is_kept(r)]
     said = []
     if kept:
         those = listed([f"{row.activation} with {row.init}" for row in kept], MOST_ROWS)
-        said.append(f"What keeps gradients over {config.layers:,} layers: {those}.")
+        said.append(
+            f"In theory, gradients are kept over {config.layers:,} layers (variance within a factor"
+            f" e^6) by {those}."
+        )
     if lost:
         reaches = listed(
-            [f"{row.activation} with {row.init} {row.reach_layers:.0f}" for row in lost], MOST_ROWS
+            [f"{row.activation} with {row.init} {row.reach_layers:,.0f}" for row in lost], MOST_ROWS
         )
         said.append(
-            f"How many layers the others reach until the gradient's variance has changed by e^6,"
-            f" as a guide to what plain SGD trains: {reaches}."
+            f"The others reach so many layers, as a guide to what plain SGD trains: {reaches}."
         )
-    critical = [row for row in kept if row.init == "critical" and row.activation != "relu"]
-    for row in critical[:1]:
+    cured = [row for row in kept if row.init == "critical"]
+    for row in [row for row in cured if row.activation == "softplus"] or cured[:1]:
         assert row.sigma_w2 is not None
         assert row.sigma_b2 is not None
         said.append(
-            f"Critical initialisation of {row.activation} subtracts from each unit's incoming"
-            " weights their mean, so that the mean of the activation cancels, and draws them with"
-            f" sigma_w {math.sqrt(row.sigma_w2):.4g} and biases with sigma_b"
-            f" {math.sqrt(row.sigma_b2):.4g}: in Python actcompare.initialise_critical_, and"
-            " --init critical in train and study."
+            f"Critical initialisation of {row.activation} draws hidden weights with standard"
+            f" deviation {math.sqrt(row.sigma_w2):.4g}/sqrt(inputs), subtracts from each unit's"
+            " incoming weights their mean, so that the mean of the activation cancels, and draws"
+            f" biases with standard deviation {math.sqrt(row.sigma_b2):.4g}: --init critical in"
+            " train and study, and actcompare.initialise_critical_ in Python."
         )
     return " ".join(said)
 
 
 def _article(config: "DepthConfig", rows: "Sequence[Row]") -> str:
     """Judge the claim that softplus does not speed up learning in deep networks."""
-    softplus = {row.init: row for row in _known(rows) if row.activation == "softplus"}
-    usual = [softplus[init] for init in ("default", "kaiming") if init in softplus]
-    cured = softplus.get("critical")
-    if not usual:
+    by_init = {
+        init: {row.activation: row for row in _known(rows) if row.init == init}
+        for init in ("default", "kaiming", "critical")
+    }
+    said = []
+    for init, those in by_init.items():
+        row, relu = those.get("softplus"), those.get("relu")
+        if row is None:
+            continue
+        fate = "is kept" if _is_kept(row) else "is not kept"
+        part = (
+            f"With {_name(init)} its gradient {fate} over {config.layers:,} layers ({_whole(row)}"
+        )
+        measured = row.log10_gradient_measured
+        if measured is not None:
+            part += f"; {_power(measured)} measured at width {config.width:,}"
+        part += ")"
+        if relu is not None:
+            same = _is_kept(relu) == _is_kept(row)
+            part += f", {_so_is(relu) if same else 'but not'} relu's ({_whole(relu)})"
+        said.append(part + ".")
+    if not said:
         return ""
-    lost = all((row.log10_gradient_theory or 0) < -KEPT for row in usual)
+    judged = [those["softplus"] for those in by_init.values() if "softplus" in those]
+    if len({_is_kept(row) for row in judged}) > 1:
+        said.append("So the initialisation decides, not the function.")
+    said.append("Whether such nets learn is measured by --train.")
     claim = "An article says that softplus may not speed up learning in deep networks."
-    names = " and ".join(_name(row.init) for row in usual)
-    if not lost:
-        return f"{claim} At {config.layers:,} layers, its gradient is not lost with {names}."
-    verdict = f"{claim} That is so with {names}"
-    if cured is not None and abs(cured.log10_gradient_theory or 0) <= KEPT:
-        verdict += ", but it is not of the function: with critical initialisation nothing vanishes"
-    return verdict + "."
+    return f"{claim} {' '.join(said)}"
+
+
+def _so_is(row: "Prospect") -> str:
+    return "and so is" if _is_kept(row) else "nor is"
 
 
 def _measurement(config: "DepthConfig", rows: "Sequence[Row]") -> str:
@@ -181,7 +215,10 @@ def _measurement(config: "DepthConfig", rows: "Sequence[Row]") -> str:
     said = f"Measured on {measured[0].nets:,} nets of width {config.width:,}"
     if judged:
         count = len(judged) - len(apart)
-        said += f": the gradient agrees with the theory in {count} of {len(judged)} rows"
+        said += (
+            f": the gradient agrees with the corrected theory in {count} of the {len(judged)} rows"
+            " that can be judged"
+        )
     said += "."
     if apart:
         names = listed(
@@ -189,14 +226,17 @@ def _measurement(config: "DepthConfig", rows: "Sequence[Row]") -> str:
         )
         said += f" It does not for {names}."
     if beyond:
-        names = listed(
-            [f"{r.prospect.activation} with {r.prospect.init}" for r in beyond], MOST_ROWS
-        )
+        names = listed([_beyond(row.prospect) for row in beyond], MOST_ROWS)
         said += (
-            f" Beyond theory are {names}: this width is too small for so many layers, and only the"
-            " measurement counts."
+            f" Beyond theory: {names}. Nets of this width and depth differ too much for it, and"
+            " only the measurement counts."
         )
     return said
+
+
+def _beyond(row: "Prospect") -> str:
+    found = row.log10_gradient_measured
+    return f"{row.activation} with {row.init}" + ("" if found is None else f" ({_power(found)})")
 
 
 def _alike(rows: "Sequence[Row]") -> str:
@@ -207,11 +247,15 @@ def _alike(rows: "Sequence[Row]") -> str:
     ]
     if not alike:
         return ""
-    return (
-        f"All samples look alike after the last layer (1 - correlation below {_ALIKE:g}):"
-        f" {listed(alike, MOST_ROWS)}. Units that are then 0 on all of them are not damaged: the"
-        " samples no longer differ."
+    said = (
+        f"All samples look alike after the last layer (1 - correlation below {_ALIKE:g}, by"
+        f" theory): {listed(alike, MOST_ROWS)}."
     )
+    if any(row.zero_dead_theory for row in _known(rows)):
+        said += (
+            " Units that are then 0 on all of them are not damaged: the samples no longer differ."
+        )
+    return said
 
 
 def _born_dead(config: "DepthConfig", samples: int, rows: "Sequence[Row]") -> str:
@@ -227,11 +271,11 @@ def _born_dead(config: "DepthConfig", samples: int, rows: "Sequence[Row]") -> st
         )
     if not said:
         return ""
-    bound = born_dead_share(config.width, config.layers)
-    return (
-        f"Nets born dead, with a layer that is 0 on all {samples} samples: {listed(said)}. For"
-        f" relu, one sample and biases of 0, theory says {100 * bound:.3g} %."
-    )
+    text = f"Nets born dead, with a layer that is 0 on all {samples} samples: {listed(said)}."
+    if any(row.born_dead and row.prospect.activation == "relu" for row in rows):
+        bound = born_dead_share(config.width, config.layers)
+        text += f" For relu, one sample and symmetric biases, theory says {100 * bound:.3g} %."
+    return text
 
 
 def describe_training(rows: "Sequence[Mapping[str, Any]]", metric: str) -> str:

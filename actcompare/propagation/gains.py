@@ -31,13 +31,13 @@ class Gain:
     slope_mean_square: float
     """E f'^2."""
     forward: float
-    """1 / sqrt(E f^2)."""
+    """sqrt(q / E f^2)."""
     backward: float
     """1 / sqrt(E f'^2)."""
     variance: float
-    """1 / sqrt(Var f)."""
+    """sqrt(q / Var f)."""
     ratio: float
-    """R = E f'^2 / E f^2: the gradient's factor per layer while the signal keeps its length."""
+    """R = q E f'^2 / E f^2: the gradient's factor per layer while the signal keeps its length."""
     torch: float | None
     """torch.nn.init.calculate_gain, where it has one."""
 
@@ -70,8 +70,8 @@ def gain_of(curve: Curve, activation: Activation, q: float = 1.0) -> Gain:
     Raises:
         ActcompareError: The function jumps.
     """
-    if not curve.continuous:
-        raise ActcompareError(f"{curve.label} jumps: its derivative says nothing about gradients")
+    if not curve.has_theory:
+        raise ActcompareError(f"{curve.label} {curve.trouble}: it has no gains")
     at = moments(curve, q)
     f, f2, d2, spread = (float(each[0]) for each in (at.f, at.f2, at.d2, at.variance))
     return Gain(
@@ -80,16 +80,16 @@ def gain_of(curve: Curve, activation: Activation, q: float = 1.0) -> Gain:
         mean=f if abs(f) > ROUNDING * math.sqrt(f2) else 0.0,
         mean_square=f2,
         slope_mean_square=d2,
-        forward=_inverse_root(f2),
-        backward=_inverse_root(d2),
-        variance=_inverse_root(spread),
-        ratio=d2 / f2 if f2 else math.inf,
+        forward=_gain(q, f2),
+        backward=_gain(1.0, d2),
+        variance=_gain(q, spread),
+        ratio=q * d2 / f2 if f2 else math.inf,
         torch=_of_torch(activation),
     )
 
 
-def _inverse_root(square: float) -> float:
-    return 1 / math.sqrt(square) if square > 0 else math.inf
+def _gain(wanted: float, square: float) -> float:
+    return math.sqrt(wanted / square) if square > 0 else math.inf
 
 
 def _of_torch(activation: Activation) -> float | None:

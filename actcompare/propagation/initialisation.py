@@ -1,5 +1,6 @@
 """Initialisations by name, as the distribution of the weights of each layer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actcompare.activations.gaussian import Array, Curve
@@ -62,6 +63,27 @@ def initialisation(
         return Initialisation(name, Law(point.q0 / mean_square, 0.0), hidden)
     given = _numbers(name)
     return Initialisation(name, given, given)
+
+
+def check_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of initialisations, each once and numbers without spaces.
+
+    Raises:
+        UsageError: There is none, or one does not exist.
+    """
+    found = dict[str, None]()
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(f"init {name!r} is not text such as kaiming or 1.9,0")
+        law = None if name in NAMES else _numbers(name)
+        found[",".join(map(_short, (law.sigma_w2, law.sigma_b2))) if law else name] = None
+    if not found:
+        raise UsageError("no initialisation is given")
+    return tuple(found)
+
+
+def _short(number: float) -> str:
+    return repr(number).removesuffix(".0")
 
 
 def _numbers(text: str) -> Law:

@@ -59,10 +59,14 @@ def depth_picture(found: Propagation) -> Picture:
             for each, edge in zip(axes, maps, strict=True):
                 _draw_map(canvas, each, edge, found)
 
-    measured = f"; dots: {config.nets} nets of width {config.width}" if config.nets else ""
+    measured = ""
+    if config.nets:
+        nets = max(row.nets for row in found.rows)
+        measured = f"; dots: {nets} nets of width {config.width}; bands: 95 % of such nets"
     return Picture(
         f"Signal through {config.layers:,} layers with {named(labels)}",
-        f"lines: theory{measured}; {found.samples} inputs of {config.data}, seed {config.seed}",
+        f"lines: theory{measured}; {found.samples} inputs of {config.data}, seed {config.seed};"
+        " maps: edge of chaos (dashed where unstable), hatched without a fixed point",
         labels,
         (max(width, 2.7 * len(maps)), sum(heights)),
         draw,

@@ -43,6 +43,8 @@ class DepthConfig:
             ("seed", 0, 2**63 - 1),
         ):
             value = getattr(self, name)
+            if not isinstance(value, int):
+                raise UsageError(f"{name} must be a whole number, not {value!r}")
             if not least <= value <= most:
                 raise UsageError(f"{name} must be from {least:,} to {most:,}, not {value:,}")
         if not self.time_limit > 0:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actcompare.activations.gaussian import Array, Curve
+from actcompare.activations.gaussian import ROUNDING, Array, Curve
 from actcompare.activations.spec import Activation, Specs, parse_all
 from actcompare.data.datasets import Source
 from actcompare.data.sources import load_data
@@ -24,17 +24,18 @@ from actcompare.propagation.dead import mean_zero_dead
 from actcompare.propagation.edge import Edge, find_edge
 from actcompare.propagation.explain import describe_propagation, describe_training
 from actcompare.propagation.gains import Gain, gain_of
-from actcompare.propagation.initialisation import Initialisation, initialisation
+from actcompare.propagation.initialisation import Initialisation, check_names, initialisation
 from actcompare.propagation.measure import Signals, Size, measure
-from actcompare.propagation.records import Course, DepthConfig, Prospect, Row
+from actcompare.propagation.records import MOST_LAYERS, Course, DepthConfig, Prospect, Row
 from actcompare.propagation.theory import (
     REACH,
     FixedPoint,
+    Law,
     Step,
     distances,
     fixed_point,
     propagate,
-    reach,
+    settled,
 )
 from actcompare.propagation.training import Listener, Trained, check_inits, train_deep
 from actcompare.propagation.width import Correction, correct
@@ -51,9 +52,6 @@ INITS = ("default", "kaiming", "critical")
 
 _RANGE = 600.0
 """Natural logarithms of variances that float64 holds, with their squares, are smaller."""
-
-_FARTHEST = 1e5
-"""Beyond so many layers, a reach is infinite: chi differs from 1 by rounding."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ def signal_depth(
     where = resolve_device(device)
     if where.type == "mps" and not theory_only:
         raise UsageError("device mps does not support float64: use --theory-only or another device")
-    inits = tuple(dict.fromkeys([init] if isinstance(init, str) else init))
+    inits = check_names([init] if isinstance(init, str) else init)
     if not (nets >= 1 or theory_only):
         raise UsageError(f"nets must be at least 1, not {nets}; or use --theory-only")
     config = DepthConfig(
@@ -184,7 +182,7 @@ def signal_depth(
         rows = [
             _row(case, signals, X, config) for case, signals in zip(cases, measured, strict=True)
         ]
-    smooth = {case.curve.label: case for case in cases if case.curve.continuous}
+    smooth = {case.curve.label: case for case in cases if case.curve.has_theory}
     gains = [gain_of(case.curve, case.activation) for case in smooth.values()]
     edges = [find_edge(case.curve) for case in smooth.values()]
     environment = replace(describe_environment(where), threads=config.threads)
@@ -306,6 +304,7 @@ class _Theory:
     distance: Array
     """1 - c at each layer from the first pre-activations on."""
     zero_dead: float
+    reach: float
     mean_share: float
 
     @property
@@ -322,7 +321,7 @@ class _Theory:
 def _theory(case: _Case, X: Tensor, config: DepthConfig) -> _Theory | None:
     """Return the theory; None for functions that jump."""
     curve, how = case.curve, case.how
-    if how is None or not curve.continuous:
+    if how is None or not curve.has_theory:
         return None
     squares, law = X.square().mean(1).numpy(), how.hidden
     q1 = how.first_variance(squares)
@@ -337,6 +336,7 @@ def _theory(case: _Case, X: Tensor, config: DepthConfig) -> _Theory | None:
         correct(curve, law, typical, config.width),
         apart,
         mean_zero_dead(curve, lengths, apart[:-1], len(X)),
+        _reach(curve, law, typical),
         float(last.f[0] ** 2 / last.f2[0]) if last.f2[0] else 0.0,
     )
 
@@ -355,7 +355,7 @@ def _row(case: _Case, signals: Signals | None, X: Tensor, config: DepthConfig) -
     theory = _theory(case, X, config)
     how, why = case.how, case.why
     if not (why or theory):
-        why = f"{case.curve.label} jumps, and f' misses that: it is measured only"
+        why = f"{case.curve.label} {case.curve.trouble}: it is measured only"
     squares = X.square().mean(1).numpy()
     prospect: dict[str, Any] = dict.fromkeys(Prospect.__dataclass_fields__)
     prospect |= {"activation": case.curve.label, "init": case.init}
@@ -402,7 +402,7 @@ def _of_theory(theory: _Theory) -> dict[str, Any]:
         "xi_q": fixed.xi_q,
         "xi_c": fixed.xi_c,
         "phase": fixed.phase,
-        "reach_layers": _reach(log_chi),
+        "reach_layers": theory.reach,
         "log10_gradient_theory": total / math.log(10),
         "log10_gradient_corrected": (total + theory.correction.shift) / math.log(10),
         "one_minus_c_theory": float(theory.distance[-1]),
@@ -410,14 +410,25 @@ def _of_theory(theory: _Theory) -> dict[str, Any]:
     }
 
 
-def _reach(log_chi: Array) -> float:
-    """Return the layers within reach; beyond the last one, each further layer is like it."""
-    within = reach(log_chi)
-    if within is not None:
-        return float(within)
-    left, last = REACH - abs(float(log_chi.sum())), abs(float(log_chi[-1]))
-    further = len(log_chi) + left // last if last > 0 else math.inf
-    return float(further) if further < _FARTHEST else math.inf
+def _reach(curve: Curve, law: Law, steps: Sequence[Step]) -> float:
+    """Return the number of layers within reach, of a typical sample; the given ones are the first.
+
+    Beyond them the theory goes on, until the length no longer changes or MOST_LAYERS are within
+    reach, which counts as infinite.
+    """
+    found, log_chi = 0, 0.0
+    step = steps[0]
+    while found < MOST_LAYERS:
+        log_chi += float(step.log_chi[0])
+        if not abs(log_chi) <= REACH:
+            return float(found)
+        found += 1
+        if settled(step):
+            last = abs(float(step.log_chi[0]))
+            left = (REACH - abs(log_chi)) // last if last > ROUNDING else math.inf
+            return found + left if found + left < MOST_LAYERS else math.inf
+        step = steps[found] if found < len(steps) else law.length(curve, step.to)
+    return math.inf
 
 
 def _of_measurement(signals: Signals) -> dict[str, Any]:

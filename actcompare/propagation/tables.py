@@ -68,7 +68,8 @@ def samples_grid(columns: Columns) -> Grid:
     ]
     titles = ["activation", "init", "1 - c", "zero-dead", "gradient-dead", "constant"]
     caption = (
-        "theory / measured. 1 - c: 1 - correlation of two samples after the last layer. Dead and"
+        "theory / measured. 1 - c: 1 - correlation of two samples after the last layer; measured"
+        " values below 1e-28 are rounding. Dead and"
         " constant: shares of units, in the mean over layers; gradient-dead and constant are"
         " measured."
     )

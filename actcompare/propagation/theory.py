@@ -29,6 +29,9 @@ LEAST, LARGEST = 1e-40, 1e40
 REACH = 6.0
 """Nats of the gradient's variance within which a net trains: six depth scales (Schoenholz)."""
 
+MANY, _NODES_OF_MAP = 200, 120
+"""Through more layers of constant length, the correlation map is interpolated between nodes."""
+
 CRITICAL = 1e-9
 """|ln chi| below this is rounding."""
 
@@ -69,7 +72,7 @@ class Law:
             to = np.logaddexp(spread, math.log(self.sigma_b2) if self.sigma_b2 else -math.inf)
             chi = self.sigma_w2 * at.d2
             carried = np.exp(spread - to)
-            log_chi, log_slope = np.log(chi), rise / kept * carried
+            log_chi, log_slope = np.log(chi), np.where(kept > 0, rise / kept * carried, 0.0)
         return Step(log_q, to, log_chi, log_slope, carried, at)
 
 
@@ -98,12 +101,12 @@ def propagate(curve: Curve, law: Law, q1: Array, layers: int) -> list[Step]:
     for _ in range(layers):
         steps.append(law.length(curve, log_q))
         log_q = steps[-1].to
-        if _settled(steps[-1]):
+        if settled(steps[-1]):
             return [*steps, *[steps[-1]] * (layers - len(steps))]
     return steps
 
 
-def _settled(step: Step) -> bool:
+def settled(step: Step) -> bool:
     """Return whether all further layers are like this one."""
     with np.errstate(invalid="ignore"):  # infinities
         same = (step.to == step.log_q) | (np.abs(step.to - step.log_q) <= SETTLED)
@@ -129,11 +132,35 @@ def distances(curve: Curve, law: Law, q1: float, start: float, layers: int) -> l
         spread = law.sigma_w2 * mean_square_difference(curve, q, found[-1])
         found.append(min(2.0, spread * math.exp(step.log_q.item() - to) / q))
         log_q, left = step.to, layers + 1 - len(found)
-        if _settled(step) and found[-1] < LINEAR:  # each further layer multiplies by the same
+        if settled(step) and found[-1] < LINEAR:  # each further layer multiplies by the same
             return [*found, *(found[-1] * math.exp(step.log_chi.item() * k) for k in _to(left))]
-        if _settled(step) and abs(found[-1] - found[-2]) <= SETTLED * found[-1]:
+        if settled(step) and abs(found[-1] - found[-2]) <= SETTLED * found[-1]:
             return [*found, *[found[-1]] * left]
+        if settled(step) and left > MANY:
+            return [*found, *_interpolated(curve, law, q, found[-1], left)]
     return found
+
+
+def _interpolated(curve: Curve, law: Law, q: float, start: float, layers: int) -> list[float]:
+    """Return further 1 - c at a constant length, from a table of the correlation map.
+
+    The map's distance from 1, as a factor, is nearly a power of 1 - c, and interpolated as such;
+    where it has no sign, as in the chaotic phase, the factor itself is. The error is below 1 %.
+    """
+    grid = np.log(np.geomspace(LINEAR, 2.0, _NODES_OF_MAP))
+    factor = np.array(
+        [
+            law.sigma_w2 * mean_square_difference(curve, q, min(2.0, math.exp(each))) / q
+            for each in grid
+        ]
+    ) / np.exp(grid)
+    contracts = bool((factor < 1).all())
+    table = np.log(1 - factor) if contracts else factor
+    found = [start]
+    for _ in range(layers):
+        at = float(np.interp(math.log(max(found[-1], LINEAR)), grid, table))
+        found.append(found[-1] * (1 - math.exp(at) if contracts else at))
+    return found[1:]
 
 
 def _to(last: int) -> range:
@@ -172,9 +199,9 @@ class FixedPoint:
 
 def scale_of(factor: float) -> float:
     """Return the number of layers in which factor^layers falls by e; infinite if it does not."""
-    if factor <= 0:
+    if factor == 0:
         return 0.0
-    return math.inf if factor >= 1 - CRITICAL else -1 / math.log(factor)
+    return math.inf if abs(factor) >= 1 - CRITICAL else -1 / math.log(abs(factor))
 
 
 def fixed_point(curve: Curve, law: Law, q1: float) -> FixedPoint:
@@ -213,16 +240,3 @@ def _slope_at_distance(curve: Curve, law: Law, q: float) -> float:
         grows = law.sigma_w2 * mean_square_difference(curve, q, middle) > q * middle
         low, high = (middle, high) if grows else (low, middle)
     return law.sigma_w2 * slope_product(curve, q, (low + high) / 2)
-
-
-def reach(log_chi: Array) -> int | None:
-    """Return the number of layers within which the gradient's variance changes by at most e^REACH.
-
-    Args:
-        log_chi: Logarithms of the factors, shape (layer,).
-
-    Returns:
-        The number; None if it is at least the number of layers given.
-    """
-    beyond = np.flatnonzero(~(np.abs(np.cumsum(log_chi)) <= REACH))
-    return int(beyond[0]) if len(beyond) else None

@@ -17,8 +17,8 @@ from actcompare.propagation.theory import Law, Step
 MOST_VARIANCE, MOST_RADIAL = 1.0, 0.25
 """Largest variance, and largest radial correction in nats, up to which the theory is compared."""
 
-NUDGE = 1e-4
-"""Step of ln q in which the derivative of ln chi is taken."""
+NUDGE = 0.01
+"""Step of ln q for derivatives."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ class Correction:
     """Variance of the log of the signal's own length over nets, at its largest."""
     radial: float
     """Nats that the part of the gradient along the signal adds."""
+    noise: float
+    """Nats that the variation of lengths and gradients over nets adds to the mean of the log."""
 
     @property
     def shift(self) -> float:
         """The mean over nets minus the theory, in nats."""
-        return self.radial - self.variance / 2
+        return self.radial + self.noise
 
     @property
     def holds(self) -> bool:
@@ -47,27 +49,37 @@ class Correction:
 def correct(curve: Curve, law: Law, steps: Sequence[Step], width: int) -> Correction:
     """Return the correction for nets of a width; each step is of one sample."""
     with np.errstate(all="ignore"):
-        return Correction(*_variances(curve, law, steps, width), _radial(law, steps, width))
+        total, largest, noise = _variances(curve, law, steps, width)
+        return Correction(total, largest, _radial(law, steps, width), noise)
 
 
-def _variances(curve: Curve, law: Law, steps: Sequence[Step], width: int) -> tuple[float, float]:
-    """Return the variance of ln |gradient|^2, and the largest one of ln q.
+def _variances(
+    curve: Curve, law: Law, steps: Sequence[Step], width: int
+) -> tuple[float, float, float]:
+    """Return the variance of ln |gradient|^2, the largest one of ln q, and the shift of the mean.
 
-    The deviation d of ln q follows d' = s d + e, and changes ln chi by its derivative times d.
+    The deviation d of ln q follows d' = s d + k d^2/2 + e, where the mean of e is less than 0 by
+    half its variance, and changes ln chi by b d + b' d^2/2: b, b' and s, k are derivatives over
+    ln q. The mean of the log of a layer's own factor is below 0 by half its variance, too.
     """
-    total = of_length = both = largest = 0.0
+    total = of_length = both = largest = mean = noise = 0.0
     for step in steps:
         at = step.at
         _, second, fourth = _seen(law, step)
-        nearby = law.length(curve, step.log_q + NUDGE)
-        bend, slope = (nearby.log_chi[0] - step.log_chi[0]) / NUDGE, step.log_slope[0]
-        total += (3 * at.d4[0] / at.d2[0] ** 2 - 1) / width
-        total += 2 * bend * both + bend**2 * of_length
+        below, above = (law.length(curve, step.log_q + d) for d in (-NUDGE, NUDGE))
+        low, here, high = (float(each.log_chi[0]) for each in (below, step, above))
+        bend, curved = (high - low) / (2 * NUDGE), (high - 2 * here + low) / NUDGE**2
+        slope = float(step.log_slope[0])
+        turning = float(above.log_slope[0] - below.log_slope[0]) / (2 * NUDGE)
+        backward = (3 * at.d4[0] / at.d2[0] ** 2 - 1) / width
+        total += backward + 2 * bend * both + bend**2 * of_length
+        noise += bend * mean + curved * of_length / 2 - backward / 2
         both = slope * (both + bend * of_length)
         own = step.carried[0] ** 2 * (fourth / second**2 - 1) / width
+        mean = slope * mean + turning * of_length / 2 - own / 2
         of_length = slope**2 * of_length + own
         largest = max(largest, of_length)
-    return float(total), float(largest)
+    return float(total), float(largest), float(noise)
 
 
 def _radial(law: Law, steps: Sequence[Step], width: int) -> float:

@@ -86,8 +86,8 @@ def test_variances_in_a_row_are_those_one_by_one(spec: str, curves: dict[str, Cu
 
 
 def test_only_functions_that_jump_are_not_continuous(curves: dict[str, Curve]) -> None:
-    assert {spec for spec in SPECS if not curves[spec].continuous} == JUMPING
-    assert not Curve.of(parse("softplus:threshold=1")).continuous
+    assert {spec for spec in SPECS if not curves[spec].has_theory} == JUMPING
+    assert not Curve.of(parse("softplus:threshold=1")).has_theory
 
 
 @pytest.mark.parametrize("distance", [1e-13, 1e-6, 0.1, 1.0, 1.7, 2.0])

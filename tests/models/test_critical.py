@@ -79,15 +79,70 @@ def test_a_users_stack_keeps_lengths_and_gradients(spec: str, module: type[nn.Mo
 
 
 def test_two_activations_get_the_same_random_numbers() -> None:
-    def draw(spec: str) -> torch.Tensor:
+    def draw(spec: str, module: nn.Module) -> torch.Tensor:
         last = nn.Linear(8, 2)
-        net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), last)
+        net = nn.Sequential(nn.Linear(4, 8), module, last)
         made = torch.Generator().manual_seed(3)
         initialise_critical_(net, spec, torch.ones(2, 4), generator=made)
         flat: torch.Tensor = last.weight.detach().flatten()
         return flat / flat.square().sum().sqrt()
 
-    assert torch.allclose(draw("relu"), draw("softplus"))
+    assert torch.allclose(draw("relu", nn.ReLU()), draw("softplus", nn.Softplus()))
+
+
+class Shortcut(nn.Module):
+    """Adds its input, which no list of its modules shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.relu(self.inner(x))
+
+
+class Backwards(nn.Module):
+    """Registers the output layer first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out, self.hidden = nn.Linear(64, 2), nn.Linear(4, 64)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.out(torch.relu(self.hidden(x)))
+        return y
+
+
+@pytest.mark.parametrize(
+    ("between", "said"),
+    [
+        ([nn.Softplus()], "is not given relu of the layer before"),
+        ([nn.ReLU(), nn.Dropout(0.5)], "is Dropout"),
+        ([nn.ReLU(), nn.BatchNorm1d(4)], "is BatchNorm1d"),
+        ([nn.ReLU(), nn.LayerNorm(4, elementwise_affine=False)], "is not given relu"),
+        ([nn.ReLU(), Shortcut()], "is not given relu"),
+        ([nn.ReLU(), nn.Linear(4, 1), nn.ReLU(), nn.Linear(1, 4), nn.ReLU()], "has one input"),
+        ([nn.ReLU(), nn.Linear(4, 4, bias=False), nn.ReLU()], "has no biases"),
+        ([nn.ReLU(), nn.LazyLinear(4), nn.ReLU()], "is LazyLinear"),
+    ],
+)
+def test_what_would_not_be_critical_is_refused(between: list[nn.Module], said: str) -> None:
+    net = nn.Sequential(nn.Linear(3, 4), *between, nn.Linear(4, 2))
+    first = net[0]
+    assert isinstance(first, nn.Linear)
+    before = first.weight.clone()
+    with pytest.raises(UsageError, match=said):
+        initialise_critical_(net, "relu", torch.randn(8, 3))
+    assert torch.equal(before, first.weight)
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_layers_are_taken_in_the_order_of_their_calls() -> None:
+    net, X = Backwards(), torch.randn(200, 4)
+    with torch.no_grad():
+        initialise_critical_(net, "relu", X.numpy())  # type: ignore[arg-type]
+    assert net.out.bias.abs().max() == 0
+    assert net.hidden(X).square().mean().item() == pytest.approx(1, rel=0.5)
 
 
 def test_other_models_are_refused_unchanged() -> None:
@@ -96,7 +151,7 @@ def test_other_models_are_refused_unchanged() -> None:
     with pytest.raises(UsageError, match="0 is Conv2d: critical initialisation is for plain"):
         initialise_critical_(convolution, "relu", torch.ones(1, 1))
     assert all(map(torch.equal, before, convolution.parameters()))
-    with pytest.raises(UsageError, match="linear layers in the model: 1;"):
+    with pytest.raises(UsageError, match="linear layers in the model: 1, called: 1"):
         initialise_critical_(nn.Linear(2, 2), "relu", torch.ones(1, 2))
     net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
     with pytest.raises(ActcompareError, match="mean square of the inputs is 0"):

@@ -32,7 +32,7 @@ def test_json_has_rows_layers_gains_and_edge(run: Run) -> None:
     relu, tanh = content["edge"]
     assert {point["stability"] for point in relu["points"]} == {"marginal"}
     assert tanh["points"][0].keys() == {"q", "sigma_w2", "sigma_b2", "slope", "stability"}
-    assert "What is left of the gradient's variance" in content["reading"]
+    assert "The gradient's variance at the first layer" in content["reading"]
 
 
 def test_tables_say_what_has_no_value(run: Run) -> None:

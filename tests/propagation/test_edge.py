@@ -75,6 +75,15 @@ def test_some_have_a_stable_curve(spec: str) -> None:
     assert {point.stability for point in points if point.sigma_b2 > 1e-6} == {STABLE}
 
 
+@pytest.mark.parametrize(
+    ("spec", "sigma_w"), [("tanh", 1.0), ("hardtanh", 1.0), ("relu6", 2**0.5), ("selu", 0.6905)]
+)
+def test_without_biases_it_begins_at_vanishing_signals(spec: str, sigma_w: float) -> None:
+    first = edge_of_chaos(spec, sigma_b2=0.0)[0]
+    assert first.q == 0
+    assert math.sqrt(first.sigma_w2) == pytest.approx(sigma_w, abs=1e-4)
+
+
 @pytest.mark.parametrize("spec", ["tanhshrink", "softshrink"])
 def test_some_are_nowhere_stable(spec: str) -> None:
     assert STABLE not in {point.stability for point in edge(spec).points}

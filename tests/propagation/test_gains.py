@@ -1,8 +1,10 @@
 """Gains against mpmath at 22 digits, and against torch's own."""
 
 import math
+from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from actcompare import gain
@@ -78,9 +80,25 @@ def test_torchs_gain_stands_beside_where_it_has_one() -> None:
 
 
 @pytest.mark.parametrize("q", [0.01, 1, 100])
-def test_scaling_the_input_scales_relus_moments_alone(q: float) -> None:
-    assert gain("relu", q=q).mean_square == pytest.approx(q / 2)
-    assert gain("relu", q=q).ratio == pytest.approx(1 / q)
+def test_the_gains_of_relu_do_not_depend_on_the_length(q: float) -> None:
+    found = gain("relu", q=q)
+    assert found.mean_square == pytest.approx(q / 2)
+    assert (found.forward, found.backward, found.ratio) == pytest.approx((2**0.5, 2**0.5, 1))
+
+
+def test_autograd_works_where_the_caller_has_switched_it_off() -> None:
+    for switched_off in (torch.no_grad(), torch.inference_mode()):
+        with switched_off:
+            assert gain("softplus").ratio == pytest.approx(0.318458984)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: torch.sin(60 * x), lambda x: x.abs() ** 0.75, lambda x: torch.exp(x * x / 2)],
+)
+def test_what_the_quadrature_cannot_integrate_is_refused(function: Any) -> None:
+    with pytest.raises(ActcompareError, match=r"it has no gains|not finite"):
+        gain(function)
 
 
 def test_a_constant_has_no_backward_gain() -> None:

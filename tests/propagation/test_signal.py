@@ -9,9 +9,13 @@ import pytest
 
 from actcompare import signal_depth
 from actcompare.activations.catalogue import CATALOGUE
+from actcompare.activations.gaussian import Curve
+from actcompare.activations.spec import parse
 from actcompare.errors import ActcompareError, UsageError
+from actcompare.propagation.initialisation import initialisation
 from actcompare.propagation.records import Prospect
 from actcompare.propagation.signal import Propagation
+from actcompare.propagation.theory import distances
 
 SMALL: dict[str, Any] = {"layers": 6, "width": 32, "nets": 4}
 
@@ -114,7 +118,7 @@ def test_a_constant_loses_everything() -> None:
     assert kaiming.prospect.log10_gradient_measured == -math.inf
     assert kaiming.prospect.constant == 1
     assert "no stable critical initialisation" in critical.why
-    assert "nothing" in found.reading()
+    assert "With Kaiming's: <lambda> 0." in found.reading()
 
 
 def test_ten_thousand_layers_do_not_overflow() -> None:
@@ -184,3 +188,37 @@ def test_signals_beyond_float64_are_not_measured(init: str) -> None:
     assert row.prospect.log10_gradient_measured is None
     assert "leaves the range of float64" in found.reading()
     assert "no stable" not in found.reading()
+
+
+def test_reach_does_not_depend_on_the_number_of_layers() -> None:
+    for init, reach in (("default", 2), ("kaiming", 18)):
+        found = {
+            layers: signal_depth("softplus", init=[init], layers=layers, theory_only=True)
+            for layers in (2, 5, 50)
+        }
+        assert {each.rows[0].prospect.reach_layers for each in found.values()} == {reach}
+
+
+def test_initialisations_are_given_once() -> None:
+    found = signal_depth("relu", init=["2,0", "2.0, 0", "2,0.0"], layers=3, theory_only=True)
+    assert found.config.inits == ("2,0",)
+    for wrong, message in (
+        ([], "no initialisation"),
+        ([(1.9, 0)], "is not text"),
+        (["x"], "is not one"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            signal_depth("relu", init=wrong, layers=3, theory_only=True)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="layers must be a whole number"):
+        signal_depth("relu", layers=4.5, theory_only=True)  # type: ignore[arg-type]
+
+
+def test_a_table_of_the_correlation_map_follows_the_map() -> None:
+    """Through many layers of constant length it is interpolated."""
+    found = signal_depth("tanh", init=["critical"], layers=450, theory_only=True)
+    apart = found.rows[0].theory.one_minus_c
+    curve = Curve.of(parse("tanh"))
+    law = initialisation("critical", curve, inputs=64, width=256, mean_square=1.0).hidden
+    assert apart is not None
+    exact = distances(curve, law, 1.0, float(apart[200]), 150)
+    assert apart[200:351] == pytest.approx(exact, rel=5e-3)

@@ -17,7 +17,6 @@ from actcompare.propagation.theory import (
     distances,
     fixed_point,
     propagate,
-    reach,
 )
 
 KAIMING = Law(2.0, 0.0)
@@ -127,10 +126,3 @@ def test_samples_do_not_disturb_each_other() -> None:
         alone = propagate(curve("gelu"), KAIMING, q1[i : i + 1], 8)
         assert together[-1].to[i] == pytest.approx(alone[-1].to[0], rel=1e-12)
         assert together[-1].log_chi[i] == pytest.approx(alone[-1].log_chi[0], rel=1e-12)
-
-
-def test_reach() -> None:
-    assert reach(np.full(50, math.log(1 / 6))) == 3
-    assert reach(np.full(50, 0.5)) == 12
-    assert reach(np.zeros(50)) is None
-    assert reach(np.array([-math.inf])) == 0
