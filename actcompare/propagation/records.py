@@ -139,5 +139,3 @@ class Row:
     """Nets with a layer whose units are 0 on every sample."""
     variance: float = 0.0
     """Variance over nets of the natural logarithm of the gradient's factor, by theory."""
-    mean_share: float | None = None
-    """Share of E f^2 that the squared mean of f has, at the last layer."""

@@ -305,7 +305,6 @@ class _Theory:
     """1 - c at each layer from the first pre-activations on."""
     zero_dead: float
     reach: float
-    mean_share: float
 
     @property
     def log_chi(self) -> Array:
@@ -329,7 +328,6 @@ def _theory(case: _Case, X: Tensor, config: DepthConfig) -> _Theory | None:
     typical = propagate(curve, law, np.array([middle]), config.layers)
     apart = np.array(distances(curve, law, middle, _start(how, X), config.layers))
     lengths = np.array([step.log_q.item() for step in typical])
-    last = typical[-1].at
     return _Theory(
         propagate(curve, law, q1, config.layers),
         fixed_point(curve, law, middle),
@@ -337,7 +335,6 @@ def _theory(case: _Case, X: Tensor, config: DepthConfig) -> _Theory | None:
         apart,
         mean_zero_dead(curve, lengths, apart[:-1], len(X)),
         _reach(curve, law, typical),
-        float(last.f[0] ** 2 / last.f2[0]) if last.f2[0] else 0.0,
     )
 
 
@@ -378,6 +375,9 @@ def _row(case: _Case, signals: Signals | None, X: Tensor, config: DepthConfig) -
         )
     if theory is not None and signals is not None and in_range and theory.correction.holds:
         prospect["agrees"] = int(_agrees(theory, signals))
+    for name, value in prospect.items():
+        if isinstance(value, float) and math.isnan(value):
+            prospect[name] = None
     return Row(
         Prospect(**prospect),
         _course_of_theory(theory),
@@ -387,7 +387,6 @@ def _row(case: _Case, signals: Signals | None, X: Tensor, config: DepthConfig) -
         nets=0 if signals is None else len(signals.log_q),
         born_dead=0 if signals is None else signals.born_dead,
         variance=0.0 if theory is None else theory.correction.variance,
-        mean_share=None if theory is None else theory.mean_share,
     )
 
 

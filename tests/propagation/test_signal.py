@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from actcompare import signal_depth
 from actcompare.activations.catalogue import CATALOGUE
@@ -222,3 +223,14 @@ def test_a_table_of_the_correlation_map_follows_the_map() -> None:
     assert apart is not None
     exact = distances(curve, law, 1.0, float(apart[200]), 150)
     assert apart[200:351] == pytest.approx(exact, rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [torch.exp, torch.zeros_like, lambda x: x * 0 + 1, lambda x: torch.exp(x * x / 100), torch.sin],
+)
+def test_no_row_holds_nan(function: Any) -> None:
+    found = signal_depth(function, **SMALL)
+    for each in found.table.records:
+        assert not any(isinstance(v, float) and math.isnan(v) for v in each.values())
+    assert "nan" not in found.reading()
