@@ -185,6 +185,14 @@ def parse_all(specs: Specs) -> list[Activation]:
     return activations
 
 
+def parse_one(spec: Specs) -> Activation:
+    """Return the one activation; raise as `parse_all` does, and for any other number of them."""
+    activations = parse_all(spec)
+    if len(activations) != 1:
+        raise UsageError(f"one activation, not {len(activations)}")
+    return activations[0]
+
+
 def _did_you_mean(name: str) -> str:
     if _key(name) == "swish":
         return ": PyTorch calls it silu"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from actcompare.activations.derivatives import build_elementwise
 from actcompare.activations.gaussian import Array, Curve, Moments, crossings, moments
-from actcompare.activations.spec import Activation, Specs, parse_all
+from actcompare.activations.spec import Activation, Specs, parse_one
 from actcompare.errors import ActcompareError, UsageError
 
 LENGTHS = (1.0, 3.0, 10.0, 30.0)
@@ -110,12 +110,10 @@ def initialise_critical_(
         UsageError: There is not exactly one activation, or the model is no such stack.
         ActcompareError: The activation has no critical initialisation, or the data are all 0.
     """
-    activations = parse_all(activation)
-    if len(activations) != 1:
-        raise UsageError(f"one activation, not {len(activations)}")
+    one = parse_one(activation)
     X = torch.as_tensor(data).detach()
-    layers = _stack(model, activations[0], X[:SOME])
-    return draw_critical_(layers, activations[0], float(X.double().square().mean()), generator)
+    layers = _stack(model, one, X[:SOME])
+    return draw_critical_(layers, one, float(X.double().square().mean()), generator)
 
 
 def _stack(model: nn.Module, activation: Activation, X: Tensor) -> list[nn.Linear]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from actcompare.activations.gaussian import ROUNDING, Array, Curve, crossings, moments
-from actcompare.activations.spec import Specs, parse_all
+from actcompare.activations.spec import Specs, parse_one
 from actcompare.errors import ActcompareError, UsageError
 
 LEAST, LARGEST = 1e-4, 1e4
@@ -109,12 +109,10 @@ def edge_of_chaos(activation: Specs, *, sigma_b2: float) -> tuple[EdgePoint, ...
         UsageError: There is not exactly one activation, or sigma_b2 is negative or not finite.
         ActcompareError: The function is not elementwise, not finite, or jumps.
     """
-    activations = parse_all(activation)
-    if len(activations) != 1:
-        raise UsageError(f"one activation, not {len(activations)}")
+    one = parse_one(activation)
     if not 0 <= sigma_b2 < math.inf:
         raise UsageError(f"sigma_b2 must be 0 or more, and finite, not {sigma_b2}")
-    curve = Curve.of(activations[0])
+    curve = Curve.of(one)
     _refuse_jumps(curve)
     edge = find_edge(curve)
     if edge.is_point:

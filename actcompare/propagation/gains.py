@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from actcompare.activations.gaussian import ROUNDING, Curve, moments
-from actcompare.activations.spec import Activation, Specs, parse_all
+from actcompare.activations.spec import Activation, Specs, parse_one
 from actcompare.errors import ActcompareError, UsageError
 
 _TORCH = {"relu", "leaky_relu", "tanh", "sigmoid", "selu"}
@@ -56,12 +56,10 @@ def gain(activation: Specs, *, q: float = 1.0) -> Gain:
         UsageError: There is not exactly one activation, or q is not positive and finite.
         ActcompareError: The function is not elementwise, not finite, or jumps.
     """
-    activations = parse_all(activation)
-    if len(activations) != 1:
-        raise UsageError(f"one activation, not {len(activations)}")
+    one = parse_one(activation)
     if not 0 < q < math.inf:
         raise UsageError(f"q must be positive and finite, not {q}")
-    return gain_of(Curve.of(activations[0]), activations[0], q)
+    return gain_of(Curve.of(one), one, q)
 
 
 def gain_of(curve: Curve, activation: Activation, q: float = 1.0) -> Gain:
