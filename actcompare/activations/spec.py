@@ -12,6 +12,8 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from actcompare.activations.catalogue import CATALOGUE, Entry, Value, label_of
@@ -141,6 +143,8 @@ def _key(name: str) -> str:
 def _from_catalogue(rows: list[Entry], given: dict[str, Value], spec: str) -> Activation:
     name = rows[0].name
     known = {parameter.name: parameter for parameter in rows[0].parameters}
+    if isinstance(given.get("inplace"), bool) and _can_be_in_place(rows[0]):
+        given = {key: value for key, value in given.items() if key != "inplace"}
     for parameter in given:
         if parameter not in known:
             has = f"its parameters are {', '.join(known)}" if known else "it has none"
@@ -159,6 +163,11 @@ def _from_catalogue(rows: list[Entry], given: dict[str, Value], spec: str) -> Ac
             raise UsageError(f"{spec}: {low} must be less than {high}")
     changed = {key: v for key, v in checked.items() if v != known[key].default}
     return Activation(label_of(name, changed), checked, entry=entry)
+
+
+def _can_be_in_place(entry: Entry) -> bool:
+    """Return whether the module takes `inplace`, which does not change what is computed."""
+    return "inplace" in signature(getattr(import_module("torch.nn"), entry.torch_class)).parameters
 
 
 def parse_all(specs: Specs) -> list[Activation]:

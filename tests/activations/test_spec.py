@@ -99,7 +99,8 @@ def test_parameters_reach_torch() -> None:
         ("nn.Sofplus", "did you mean softplus"),
         ("relu,beta=2", "write parameters as softplus:beta=2"),
         ("PReLU(1)", "write parameters as name=value"),
-        ("nn.ReLU(inplace=True)", "it has none"),
+        ("nn.Softplus(inplace=True)", "no parameter 'inplace'"),
+        ("nn.ReLU(inplace=3)", "no parameter 'inplace'"),
         ("softplus(beta=(2))", "write parameters as softplus:beta=2"),
         ("softplus(beta=1_0)", "beta must be finite and > 0"),
         ("zzzzzz", "actcompare list"),
@@ -244,3 +245,15 @@ def test_all_stands_among_others_and_none_is_missing() -> None:
             parse_all(spec)
     with pytest.raises(UsageError, match="unknown activation '-relu'"):
         parse_all("-relu")
+
+
+@pytest.mark.parametrize(
+    ("spec", "label"),
+    [
+        ("nn.ReLU(inplace=True)", "relu"),
+        ("torch.nn.LeakyReLU(0.2, inplace=True)", "leaky_relu:negative_slope=0.2"),
+        ("nn.SiLU(inplace=False)", "silu"),
+    ],
+)
+def test_where_the_result_is_written_does_not_matter(spec: str, label: str) -> None:
+    assert parse(spec).label == label
