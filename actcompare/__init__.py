@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from actcompare.models.swap import swap_activations as swap_activations
     from actcompare.models.watch import Watch as Watch
     from actcompare.models.watch import watch as watch
-    from actcompare.propagation.edge import edge_of_chaos as edge_of_chaos
-    from actcompare.propagation.gains import gain as gain
     from actcompare.propagation.signal import Propagation as Propagation
     from actcompare.propagation.signal import signal_depth as signal_depth
+    from actcompare.propagation.theory.edge import edge_of_chaos as edge_of_chaos
+    from actcompare.propagation.theory.gains import gain as gain
     from actcompare.properties.compare import Comparison as Comparison
     from actcompare.properties.compare import compare as compare
     from actcompare.studies.study import Study as Study
@@ -55,8 +55,8 @@ _HOME = {
     "Inspection": "inspection.inspect",
     "inspect_model": "inspection.inspect",
     "Propagation": "propagation.signal",
-    "edge_of_chaos": "propagation.edge",
-    "gain": "propagation.gains",
+    "edge_of_chaos": "propagation.theory.edge",
+    "gain": "propagation.theory.gains",
     "initialise_critical_": "models.critical",
     "signal_depth": "propagation.signal",
     "SimpleNet": "models.simple_net",

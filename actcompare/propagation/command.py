@@ -177,8 +177,8 @@ def _show_gains(specs: list[str], destination: Destination) -> None:
 
     from actcompare.activations.spec import parse_all
     from actcompare.machine.environment import describe_environment
-    from actcompare.propagation.gains import gain
     from actcompare.propagation.tables import gains_grid
+    from actcompare.propagation.theory.gains import gain
     from actcompare.table import Table
 
     found = []

@@ -4,14 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from actcompare.propagation.dead import born_dead_share
+from actcompare.propagation.theory.dead import born_dead_share
 from actcompare.stats import share_interval
 from actcompare.text import listed
 
 if TYPE_CHECKING:
-    from actcompare.propagation.edge import Edge
-    from actcompare.propagation.gains import Gain
     from actcompare.propagation.records import DepthConfig, Prospect, Row
+    from actcompare.propagation.theory.edge import Edge
+    from actcompare.propagation.theory.gains import Gain
 
 KEPT = 6 / math.log(10)
 """A gradient whose variance stays within 10^KEPT of its start counts as kept: e^6, as for reach."""

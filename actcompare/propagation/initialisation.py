@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from actcompare.activations.gaussian import Array, Curve
 from actcompare.errors import UsageError
 from actcompare.models.critical import critical_point
-from actcompare.propagation.theory import Law
+from actcompare.propagation.theory.maps import Law
 
 LEAST_W2, MOST = 1e-3, 1e3
 """Bounds of the variances that can be asked for; others are none that anybody would use."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from actcompare.activations.gaussian import Array, Curve
 from actcompare.machine.memory import check_fits
 from actcompare.propagation.initialisation import Initialisation
-from actcompare.propagation.theory import Law
+from actcompare.propagation.theory.maps import Law
 from actcompare.units.statistics import CONSTANT_SPREAD, EPS
 
 CHUNK_BYTES = 2**28

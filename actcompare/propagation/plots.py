@@ -10,9 +10,9 @@ from actcompare.output.plotting import Picture, named
 from actcompare.output.scales import whole_numbers
 from actcompare.output.styles import terminal_styles
 from actcompare.output.terminal import terminal_figure, terminal_line
-from actcompare.propagation.edge import STABLE, Edge
 from actcompare.propagation.records import Row
 from actcompare.propagation.signal import Propagation
+from actcompare.propagation.theory.edge import STABLE, Edge
 
 _QUANTITIES = {
     "log10_q": "variance (log10)",

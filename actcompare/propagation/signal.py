@@ -20,14 +20,14 @@ from actcompare.errors import ActcompareError, UsageError
 from actcompare.machine.devices import resolve_device
 from actcompare.machine.environment import Environment, describe_environment
 from actcompare.machine.processors import check_threads, threads_for, torch_threads
-from actcompare.propagation.dead import mean_zero_dead
-from actcompare.propagation.edge import Edge, find_edge
 from actcompare.propagation.explain import describe_propagation, describe_training
-from actcompare.propagation.gains import Gain, gain_of
 from actcompare.propagation.initialisation import Initialisation, check_names, initialisation
 from actcompare.propagation.measure import Signals, Size, measure
 from actcompare.propagation.records import MOST_LAYERS, Course, DepthConfig, Prospect, Row
-from actcompare.propagation.theory import (
+from actcompare.propagation.theory.dead import mean_zero_dead
+from actcompare.propagation.theory.edge import Edge, find_edge
+from actcompare.propagation.theory.gains import Gain, gain_of
+from actcompare.propagation.theory.maps import (
     REACH,
     FixedPoint,
     Law,
@@ -37,8 +37,8 @@ from actcompare.propagation.theory import (
     propagate,
     settled,
 )
+from actcompare.propagation.theory.width import Correction, correct
 from actcompare.propagation.training import Listener, Trained, check_inits, train_deep
-from actcompare.propagation.width import Correction, correct
 from actcompare.stats import t_interval
 from actcompare.table import Table, Tabular
 

@@ -30,9 +30,9 @@ from actcompare import parse, signal_depth
 from actcompare.activations.catalogue import CATALOGUE, Entry
 from actcompare.activations.exact import formula_in_mpmath
 from actcompare.activations.gaussian import Curve, moments
-from actcompare.propagation.dead import born_dead_share
 from actcompare.propagation.initialisation import initialisation
 from actcompare.propagation.measure import Size, measure
+from actcompare.propagation.theory.dead import born_dead_share
 from actcompare.stats import share_interval
 
 LENGTHS = (0.01, 1.0, 10.0, 100.0)

@@ -12,8 +12,8 @@ from actcompare.activations.spec import parse
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.propagation.initialisation import NAMES, initialisation
 from actcompare.propagation.measure import Size, measure
-from actcompare.propagation.theory import Law, propagate
-from actcompare.propagation.width import correct
+from actcompare.propagation.theory.maps import Law, propagate
+from actcompare.propagation.theory.width import correct
 
 
 def curve(spec: str) -> Curve:

@@ -16,7 +16,7 @@ from actcompare.errors import ActcompareError, UsageError
 from actcompare.propagation.initialisation import initialisation
 from actcompare.propagation.records import Prospect
 from actcompare.propagation.signal import Propagation
-from actcompare.propagation.theory import distances
+from actcompare.propagation.theory.maps import distances
 
 SMALL: dict[str, Any] = {"layers": 6, "width": 32, "nets": 4}
 

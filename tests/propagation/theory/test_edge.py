@@ -9,8 +9,8 @@ from actcompare import edge_of_chaos
 from actcompare.activations.gaussian import Curve
 from actcompare.activations.spec import parse
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.propagation.edge import MARGINAL, STABLE, UNSTABLE, Edge, find_edge
-from actcompare.propagation.theory import Law, fixed_point
+from actcompare.propagation.theory.edge import MARGINAL, STABLE, UNSTABLE, Edge, find_edge
+from actcompare.propagation.theory.maps import Law, fixed_point
 
 
 def edge(spec: str) -> Edge:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from actcompare.activations.gaussian import Curve
-from actcompare.propagation.theory import Law, Step
+from actcompare.propagation.theory.maps import Law, Step
 
 MOST_VARIANCE, MOST_RADIAL = 1.0, 0.25
 """Largest variance, and largest radial correction in nats, up to which the theory is compared."""

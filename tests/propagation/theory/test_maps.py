@@ -8,7 +8,7 @@ import pytest
 from actcompare.activations.catalogue import CATALOGUE
 from actcompare.activations.gaussian import Curve
 from actcompare.activations.spec import parse
-from actcompare.propagation.theory import (
+from actcompare.propagation.theory.maps import (
     ANY,
     ATTRACTING,
     NONE,

@@ -7,7 +7,7 @@ import torch
 
 from actcompare.activations.gaussian import Curve
 from actcompare.activations.spec import parse
-from actcompare.propagation.dead import born_dead_share, zero_dead_share, zero_regions
+from actcompare.propagation.theory.dead import born_dead_share, zero_dead_share, zero_regions
 
 
 def curve(spec: str) -> Curve:

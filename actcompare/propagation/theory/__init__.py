@@ -1,0 +1,1 @@
+"""What theory says of signals in deep nets: of infinite width, and how a finite one differs."""
