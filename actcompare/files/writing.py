@@ -5,7 +5,6 @@ import errno
 import io
 import os
 import re
-import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +55,7 @@ def open_binary(path: Path | None) -> Iterator[BinaryIO]:
                 yield out
             return
         path = Path(os.path.realpath(path))
-        partial = path.with_name(f".actcompare-{secrets.token_hex(8)}.part")
+        partial = path.with_name(f".actcompare-{os.urandom(8).hex()}.part")
         try:
             with partial.open("xb") as out:
                 yield out
