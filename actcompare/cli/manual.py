@@ -10,7 +10,7 @@ from actcompare.errors import UsageError
 
 PAGES = (
     *("eval", "table", "bench", "train", "study", "inspect", "depth"),
-    *("spec", "formats", "statistics", "limits", "ray", "python"),
+    *("softplus", "spec", "formats", "statistics", "limits", "ray", "python"),
 )
 """The files of actcompare/docs, in the order of the contents."""
 

@@ -46,6 +46,10 @@ class Split:
     """Names of the inputs that are constant in the training set."""
     stratified: bool
     """Whether each class was split on its own."""
+    offset: Array
+    """What was subtracted from the targets of a regression, shape (output,)."""
+    unit: Array
+    """What they were then divided by, shape (output,)."""
 
 
 def split(
@@ -74,12 +78,13 @@ def split(
             " validation and test"
         )
     X, constant = _scale(dataset.X, rows[0], scale)
-    y = dataset.y
+    y, offset, unit = dataset.y, np.zeros(1), np.ones(1)
     if not stratified:
         mean, deviation, constant_targets = _moments(y[rows[0]])
         if constant_targets.any():
             raise ActcompareError(f"{dataset.name}: the target is constant in the training set")
-        y = (y - mean * centred_targets) / deviation
+        offset, unit = mean * centred_targets, deviation
+        y = (y - offset) / unit
     targets = torch.from_numpy(y)
     targets = targets.to(device) if stratified else targets.to(device, dtype)
     inputs = torch.from_numpy(X).to(device, dtype)
@@ -87,7 +92,7 @@ def split(
         Part(inputs[i], targets[i]) for i in (torch.from_numpy(r).to(device) for r in rows)
     )
     names = tuple(dataset.inputs[i] for i in constant)
-    return Split(train, validation, test, names, stratified)
+    return Split(train, validation, test, names, stratified, offset, unit)
 
 
 def split_rows(

@@ -75,6 +75,9 @@ def train_command(
         Path | None, option("Continue the run in DIR, or show it if it is complete.", "DIR")
     ] = None,
     log_dir: Annotated[Path | None, option("Write TensorBoard events to DIR.", "DIR")] = None,
+    show: Annotated[
+        int, option("Show input, target and output of so many samples of the test set.", "N")
+    ] = 0,
     fail_on: Annotated[list[str] | None, gate_option("zero_dead_share>10%")] = None,
     drawn: Drawn,
 ) -> None:
@@ -97,11 +100,11 @@ def train_command(
         raise UsageError("--resume DIR continues saving to DIR: omit --save")
     with contextlib.ExitStack() as kept:
         if resume is None:
-            training, stopped = _start(kept, settings, save, log_dir, drawn.quiet)
+            training, stopped = _start(kept, settings, save, log_dir, show, drawn.quiet)
         else:
             named = given_on_command_line(context) | ({"track_on"} if no_track else set())
             given = {name: value for name, value in settings.items() if name in named}
-            training, stopped = _resume(kept, resume, given, log_dir, drawn.quiet)
+            training, stopped = _resume(kept, resume, given, log_dir, show, drawn.quiet)
     _show(training, destination)
     if drawing:
         from actcompare.training.plots import course_picture
@@ -127,6 +130,7 @@ def _start(
     settings: dict[str, Any],
     save: Path | None,
     log_dir: Path | None,
+    show: int,
     quiet: bool,
 ) -> "tuple[Training, BaseException | None]":
     from actcompare.training.checkpoints import Folder
@@ -134,7 +138,8 @@ def _start(
     from actcompare.training.settings import make_recipe
 
     with prints_aside():
-        run = Run(make_recipe(settings.pop("activation"), settings.pop("data"), **settings))
+        recipe = make_recipe(settings.pop("activation"), settings.pop("data"), **settings)
+        run = Run(recipe, show=show)
     folder = kept.enter_context(Folder.create(save)) if save is not None else None
     return _carry_on(run, folder, log_dir, quiet)
 
@@ -144,6 +149,7 @@ def _resume(
     path: Path,
     given: Mapping[str, Any],
     log_dir: Path | None,
+    show: int,
     quiet: bool,
 ) -> "tuple[Training, BaseException | None]":
     from actcompare.machine.environment import what_differs
@@ -164,7 +170,7 @@ def _resume(
             " --save"
         )
     with prints_aside():
-        run = restore(checkpoint, epochs=epochs, **own)
+        run = restore(checkpoint, epochs=epochs, show=show, **own)
     changed = what_differs(checkpoint.environment, run.environment)
     if changed and not quiet:
         say(f"warning: the last bits may differ from an uninterrupted run, since {changed}")
@@ -226,7 +232,7 @@ def _bar(run: "Run", quiet: bool) -> "Iterator[Callable[[Run], None]]":
 
 def _show(training: "Training", destination: Destination) -> None:
     from actcompare.table import Table
-    from actcompare.training.tables import course_grid, score_grid, unit_grid
+    from actcompare.training.tables import course_grid, example_grid, score_grid, unit_grid
 
     columns, metrics = training.columns(), training.metrics()
     grids = [score_grid(metrics, training.data.samples)]
@@ -234,6 +240,8 @@ def _show(training: "Training", destination: Destination) -> None:
         first = Table.of([layer.row() for layer in training.history[0].layers])
         grids.append(unit_grid(first, columns))
     grids.append(course_grid(training.course(), training.metric))
+    if training.examples:
+        grids.append(example_grid(training.examples))
     parameters = training.net.parameter_count()
     model = f"{training.net}\nParameters: {parameters:,}\nData: {training.data_in_words()}\n"
     write(
@@ -248,6 +256,7 @@ def _show(training: "Training", destination: Destination) -> None:
             "history": training.history_rows(),
             "data": asdict(training.data),
             "parameters": parameters,
+            "examples": [asdict(each) for each in training.examples],
         },
     )
 

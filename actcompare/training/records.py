@@ -113,6 +113,22 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A sample of the test set, and what the net makes of it."""
+
+    sample: int
+    """Its row in the data set, from 0."""
+    input: tuple[float | None, ...]
+    """As it stands in the data set; None where it is missing."""
+    target: str | tuple[float, ...]
+    """The name of its class, or the targets of a regression, as they stand in the data set."""
+    output: tuple[float, ...]
+    """The probability of each class, or the predictions in the units of the targets."""
+    predicted: str | None
+    """The most probable class; None in a regression."""
+
+
+@dataclass(frozen=True)
 class Epoch:
     """The state of a run after an epoch; epoch 0 is the initialisation."""
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from actcompare.activations.user_code import describe
-from actcompare.data.splits import split
-from actcompare.errors import ActcompareError
+from actcompare.data.splits import split, split_rows
+from actcompare.errors import ActcompareError, UsageError
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.environment import Environment, describe_environment
 from actcompare.machine.generators import batch_order, seeded
@@ -30,6 +30,7 @@ from actcompare.training.records import (
     DataSummary,
     Divergence,
     Epoch,
+    Example,
     LayerUnits,
     Score,
     TrainConfig,
@@ -55,6 +56,8 @@ class Training(Tabular):
     diverged: Divergence | None
     """Where the run diverged; None if it did not."""
     net: "SimpleNet" = field(repr=False)
+    examples: tuple[Example, ...] = field(repr=False, default=())
+    """Some samples of the test set, as many as were asked for."""
 
     @property
     def metric(self) -> str:
@@ -171,6 +174,7 @@ class Run:
         recipe: Recipe,
         clock: Callable[[], float] = time.perf_counter,
         waited: Callable[[], float] | None = None,
+        show: int = 0,
     ) -> None:
         """Split the data and make a net with initial weights.
 
@@ -178,12 +182,16 @@ class Run:
             recipe: What to train.
             clock: Times the training steps.
             waited: Seconds so far for which threads waited for a core; by default the kernel's.
+            show: Samples of the test set that the report shows.
 
         Raises:
             ActcompareError: There are too few samples, the net is too large for memory, or an
                 activation fails.
         """
-        self.config, self._clock = recipe.config, clock
+        if show < 0:
+            raise UsageError(f"show must be 0 or more, not {show}")
+        self.config, self._clock, self._show = recipe.config, clock, show
+        self._dataset = recipe.dataset
         self._waited = waited or waiting_time()
         config, dataset = self.config, recipe.dataset
         device, dtype = resolve_device(config.device), resolve_dtype(config.dtype)[1]
@@ -369,4 +377,31 @@ class Run:
             test,
             self.diverged,
             self.net,
+            self._examples(),
         )
+
+    def _examples(self) -> tuple[Example, ...]:
+        """Return the first samples of the test set, with the net's outputs in the data's units."""
+        dataset, part = self._dataset, self._parts.test
+        classes = dataset.y if dataset.classes else None
+        rows = split_rows(classes, len(dataset.X), self.config.seed)[2][: self._show]
+        with torch.no_grad():
+            output = self.net(part.X[: self._show]).double().cpu()
+        if dataset.classes:
+            outputs = output.softmax(1).numpy()
+        else:
+            outputs = output.numpy() * self._parts.unit + self._parts.offset
+        found = []
+        for row, values in zip(rows.tolist(), outputs.tolist(), strict=True):
+            target = dataset.classes[dataset.y[row]] if dataset.classes else None
+            predicted = dataset.classes[values.index(max(values))] if dataset.classes else None
+            found.append(
+                Example(
+                    sample=row,
+                    input=tuple(None if x != x else x for x in dataset.X[row].tolist()),
+                    target=tuple(dataset.y[row].tolist()) if target is None else target,
+                    output=tuple(values),
+                    predicted=predicted,
+                )
+            )
+        return tuple(found)

@@ -6,7 +6,11 @@ from typing import Any
 from actcompare.output.render import Grid, cell
 from actcompare.table import Columns
 from actcompare.text import percent, seconds
+from actcompare.training.records import Example
 from actcompare.units.wording import _VERDICTS, LEGEND
+
+MOST_INPUTS = 8
+"""An example with more inputs shows the first ones."""
 
 # --- train ---------------------------------------------------------------------------------------
 
@@ -59,3 +63,28 @@ def course_grid(course: Columns, metric: str) -> Grid:
 
 
 _SCORES = ("train_loss", "validation_loss", "validation_metric")
+
+
+def example_grid(examples: Sequence[Example]) -> Grid:
+    """Return samples of the test set: input, target, and what the net makes of them."""
+    rows = [
+        [
+            str(each.sample),
+            _numbers(each.input),
+            each.target if isinstance(each.target, str) else _numbers(each.target),
+            _numbers(each.output)
+            if each.predicted is None
+            else f"{each.predicted} ({percent(max(each.output), 1)})",
+        ]
+        for each in examples
+    ]
+    caption = "Samples of the test set, in the units of the data; sample: its row, from 0."
+    if examples[0].predicted is not None:
+        caption += " output: the most probable class, with its probability."
+    return Grid(["sample", "input", "target", "output"], rows, caption=caption)
+
+
+def _numbers(values: Sequence[float | None]) -> str:
+    """Write a vector, or its beginning."""
+    text = ", ".join(cell(value, 4) for value in values[:MOST_INPUTS])
+    return text + (f", ... ({len(values)})" if len(values) > MOST_INPUTS else "")

@@ -23,6 +23,7 @@ def train(
     data: Source = "digits",
     *,
     save: str | Path | None = None,
+    show: int = 0,
     listen: Listener | None = None,
     **settings: Any,
 ) -> Training:
@@ -32,6 +33,7 @@ def train(
         activation: a SPEC, a function or a module; one.
         data: `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
         save: A folder to keep the run in, from which `resume` goes on.
+        show: Samples of the test set whose outputs the result holds as `examples`.
         listen: Called after each epoch, from 0 (the initialisation) on, with the run as it stands.
         settings: Hidden, depth, epochs, lr, seed ...: the fields of
             `actcompare.training.settings.Settings`.
@@ -40,7 +42,7 @@ def train(
         UsageError: A setting is wrong.
         ActcompareError: The data cannot be used, the folder cannot be written, or holds a run.
     """
-    run = Run(make_recipe(activation, data, **settings))
+    run = Run(make_recipe(activation, data, **settings), show=show)
     with Folder.create(save) if save is not None else contextlib.nullcontext() as folder:
         return carry_on(run, folder, listen)
 
@@ -107,8 +109,9 @@ def restore(
     activation: Specs | None = None,
     output_activation: Specs | None = None,
     data: Source | None = None,
+    show: int = 0,
 ) -> "Run":
-    """Return a run in the state in which it was saved; the arguments are those of `resume`.
+    """Return a run in the state in which it was saved; the arguments are as in `resume`, `train`.
 
     Raises:
         UsageError: `epochs` is less than the number of epochs done, or an activation or data that
@@ -129,7 +132,7 @@ def restore(
     recipe = make_recipe(data=config.data if data is None else data, **settings)
     if recipe.dataset.fingerprint() != checkpoint.data.fingerprint:
         raise ActcompareError(f"{config.data} has changed since the run was saved: start a new run")
-    run = Run(recipe)
+    run = Run(recipe, show=show)
     run.resume_from(checkpoint)
     return run
 

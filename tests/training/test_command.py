@@ -340,3 +340,13 @@ def test_what_a_function_prints_is_talk(run: Run) -> None:
     assert done.exit_code == 0
     json.loads(done.stdout)
     assert "hello" in done.stderr
+
+
+def test_examples_are_shown(run: Run) -> None:
+    line = ("train", "--data", "random", "--hidden", "3", "--epochs", "0", "--show", "2")
+    shown = run(*line)
+    assert shown.exit_code == 0, shown.output
+    assert "Samples of the test set, in the units of the data" in shown.stdout
+    content = json.loads(run(*line, "--format", "json").stdout)
+    assert [len(each["input"]) for each in content["examples"]] == [4, 4]
+    assert content["examples"][0]["target"] == [pytest.approx(content["examples"][0]["target"][0])]

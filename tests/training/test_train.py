@@ -364,3 +364,27 @@ def test_on_a_gpu(spec: str, tmp_path: Path) -> None:
     on_cpu = train(spec, **SHORT)
     if spec != "rrelu":
         assert whole.test.metric == pytest.approx(on_cpu.test.metric, abs=0.05)
+
+
+def test_examples_are_samples_of_the_test_set_in_the_units_of_the_data() -> None:
+    X = np.arange(200.0).reshape(100, 2)
+    y = 1000 + 3 * X[:, 0]
+    result = train("relu", (X, y), epochs=40, lr=0.01, show=5)
+    assert len(result.examples) == 5
+    for example in result.examples:
+        assert example.input == tuple(X[example.sample])
+        assert example.target == (y[example.sample],)
+        assert example.output[0] == pytest.approx(y[example.sample], rel=0.1)
+        assert example.predicted is None
+
+
+def test_examples_of_a_classification_are_scored_as_the_test_set_is() -> None:
+    result = train("softplus", "digits", epochs=3, show=10_000)
+    assert len(result.examples) == result.data.samples[2]
+    right = [example.predicted == example.target for example in result.examples]
+    assert np.mean(right) == pytest.approx(result.test.metric)
+    for example in result.examples:
+        assert sum(example.output) == pytest.approx(1)
+    assert train("relu", "digits", epochs=0).examples == ()
+    with pytest.raises(UsageError, match="show must be 0 or more, not -1"):
+        train("relu", "digits", epochs=0, show=-1)
