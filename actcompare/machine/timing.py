@@ -261,15 +261,17 @@ class _Blocks:
         self._rng.shuffle(self._order)
         row, disturbed = [0.0] * len(self._columns), False
         waited = self._stopwatch.waited or (lambda: 0.0)
+        before = waited()
         for i in self._order:
             column = self._columns[i]
-            before = waited()
             if column.short:
                 self._stopwatch.timer(column.work, 1)
             block_s = self._stopwatch.timer(column.work, column.calls)
             took = max(block_s - self._clock_s, self._clock_s)
             row[i] = took / column.calls
-            disturbed |= waited() - before > WAITED_SHARE * took
+            after = waited()
+            disturbed |= after - before > WAITED_SHARE * took
+            before = after
         return row, self._order.copy(), disturbed
 
 

@@ -181,9 +181,9 @@ def _show_gains(specs: list[str], destination: Destination) -> None:
     from actcompare.propagation.theory.gains import gain
     from actcompare.table import Table
 
-    found = []
+    found, asked = [], parse_all(specs)
     with prints_aside():
-        for activation in parse_all(specs):
+        for activation in asked:
             try:
                 found.append(gain(activation))
             except ActcompareError as error:  # the others are still shown
@@ -194,5 +194,5 @@ def _show_gains(specs: list[str], destination: Destination) -> None:
     columns = Table.of([asdict(each) for each in found])
     head = heading("depth", {"activations": [each.activation for each in found]}, environment)
     write(destination, head, columns, [gains_grid(found)], "")
-    if len(found) < len(parse_all(specs)):
+    if len(found) < len(asked):
         raise typer.Exit(1)

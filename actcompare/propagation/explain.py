@@ -187,8 +187,7 @@ def _article(config: "DepthConfig", rows: "Sequence[Row]") -> str:
             part += f"; {_power(measured)} measured at width {config.width:,}"
         part += ")"
         if relu is not None:
-            same = _is_kept(relu) == _is_kept(row)
-            part += f", {_so_is(relu) if same else 'but not'} relu's ({_whole(relu)})"
+            part += f", {_beside(_is_kept(row), _is_kept(relu))} ({_whole(relu)})"
         said.append(part + ".")
     if not said:
         return ""
@@ -200,8 +199,11 @@ def _article(config: "DepthConfig", rows: "Sequence[Row]") -> str:
     return f"{claim} {' '.join(said)}"
 
 
-def _so_is(row: "Prospect") -> str:
-    return "and so is" if _is_kept(row) else "nor is"
+def _beside(kept: bool, of_relu: bool) -> str:
+    """Say whether relu's gradient is kept, beside one that is kept or not."""
+    if kept == of_relu:
+        return "and so is relu's" if kept else "nor is relu's"
+    return "but relu's is" if of_relu else "but relu's is not"
 
 
 def _measurement(config: "DepthConfig", rows: "Sequence[Row]") -> str:

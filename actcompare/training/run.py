@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy.typing as npt
 import torch
 
 from actcompare.activations.user_code import describe
@@ -159,6 +160,11 @@ class Training(Tabular):
 _CHANGES = ("died", "revived")
 
 
+def _as_lists(array: npt.NDArray[Any]) -> list[Any]:
+    found: list[Any] = array.tolist()
+    return found
+
+
 def _largest_share(classes: torch.Tensor) -> float:
     return int(classes.bincount().max()) / len(classes)
 
@@ -190,11 +196,13 @@ class Run:
         """
         if show < 0:
             raise UsageError(f"show must be 0 or more, not {show}")
-        self.config, self._clock, self._show = recipe.config, clock, show
-        self._dataset = recipe.dataset
+        self.config, self._clock = recipe.config, clock
         self._waited = waited or waiting_time()
         config, dataset = self.config, recipe.dataset
         device, dtype = resolve_device(config.device), resolve_dtype(config.dtype)[1]
+        classes = dataset.y if dataset.classes else None
+        shown = split_rows(classes, len(dataset.X), config.seed)[2][:show]
+        self._shown = shown, dataset.X[shown], dataset.y[shown]
         self._parts = split(
             dataset,
             config.seed,
@@ -382,26 +390,22 @@ class Run:
 
     def _examples(self) -> tuple[Example, ...]:
         """Return the first samples of the test set, with the net's outputs in the data's units."""
-        dataset, part = self._dataset, self._parts.test
-        classes = dataset.y if dataset.classes else None
-        rows = split_rows(classes, len(dataset.X), self.config.seed)[2][: self._show]
+        (rows, X, y), classes = self._shown, self.data.classes
         with torch.no_grad():
-            output = self.net(part.X[: self._show]).double().cpu()
-        if dataset.classes:
+            output = self.net(self._parts.test.X[: len(rows)]).double().cpu()
+        if classes:
             outputs = output.softmax(1).numpy()
         else:
             outputs = output.numpy() * self._parts.unit + self._parts.offset
         found = []
-        for row, values in zip(rows.tolist(), outputs.tolist(), strict=True):
-            target = dataset.classes[dataset.y[row]] if dataset.classes else None
-            predicted = dataset.classes[values.index(max(values))] if dataset.classes else None
+        for row, x, target, values in zip(*map(_as_lists, (rows, X, y, outputs)), strict=True):
             found.append(
                 Example(
                     sample=row,
-                    input=tuple(None if x != x else x for x in dataset.X[row].tolist()),
-                    target=tuple(dataset.y[row].tolist()) if target is None else target,
+                    input=tuple(None if number != number else number for number in x),
+                    target=classes[target] if classes else tuple(target),
                     output=tuple(values),
-                    predicted=predicted,
+                    predicted=classes[values.index(max(values))] if classes else None,
                 )
             )
         return tuple(found)

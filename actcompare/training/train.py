@@ -54,6 +54,7 @@ def resume(
     activation: Specs | None = None,
     output_activation: Specs | None = None,
     data: Source | None = None,
+    show: int = 0,
     listen: Listener | None = None,
 ) -> Training:
     """Continue a saved run; the result is bitwise equal to that of an uninterrupted run.
@@ -66,6 +67,7 @@ def resume(
         activation: The activation, if it is not one of the catalogue.
         output_activation: The activation of the outputs, likewise.
         data: The data, if they were given as arrays.
+        show: Samples of the test set, as in `train`.
         listen: Called with the run after each further epoch.
 
     Raises:
@@ -78,6 +80,7 @@ def resume(
             activation=activation,
             output_activation=output_activation,
             data=data,
+            show=show,
         )
         return carry_on(run, kept, listen)
 

@@ -26,7 +26,7 @@ def test_what_happens_why_and_what_to_use(theory: Propagation) -> None:
         "softplus has no edge of chaos at any length searched",
         "standard deviation 1.602/sqrt(inputs)",
         "biases with standard deviation 1.387",
-        "gradient is not kept over 50 layers (10^-5.3), but not relu's (1)",
+        "gradient is not kept over 50 layers (10^-5.3), but relu's is (1)",
         "With critical initialisation its gradient is kept over 50 layers (1), and so is relu's",
         "So the initialisation decides, not the function.",
     ):
