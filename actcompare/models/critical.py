@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from actcompare.activations.derivatives import build_elementwise
 from actcompare.activations.gaussian import Array, Curve, Moments, crossings, moments
 from actcompare.activations.spec import Activation, Specs, parse_one
+from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError, UsageError
 
 LENGTHS = (1.0, 3.0, 10.0, 30.0)
@@ -57,9 +58,7 @@ def critical_point(curve: Curve) -> CriticalPoint:
         ActcompareError: There is none.
     """
     if not curve.has_theory:
-        raise ActcompareError(
-            f"{curve.label} {curve.trouble}: it has no critical initialisation; use --init kaiming"
-        )
+        raise ActcompareError(f"{curve.label} {curve.trouble}: it has no critical initialisation")
     for q0 in LENGTHS:
         at = moments(curve, q0)
         if not 0 < at.d2[0] < math.inf:
@@ -69,7 +68,7 @@ def critical_point(curve: Curve) -> CriticalPoint:
             return found
     raise ActcompareError(
         f"{curve.label} has no stable critical initialisation: signals return to none of the"
-        f" variances tried, {', '.join(f'{q0:g}' for q0 in LENGTHS)}; use --init kaiming"
+        f" variances tried, {', '.join(f'{q0:g}' for q0 in LENGTHS)}"
     )
 
 
@@ -95,9 +94,9 @@ def initialise_critical_(
 ) -> CriticalPoint:
     """Draw the weights of a plain stack of linear layers critically, in place.
 
-    The variance of the pre-activations becomes q0, in the mean over the data, in each hidden layer;
-    q0 is the least of 1, 3, 10 and 30 to which signals return (a larger one lets softplus bend
-    less). The outputs have a variance below 1. The function class of the model does not change.
+    The expected variance of the pre-activations becomes q0, in the mean over the data, in each
+    hidden layer; q0 is the least of 1, 3, 10 and 30 to which signals return (a larger one lets
+    softplus bend less). The outputs have a variance below 1. The function class of the model does not change.
 
     Args:
         model: Linear layers with biases, with the activation between them and after the last hidden
@@ -141,6 +140,8 @@ def _stack(model: nn.Module, activation: Activation, X: Tensor) -> list[nn.Linea
     try:
         with torch.no_grad():
             model(X)
+    except Exception as error:  # a user's model may fail in any way
+        raise ActcompareError(f"the model fails on the data: {describe(error)}") from error
     finally:
         for hook in hooks:
             hook.remove()
@@ -153,7 +154,9 @@ def _stack(model: nn.Module, activation: Activation, X: Tensor) -> list[nn.Linea
         if a.flatten(1).shape != expected.shape or not torch.allclose(
             a.flatten(1), expected, rtol=1e-3, atol=1e-5
         ):
-            raise _no_stack(f"{names[layer]} is not given {activation.label} of the layer before")
+            raise _no_stack(
+                f"layer {names[layer]} does not get {activation.label} of the layer before it"
+            )
     return layers
 
 

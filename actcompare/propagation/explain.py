@@ -43,7 +43,7 @@ def describe_propagation(
         _why(rows, gains, edges),
         _cure(config, rows),
         _article(config, rows),
-        _measurement(config, rows),
+        _measurement(config, samples, rows),
         _alike(rows),
         _born_dead(config, samples, rows),
         *(f"{row.why}." for row in rows if row.why),
@@ -114,7 +114,8 @@ def _why(rows: "Sequence[Row]", gains: "Sequence[Gain]", edges: "Sequence[Edge]"
     grows = [
         row.activation
         for row in _known(rows)
-        if row.init == "kaiming" and row.fixed_point_kind == "none" and row.chi is None
+        if row.init == "kaiming" and row.fixed_point_kind == "none"
+        if (row.log10_gradient_theory or 0.0) < 0
     ]
     if said and grows:
         said.append(
@@ -151,7 +152,7 @@ def _cure(config: "DepthConfig", rows: "Sequence[Row]") -> str:
             [f"{row.activation} with {row.init} {row.reach_layers:,.0f}" for row in lost], MOST_ROWS
         )
         said.append(
-            f"The others reach so many layers, as a guide to what plain SGD trains: {reaches}."
+            f"Layers that the others reach, as a guide to what plain SGD trains: {reaches}."
         )
     cured = [row for row in kept if row.init == "critical"]
     for row in [row for row in cured if row.activation == "softplus"] or cured[:1]:
@@ -206,7 +207,7 @@ def _beside(kept: bool, of_relu: bool) -> str:
     return "but relu's is" if of_relu else "but relu's is not"
 
 
-def _measurement(config: "DepthConfig", rows: "Sequence[Row]") -> str:
+def _measurement(config: "DepthConfig", samples: int, rows: "Sequence[Row]") -> str:
     """Say whether measurement and theory agree."""
     measured = [row for row in rows if row.nets]
     if not measured:
@@ -214,12 +215,13 @@ def _measurement(config: "DepthConfig", rows: "Sequence[Row]") -> str:
     judged = [row for row in measured if row.prospect.agrees is not None]
     beyond = [row for row in measured if row.beyond_theory]
     apart = [row for row in judged if not row.prospect.agrees]
-    said = f"Measured on {measured[0].nets:,} nets of width {config.width:,}"
+    nets = f"{measured[0].nets:,} net{'s' * (measured[0].nets != 1)} of width {config.width:,}"
+    said = f"Measured on {nets} with {samples:,} training samples of {config.data}"
     if judged:
         count = len(judged) - len(apart)
         said += (
-            f": the gradient agrees with the corrected theory in {count} of the {len(judged)} rows"
-            " that can be judged"
+            f": the gradient agrees with the corrected theory in {count} of {len(judged)}"
+            f" row{'s' * (len(judged) != 1)} that can be judged"
         )
     said += "."
     if apart:
@@ -230,8 +232,8 @@ def _measurement(config: "DepthConfig", rows: "Sequence[Row]") -> str:
     if beyond:
         names = listed([_beyond(row.prospect) for row in beyond], MOST_ROWS)
         said += (
-            f" Beyond theory: {names}. Nets of this width and depth differ too much for it, and"
-            " only the measurement counts."
+            f" Beyond theory: {names}. The correction for this width and depth does not hold"
+            " there, and only the measurement counts."
         )
     return said
 

@@ -27,6 +27,9 @@ from actcompare.propagation.theory.maps import (
 from actcompare.propagation.theory.width import Correction, correct
 from actcompare.stats import t_interval
 
+FARTHEST_SHIFT = 5.0
+"""Nats of noise beyond which the expansion in 1/width says nothing."""
+
 _RANGE = 600.0
 """Natural logarithms of variances that float64 holds, with their squares, are smaller."""
 
@@ -159,10 +162,17 @@ def _of_theory(theory: _Theory) -> dict[str, Any]:
         "phase": fixed.phase,
         "reach_layers": theory.reach,
         "log10_gradient_theory": total / math.log(10),
-        "log10_gradient_corrected": (total + theory.correction.shift) / math.log(10),
+        "log10_gradient_corrected": _corrected(total, theory.correction),
         "one_minus_c_theory": float(theory.distance[-1]),
         "zero_dead_theory": theory.zero_dead,
     }
+
+
+def _corrected(total: float, correction: Correction) -> float | None:
+    """Return log10 of the corrected gradient; None where the correction itself has run away."""
+    if abs(correction.noise) > FARTHEST_SHIFT:
+        return None
+    return (total + correction.shift) / math.log(10)
 
 
 def _reach(curve: Curve, law: Law, steps: Sequence[Step]) -> float:

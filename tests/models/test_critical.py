@@ -116,11 +116,11 @@ class Backwards(nn.Module):
 @pytest.mark.parametrize(
     ("between", "said"),
     [
-        ([nn.Softplus()], "is not given relu of the layer before"),
+        ([nn.Softplus()], "does not get relu of the layer before"),
         ([nn.ReLU(), nn.Dropout(0.5)], "is Dropout"),
         ([nn.ReLU(), nn.BatchNorm1d(4)], "is BatchNorm1d"),
-        ([nn.ReLU(), nn.LayerNorm(4, elementwise_affine=False)], "is not given relu"),
-        ([nn.ReLU(), Shortcut()], "is not given relu"),
+        ([nn.ReLU(), nn.LayerNorm(4, elementwise_affine=False)], "does not get relu"),
+        ([nn.ReLU(), Shortcut()], "does not get relu"),
         ([nn.ReLU(), nn.Linear(4, 1), nn.ReLU(), nn.Linear(1, 4), nn.ReLU()], "has one input"),
         ([nn.ReLU(), nn.Linear(4, 4, bias=False), nn.ReLU()], "has no biases"),
         ([nn.ReLU(), nn.LazyLinear(4), nn.ReLU()], "is LazyLinear"),
@@ -135,6 +135,12 @@ def test_what_would_not_be_critical_is_refused(between: list[nn.Module], said: s
         initialise_critical_(net, "relu", torch.randn(8, 3))
     assert torch.equal(before, first.weight)
     assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_a_model_that_fails_is_told_in_one_line() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    with pytest.raises(ActcompareError, match="the model fails on the data: RuntimeError"):
+        initialise_critical_(net, "relu", torch.randn(8, 5))
 
 
 def test_layers_are_taken_in_the_order_of_their_calls() -> None:

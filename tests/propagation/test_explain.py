@@ -52,7 +52,7 @@ def test_where_measurement_and_theory_part_the_reading_says_so() -> None:
     found = signal_depth("relu", init=["default"], layers=5, width=64, nets=3)
     (row,) = found.rows
     apart = replace(found, rows=(replace(row, prospect=replace(row.prospect, agrees=0)),))
-    assert "in 0 of the 1 rows that can be judged. It does not for relu with default." in (
+    assert "in 0 of 1 row that can be judged. It does not for relu with default." in (
         apart.reading()
     )
     beyond = replace(row, beyond_theory=True, prospect=replace(row.prospect, agrees=None))
