@@ -96,7 +96,8 @@ def initialise_critical_(
 
     The expected variance of the pre-activations becomes q0, in the mean over the data, in each
     hidden layer; q0 is the least of 1, 3, 10 and 30 to which signals return (a larger one lets
-    softplus bend less). The outputs have a variance below 1. The function class of the model does not change.
+    softplus bend less). The outputs have a variance below 1. The function class of the model does
+    not change.
 
     Args:
         model: Linear layers with biases, with the activation between them and after the last hidden
