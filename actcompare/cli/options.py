@@ -164,7 +164,7 @@ class Sourced:
     data: Annotated[
         str,
         option(
-            "Data set: digits, random, sklearn:NAME, a .csv, .tsv or .parquet file"
+            "Data set: digits, randhie, random, sklearn:NAME, a .csv, .tsv or .parquet file"
             " with --target, or an .npz file with X and y.",
             "SOURCE",
             panel=DATA,

@@ -1,4 +1,4 @@
-"""Load data sets by name: the bundled digits, files, scikit-learn, random numbers, arrays."""
+"""Load data sets by name: those in the package, files, scikit-learn, random numbers, arrays."""
 
 from collections.abc import Callable
 from importlib import import_module, resources
@@ -20,6 +20,8 @@ from actcompare.errors import MissingExtraError, UsageError
 
 RANDOM_SAMPLES = 1000
 
+SHIPPED = ("digits", "randhie")
+"""Data sets in this package; beside each stands a text that says where it is from."""
 
 _SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
 
@@ -33,7 +35,7 @@ def load_data(
     output_size: int = 1,
     seed: int = 0,
 ) -> Dataset:
-    """Load `digits`, `sklearn:NAME`, `random`, a file, or arrays X and y.
+    """Load `digits`, `randhie`, `sklearn:NAME`, `random`, a file, or arrays X and y.
 
     Args:
         source: Name of a data set, path of a file, arrays, or a `Dataset`.
@@ -54,12 +56,10 @@ def load_data(
     if not isinstance(source, str):
         X, y = source
         return from_arrays("arrays", X, y, task)
-    if target is not None and (source in ("digits", "random") or source.startswith("sklearn:")):
+    if target is not None and (source in (*SHIPPED, "random") or source.startswith("sklearn:")):
         raise UsageError(f"--target applies to tables only; {source} has its own target")
-    if source == "digits":
-        with resources.files("actcompare").joinpath("data/digits.npz").open("rb") as stream:
-            shipped = np.load(stream)
-            return from_arrays("digits", shipped["X"], shipped["y"], task, same_unit=True)
+    if source in SHIPPED:
+        return _shipped(source, task)
     if source == "random":
         return _random(input_size, output_size, task, seed)
     if source.startswith("sklearn:"):
@@ -67,8 +67,8 @@ def load_data(
     path = Path(source)
     if path.suffix.lower() not in (".csv", ".tsv", ".parquet", ".npz"):
         raise UsageError(
-            f"--data {source} is not a data set: use digits, sklearn:breast_cancer, random, or a"
-            " .csv, .tsv, .parquet or .npz file"
+            f"--data {source} is not a data set: use digits, randhie, sklearn:breast_cancer, random,"
+            " or a .csv, .tsv, .parquet or .npz file"
         )
 
     from actcompare.data.samples import from_frame, read_npz, read_table
@@ -78,6 +78,14 @@ def load_data(
             raise UsageError(f"--target applies to tables only; {path} has X and y")
         return from_arrays(path.name, *read_npz(path), task)
     return from_frame(path.name, read_table(path), target, task)
+
+
+def _shipped(name: str, task: str | None) -> Dataset:
+    with resources.files("actcompare").joinpath(f"data/{name}.npz").open("rb") as stream:
+        arrays = np.load(stream)
+        inputs = arrays["inputs"].tolist() if "inputs" in arrays else ()
+        X, y = arrays["X"], arrays["y"]
+    return from_arrays(name, X, y, task, inputs, same_unit=name == "digits")
 
 
 def _from_sklearn(source: str, task: str | None) -> Dataset:

@@ -23,12 +23,14 @@ def describe_training(
     history: Sequence[Epoch],
     test: Score,
     diverged: Divergence | None,
+    negative_share: float | None = None,
 ) -> str:
     """Return the reading; every sentence rests on a number of the run."""
     layers = history[-1].layers
     sentences = [
         *_divergence(config, history, diverged),
         _score(data, history[-1].epoch, test),
+        *_negative(config, negative_share),
         *(_describe_layer(history, layer) for layer in layers),
         *_what_zeros_miss(layers),
         *_advice(config, history),
@@ -76,6 +78,16 @@ def _score(data: DataSummary, epochs: int, test: Score) -> str:
         f"{after}, test accuracy is {_percent(test.metric)}: {right:,} of {n:,} samples (95 %"
         f" interval over samples: {between}; another seed may fall outside it).{remark}"
     )
+
+
+def _negative(config: TrainConfig, share: float | None) -> list[str]:
+    """Say whether predictions are negative where no target is."""
+    if share is None:
+        return []
+    if not share:
+        return ["No prediction for the test set is negative, as no target is."]
+    cure = " --output-act softplus keeps them positive." if config.output_activation is None else ""
+    return [f"No target is negative, but {_percent(share, 2)} of the predictions are.{cure}"]
 
 
 def _describe_layer(history: Sequence[Epoch], layer: LayerUnits) -> str:

@@ -58,6 +58,8 @@ class DataSummary:
     """A hash of all numbers."""
     largest_class: Share | None = None
     """The share of the largest class in the training set; None for a regression."""
+    least_target: float | None = None
+    """The least target of a regression; None in a classification."""
 
 
 @dataclass(frozen=True)
@@ -169,5 +171,5 @@ LAYER_NUMBERS = (*VERDICTS, *SHARES, "sparsity", "gradient_norm")
 
 _SCORES = [f"{part}_{of}" for part in ("train", "validation", "test") for of in ("loss", "metric")]
 
-RUN_NUMBERS = (*_SCORES, "seconds", "samples_per_s", "diverged")
+RUN_NUMBERS = (*_SCORES, "negative_share", "seconds", "samples_per_s", "diverged")
 """The columns that `--fail-on` can test once per run."""

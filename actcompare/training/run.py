@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 
@@ -59,6 +60,8 @@ class Training(Tabular):
     net: "SimpleNet" = field(repr=False)
     examples: tuple[Example, ...] = field(repr=False, default=())
     """Some samples of the test set, as many as were asked for."""
+    negative_share: float | None = None
+    """Share of the predictions for the test set that are negative; None unless no target is."""
 
     @property
     def metric(self) -> str:
@@ -89,6 +92,7 @@ class Training(Tabular):
         return {
             "metric": self.metric,
             **scores,
+            "negative_share": self.negative_share,
             "epochs": last.epoch,
             "seconds": seconds,
             "samples_per_s": learned / seconds if seconds else None,
@@ -154,7 +158,9 @@ class Training(Tabular):
 
     def reading(self) -> str:
         """Describe the test score, the dead units, and what to try next."""
-        return describe_training(self.config, self.data, self.history, self.test, self.diverged)
+        return describe_training(
+            self.config, self.data, self.history, self.test, self.diverged, self.negative_share
+        )
 
 
 _CHANGES = ("died", "revived")
@@ -229,6 +235,7 @@ class Run:
             notes=dataset.notes,
             fingerprint=dataset.fingerprint(),
             largest_class=_largest_share(self._parts.train.y) if dataset.classes else None,
+            least_target=None if dataset.classes else float(dataset.y.min()),
         )
         self.history: list[Epoch] = []
         self.diverged: Divergence | None = None
@@ -386,17 +393,28 @@ class Run:
             self.diverged,
             self.net,
             self._examples(),
+            self._negative_share(),
         )
+
+    def _negative_share(self) -> float | None:
+        least = self.data.least_target
+        if least is None or least < 0:
+            return None
+        outputs = self._outputs(len(self._parts.test))
+        return float((outputs < 0).mean())
+
+    def _outputs(self, samples: int) -> npt.NDArray[Any]:
+        """Return predictions for the first samples of the test set, in the units of the targets."""
+        with torch.no_grad():
+            output = self.net(self._parts.test.X[:samples]).double().cpu().numpy()
+        return np.asarray(output * self._parts.unit + self._parts.offset)
 
     def _examples(self) -> tuple[Example, ...]:
         """Return the first samples of the test set, with the net's outputs in the data's units."""
         (rows, X, y), classes = self._shown, self.data.classes
-        with torch.no_grad():
-            output = self.net(self._parts.test.X[: len(rows)]).double().cpu()
+        outputs = self._outputs(len(rows))
         if classes:
-            outputs = output.softmax(1).numpy()
-        else:
-            outputs = output.numpy() * self._parts.unit + self._parts.offset
+            outputs = torch.from_numpy(outputs).softmax(1).numpy()
         found = []
         for row, x, target, values in zip(*map(_as_lists, (rows, X, y, outputs)), strict=True):
             found.append(

@@ -32,6 +32,19 @@ def test_digits_are_the_uci_ones() -> None:
     assert np.array_equal(digits.y, theirs.target)
 
 
+def test_the_visits_to_doctors_are_counts() -> None:
+    visits = load_data("randhie")
+    assert (visits.task, visits.X.shape, visits.y.shape) == (REGRESSION, (20190, 9), (20190, 1))
+    assert visits.inputs[5] == "disea"
+    assert (visits.y == visits.y.round()).all()
+    # The mean, the deviation and the maximum that Cameron and Trivedi's book gives, table 20.3.
+    assert visits.y.mean() == pytest.approx(2.861, abs=5e-4)
+    assert visits.y.std() == pytest.approx(4.505, abs=1e-3)
+    assert visits.y.max() == 77
+    with pytest.raises(UsageError, match="has its own target"):
+        load_data("randhie", target="mdvis")
+
+
 @pytest.mark.parametrize("name", ["breast_cancer", "diabetes", "iris", "linnerud", "wine"])
 def test_scikit_learns_own(name: str) -> None:
     dataset = load_data(f"sklearn:{name}")
@@ -183,7 +196,7 @@ def test_python_objects_are_never_unpickled() -> None:
         ("t.csv", b"y\n1\n2\n", "y", "no column is left to learn 'y' from"),
         ("t.npz", b"no zip", "y", "--target applies to tables only"),
         ("t.csv", b"a;b;y\n1;2;3\n", "y", "has no column 'y': it has a;b;y"),
-        ("t.xls", b"", None, "use digits, sklearn:breast_cancer"),
+        ("t.xls", b"", None, "use digits, randhie, sklearn:breast_cancer"),
     ],
 )
 def test_bad_files(name: str, content: bytes, target: str | None, message: str) -> None:

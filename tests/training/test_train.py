@@ -128,6 +128,20 @@ def test_a_positive_output() -> None:
     assert bool((run.net(X) > 0).all())
 
 
+def test_negative_predictions_of_a_count_are_counted() -> None:
+    settings: dict[str, Any] = {"epochs": 2, "batch_size": 128, "track_on": None, "show": 10**6}
+    plain = train("relu", "randhie", **settings)
+    share = float(np.mean([each.output[0] < 0 for each in plain.examples]))
+    assert share > 0
+    assert plain.metrics()["negative_share"] == pytest.approx(share)
+    assert "No target is negative, but" in plain.reading()
+    positive = train("relu", "randhie", output_activation="softplus", **settings)
+    assert positive.metrics()["negative_share"] == 0
+    assert "No prediction for the test set is negative" in positive.reading()
+    assert train("relu", epochs=0).negative_share is None  # classes
+    assert train("relu", "random", epochs=0).negative_share is None  # some targets are negative
+
+
 def test_arrays() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 3))
