@@ -67,8 +67,8 @@ def load_data(
     path = Path(source)
     if path.suffix.lower() not in (".csv", ".tsv", ".parquet", ".npz"):
         raise UsageError(
-            f"--data {source} is not a data set: use digits, randhie, sklearn:breast_cancer, random,"
-            " or a .csv, .tsv, .parquet or .npz file"
+            f"--data {source} is not a data set: use digits, randhie, sklearn:breast_cancer,"
+            " random, or a .csv, .tsv, .parquet or .npz file"
         )
 
     from actcompare.data.samples import from_frame, read_npz, read_table
