@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from actcompare.propagation.theory.gains import gain as gain
     from actcompare.properties.compare import Comparison as Comparison
     from actcompare.properties.compare import compare as compare
+    from actcompare.reporting.report import Report as Report
+    from actcompare.reporting.report import report as report
     from actcompare.studies.study import Study as Study
     from actcompare.studies.study import study as study
     from actcompare.training.run import Training as Training
@@ -59,6 +61,8 @@ _HOME = {
     "gain": "propagation.theory.gains",
     "initialise_critical_": "models.critical",
     "signal_depth": "propagation.signal",
+    "Report": "reporting.report",
+    "report": "reporting.report",
     "SimpleNet": "models.simple_net",
     "Timings": "machine.timing",
     "time_paired": "machine.timing",

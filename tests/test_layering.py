@@ -18,10 +18,14 @@ SHARED = (
 COMMANDS = (
     *("evaluation", "properties", "benchmark", "training", "studies", "inspection"),
     "propagation",
+    "reporting",
 )
-ACROSS = {("studies", "training"), ("propagation", "training"), ("propagation", "studies")}
+ACROSS = {
+    *(("studies", "training"), ("propagation", "training"), ("propagation", "studies")),
+    *(("reporting", command) for command in COMMANDS),
+}
 """Which command's package may import which other's."""
-FACES = ("command", "tables", "plots")
+FACES = ("command", "tables", "plots", "page")
 """The rooms of a command that may import output and cli."""
 
 Graph = dict[str, set[str]]

@@ -99,6 +99,19 @@ def cost_picture(columns: Columns, environment: Mapping[str, Any]) -> Picture:
     )
 
 
+def time_panel(columns: Columns) -> Panel:
+    """Return the time of a call over size, for records that differ in nothing else.
+
+    Raises:
+        ActcompareError: Nothing was measured.
+    """
+    strips = _curves_by_condition(columns)
+    if not strips:
+        raise ActcompareError("nothing to draw: no case was measured")
+    (curves,) = strips.values()
+    return _panel(curves, _TIME, "median and quartiles", named=_labels(curves))
+
+
 def _conditions(columns: Columns, environment: Mapping[str, Any]) -> str:
     """Return the conditions that all records share, and the machine."""
     same = [name for name in AXES if name != "pass" and name not in varied_axes(columns)]

@@ -16,6 +16,7 @@ from actcompare.evaluation.command import evaluate_command
 from actcompare.inspection.command import inspect_command
 from actcompare.propagation.command import depth_command
 from actcompare.properties.command import list_command, table_command
+from actcompare.reporting.command import report_command
 from actcompare.studies.command import study_command
 from actcompare.training.command import train_command
 
@@ -60,6 +61,7 @@ app.command(
 )(evaluate_command)
 
 for _name, _command in {
+    "report": report_command,
     "table": table_command,
     "bench": bench_command,
     "train": train_command,

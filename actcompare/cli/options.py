@@ -99,7 +99,7 @@ class Written:
     output_format: Annotated[
         Format | None,
         option(
-            f"Format of the result: {', '.join(Format)}.",
+            f"Format of the result: {', '.join(Format)} (html: report only).",
             "FORMAT",
             names=("--format", "-f"),
             default="table, or by FILE's ending",
@@ -146,6 +146,15 @@ class Drawn(Reported):
     def drawing(self, destination: Destination) -> Drawing:
         """Return the drawing; raise as `Drawing.asked` does."""
         return Drawing.asked(self.plot, self.plot_file, self.plot_theme, destination)
+
+
+@dataclass(frozen=True)
+class Paged(Reported):
+    """Options of a command that can also write a page."""
+
+    def destination(self) -> Destination:
+        """Return the destination; raise as `Destination.asked` does."""
+        return Destination.asked(self.output_format, self.output, pages=True)
 
 
 def gate_option(example: str) -> Any:

@@ -1,11 +1,11 @@
-"""Show one progress line on stderr, only on a terminal and never with --quiet."""
+"""Show progress on stderr, only on a terminal and never with --quiet."""
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from actcompare.text import shown
+from actcompare.text import duration, shown
 
 Update = Callable[..., None]
 """Takes `completed`, `total` and `description`, each optional."""
@@ -52,5 +52,38 @@ def progress_line(
         def update(*, description: str | None = None, **changes: Any) -> None:
             said = description and shown(description)
             progress.update(task, refresh=own_refresh, description=said, **changes)
+
+        yield update
+
+
+@contextlib.contextmanager
+def part_list(quiet: bool) -> Iterator[Callable[[Sequence[tuple[str, str]], float], None] | None]:
+    """Show a list of parts with their states within the context, and the time left below it.
+
+    It is drawn only on updates: a drawing thread would disturb measurements.
+
+    Args:
+        quiet: Show nothing.
+
+    Yields:
+        A function that takes the title and the state of each part, and the seconds left; None if
+        nothing is shown.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+    from rich.text import Text
+
+    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+
+        def update(parts: Sequence[tuple[str, str]], left: float) -> None:
+            table = Table.grid(padding=(0, 2))
+            for title, state in parts:
+                table.add_row(Text(shown(title)), Text(shown(state)))
+            table.add_row(Text(f"about {duration(max(left, 0.0))} left"), Text(""))
+            live.update(table, refresh=True)
 
         yield update

@@ -32,7 +32,7 @@ def curve_picture(curves: Evaluation, marked: Evaluation | None = None) -> Pictu
     names = [name for name in _TITLES if name in columns]
 
     def draw(canvas: Canvas) -> None:
-        panels = [_panel(canvas, name, curves, marked) for name in names]
+        panels = [curve_panel(canvas, name, curves, marked) for name in names]
         panels[-1] = replace(panels[-1], named=config.activations)
         (strip,) = canvas.strips([""], [1])
         canvas.curves(strip, panels, config.activations)
@@ -47,7 +47,10 @@ def curve_picture(curves: Evaluation, marked: Evaluation | None = None) -> Pictu
     )
 
 
-def _panel(canvas: Canvas, name: str, curves: Evaluation, marked: Evaluation | None) -> Panel:
+def curve_panel(
+    canvas: Canvas, name: str, curves: Evaluation, marked: Evaluation | None = None
+) -> Panel:
+    """Return the curves of value, grad or grad2, with some points marked."""
     columns, points = curves.columns(), marked.columns() if marked is not None else None
 
     def behind(axes: Any) -> None:

@@ -8,6 +8,7 @@ floor, and smaller differences are not reported as real.
 
 import contextlib
 import gc
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -110,14 +111,19 @@ class Timings:
         if not ((self.order >= 0) & (self.order < columns)).all():
             raise ValueError("the order of a round names a candidate that does not exist")
 
-    def ratio(self, candidate: int) -> Estimate:
-        """Return the time over the baseline's: the median over rounds, with a 95 % interval.
+    def ratio(self, candidate: int, other: int = 0) -> Estimate:
+        """Return the time over that of another candidate, by default the baseline.
 
-        It is the mean of the ratios to the baseline's two runs, on a logarithmic scale. (Ratios to
-        the mean of the two runs would be biased: times are skewed, and the mean of two is less so.)
+        It is the median over rounds, with a 95 % interval: where the baseline takes part, the mean
+        of the ratios with its two runs, on a logarithmic scale. (Ratios to the mean of the two runs
+        would be biased: times are skewed, and the mean of two is less so.)
         """
         logs = np.log(self.seconds)
-        return ratio_interval(logs[:, candidate] - logs[:, 0], logs[:, candidate] - logs[:, -1])
+        pairs = itertools.product(self._columns(candidate), self._columns(other))
+        return ratio_interval(*(logs[:, i] - logs[:, j] for i, j in pairs))
+
+    def _columns(self, candidate: int) -> list[int]:
+        return [candidate] if candidate else [0, -1]
 
     def control(self) -> Estimate:
         """Return the ratio of the baseline's second run to its first."""

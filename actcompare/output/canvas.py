@@ -100,9 +100,11 @@ class Canvas:
         width = figure.get_size_inches()[0]
         self._left = 0.08 / width
         left: dict[str, Any] = {"x": self._left, "ha": "left"}
-        figure.suptitle(title, weight="bold", **left)
         self._figure, self._body = figure, figure.subfigures(1, 1)
-        self._body.suptitle(note, fontsize=SMALL + 0.5, color=palette.quiet, **left)
+        if title:
+            figure.suptitle(title, weight="bold", **left)
+        if note:
+            self._body.suptitle(note, fontsize=SMALL + 0.5, color=palette.quiet, **left)
 
     def strips(self, titles: Sequence[str], heights: Sequence[float]) -> list[Any]:
         """Return one strip of the figure per title, from top to bottom."""
@@ -153,7 +155,7 @@ class Canvas:
             if k:
                 panel.line(axes, baseline, behind)
             panel.line(axes, label, style)
-            colour = self._readable(style["color"])
+            colour = readable(style["color"], self.palette)
             axes.set_title(wrapped(label, 17), fontsize=SMALL - 0.5, color=colour, pad=2)
             axes.tick_params(labelsize=SMALL - 1, length=2, labelbottom=k + columns >= len(labels))
         below = "; ".join(filter(None, (panel.x, panel.finish(grid[0, 0]))))
@@ -161,10 +163,13 @@ class Canvas:
         figure.suptitle(title, x=self._left, ha="left", fontsize=9)
         figure.supxlabel(below, fontsize=SMALL)
 
-    def forest(self, axes: Any, rows: Sequence[Interval]) -> None:
-        """Draw one interval per row, the first on top."""
+    def forest(self, axes: Any, rows: Sequence[Interval], start: float | None = None) -> None:
+        """Draw one interval per row, the first on top; with a start, each on a bar from there."""
         for y, row in enumerate(rows):
             style = self.styles[row.label] | {"linestyle": "-"}
+            if start is not None and math.isfinite(row.middle):
+                bar = {"color": style["color"], "alpha": 0.3, "linewidth": 0, "zorder": 1}
+                axes.barh(-y, row.middle - start, left=start, height=0.42, **bar)
             if math.isfinite(row.low) and math.isfinite(row.high):
                 axes.plot([row.low, row.high], [-y, -y], solid_capstyle="butt", **style)
             axes.plot([row.middle], [-y], "o", markersize=4.5, **style)
@@ -199,7 +204,7 @@ class Canvas:
                     va="center",
                     fontsize=SMALL,
                     linespacing=1.1,
-                    color=self._readable(colour),
+                    color=readable(colour, self.palette),
                     arrowprops={
                         "arrowstyle": "-",
                         "color": colour,
@@ -251,10 +256,6 @@ class Canvas:
             handlelength=2.4,
         )
 
-    def _readable(self, colour: str) -> str:
-        """Return a line's colour, closer to that of the text so that letters are readable."""
-        return mixed(colour, self.palette.ink, 0.35)
-
 
 def _last_point(line: Any) -> tuple[float, float] | None:
     """Return the last finite point of a line, if any."""
@@ -268,6 +269,11 @@ def _clamped_end(axes: Any, text: Any) -> tuple[float, float]:
     x, y = text.xy
     low, high = sorted(axes.get_ylim())
     return min(max(y, low), high), x
+
+
+def readable(colour: str, palette: Palette) -> str:
+    """Return a line's colour, closer to that of the text so that letters are readable."""
+    return mixed(colour, palette.ink, 0.35)
 
 
 def mixed(colour: str, other: str, share: float) -> str:

@@ -18,6 +18,8 @@ class Format(StrEnum):
     json = "json"
     markdown = "markdown"
     parquet = "parquet"
+    html = "html"
+    """A page; only `report` writes one."""
 
 
 MACHINE = (Format.csv, Format.json, Format.parquet)
@@ -30,6 +32,8 @@ _BY_ENDING = {
     ".md": Format.markdown,
     ".markdown": Format.markdown,
     ".parquet": Format.parquet,
+    ".html": Format.html,
+    ".htm": Format.html,
 }
 
 _STDOUT = ("-", "/dev/stdout")
@@ -44,16 +48,26 @@ class Destination:
     """The file; None for standard output."""
 
     @classmethod
-    def asked(cls, given: Format | None, output: Path | None) -> "Destination":
+    def asked(
+        cls, given: Format | None, output: Path | None, *, pages: bool = False
+    ) -> "Destination":
         """Return the destination for --format and --output, checked before anything is computed.
 
+        Args:
+            given: --format.
+            output: --output.
+            pages: Whether the command can write a page.
+
         Raises:
-            UsageError: The ending of the file is unknown, or Parquet would go to a terminal.
+            UsageError: The ending of the file is unknown, the command writes no page, or Parquet
+                would go to a terminal.
             MissingExtraError: Parquet is requested and pyarrow is not installed.
             ActcompareError: The file cannot be written.
         """
         file = None if output is None or str(output) in _STDOUT else output
-        chosen = given or _format_of(file)
+        chosen = given or _format_of(file, pages)
+        if chosen is Format.html and not pages:
+            raise UsageError("--format html: only actcompare report writes a page")
         if chosen is Format.parquet:
             if find_spec("pyarrow") is None:
                 raise MissingExtraError("Parquet is written with pyarrow", "data")
@@ -69,13 +83,14 @@ class Destination:
         return self.format in MACHINE
 
 
-def _format_of(file: Path | None) -> Format:
+def _format_of(file: Path | None, pages: bool) -> Format:
     special = file is None or (file.exists() and not file.is_file())  # a device or a pipe
     ending = "" if file is None or special else file.suffix.lower()
-    if ending not in _BY_ENDING:
-        known = ", ".join(filter(None, _BY_ENDING))
+    endings = {each: kind for each, kind in _BY_ENDING.items() if pages or kind is not Format.html}
+    if ending not in endings:
+        known = ", ".join(filter(None, endings))
         raise UsageError(
             f"--output {file}: no format has the ending {ending}; use one of {known}, or choose one"
             " with --format"
         )
-    return _BY_ENDING[ending]
+    return endings[ending]

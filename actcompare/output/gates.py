@@ -1,6 +1,7 @@
 """`--fail-on`: a condition on the rows of a result.
 
-Such as `median_s>0.001`, `slower>3%` or `verdict==worse`. A gate that judged nothing trips.
+Such as `median_s>0.001`, `slower>3%`, `verdict==worse` or `claim.dead_units==holds`. A gate that
+judged nothing trips.
 """
 
 import math
@@ -23,7 +24,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "!=": operator.ne,
 }
 
-_GRAMMAR = re.compile(r"\s*([A-Za-z]\w*)\s*(>=|<=|==|!=|>|<)\s*([^<>=!]*?)\s*", re.ASCII)
+_GRAMMAR = re.compile(r"\s*([A-Za-z][\w.]*)\s*(>=|<=|==|!=|>|<)\s*([^<>=!]*?)\s*", re.ASCII)
 
 SLOWER, VERDICT = "slower", "verdict"
 
@@ -38,19 +39,30 @@ _COMPARED = (VERDICT, SLOWER, "ratio", "difference", "p_")
 
 @dataclass(frozen=True)
 class Gate:
-    """COLUMN OP NUMBER, or verdict==TEXT."""
+    """COLUMN OP NUMBER, or COLUMN==TEXT for a column of verdicts."""
 
     text: str
     column: str
     sign: str
     bound: float | str
 
+    @property
+    def of_text(self) -> bool:
+        """Whether it tests a verdict."""
+        return isinstance(self.bound, str)
+
+    def misses(self, row: Mapping[str, Any]) -> str:
+        """Return why a row has no result, such as `failed`; empty if it has one."""
+        found = [row.get(VERDICT), *([row[self.column]] if self.of_text else [])]
+        return next((text for text in found if text in WITHOUT_RESULT), "")
+
     def judges(self, row: Mapping[str, Any]) -> bool:
         """Return whether a row has a value to judge."""
-        verdict = row.get(VERDICT)
-        if verdict in WITHOUT_RESULT:
+        if self.misses(row):
             return False
-        if verdict == BASELINE and self.column.startswith(_COMPARED):
+        if row.get(VERDICT) == BASELINE and self.column.startswith(_COMPARED):
+            return False
+        if self.of_text and row[self.column] == BASELINE:
             return False
         return row["ratio_low" if self.column == SLOWER else self.column] is not None
 
@@ -66,7 +78,7 @@ class Gate:
             assert isinstance(self.bound, float)
             return _OPERATORS[self.sign](row["ratio_low"], 1 + self.bound)
         value = row[self.column]
-        if self.column == VERDICT:
+        if self.of_text:
             value = value.partition(" (")[0]  # `unclear (machine busy)` is unclear
             if (self.sign, self.bound, value) == ("==", "worse", "did not train"):
                 return True  # nothing is worse
@@ -74,7 +86,12 @@ class Gate:
         return not_a_number or _OPERATORS[self.sign](value, self.bound)
 
 
-def parse_gate(text: str, columns: Sequence[str], verdicts: Sequence[str] = ()) -> Gate:
+def parse_gate(
+    text: str,
+    columns: Sequence[str],
+    verdicts: Sequence[str] = (),
+    more: Mapping[str, Sequence[str]] | None = None,
+) -> Gate:
     """Parse COLUMN OP NUMBER, where % divides by 100, or verdict==TEXT.
 
     `slower` stands for ratio_low - 1.
@@ -83,11 +100,13 @@ def parse_gate(text: str, columns: Sequence[str], verdicts: Sequence[str] = ()) 
         text: The condition.
         columns: The columns of numbers.
         verdicts: The verdicts that rows may have; none if they have no verdict.
+        more: Further columns of verdicts, with the verdicts in each.
 
     Raises:
         UsageError: The condition cannot be parsed, or the column or verdict does not exist.
     """
-    known = [*columns, *[SLOWER] * ("ratio_low" in columns), *[VERDICT] * bool(verdicts)]
+    choices = ({VERDICT: verdicts} if verdicts else {}) | dict(more or {})
+    known = [*columns, *[SLOWER] * ("ratio_low" in columns), *choices]
     example = "slower>3%" if SLOWER in known else f"{columns[0]}>10%"
     found = _GRAMMAR.fullmatch(text)
     if found is None or not found[3]:
@@ -95,12 +114,12 @@ def parse_gate(text: str, columns: Sequence[str], verdicts: Sequence[str] = ()) 
     column, sign, value = found.groups()
     if column not in known:
         raise _refused(text, f"no column {column}; use one of {', '.join(known)}")
-    if (column == VERDICT) != (sign in ("==", "!=")):
-        takes = "== or !=" if column == VERDICT else ">, >=, < or <="
+    if (column in choices) != (sign in ("==", "!=")):
+        takes = "== or !=" if column in choices else ">, >=, < or <="
         raise _refused(text, f"{column} takes {takes}")
-    if column == VERDICT:
-        if value not in verdicts:
-            raise _refused(text, f"no verdict {value}; use one of {', '.join(verdicts)}")
+    if column in choices:
+        if value not in choices[column]:
+            raise _refused(text, f"no verdict {value}; use one of {', '.join(choices[column])}")
         return Gate(text, column, sign, value)
     if column == SLOWER and sign.startswith("<"):
         raise _refused(text, f"{SLOWER} takes > or >=")
@@ -118,10 +137,13 @@ def _refused(text: str, why: str) -> UsageError:
 
 
 def parse_gates(
-    texts: Sequence[str] | None, columns: Sequence[str], verdicts: Sequence[str] = ()
+    texts: Sequence[str] | None,
+    columns: Sequence[str],
+    verdicts: Sequence[str] = (),
+    more: Mapping[str, Sequence[str]] | None = None,
 ) -> list[Gate]:
     """Parse the conditions of --fail-on; raise as `parse_gate` does."""
-    return [parse_gate(text, columns, verdicts) for text in texts or ()]
+    return [parse_gate(text, columns, verdicts, more) for text in texts or ()]
 
 
 def tripped(
@@ -136,7 +158,7 @@ def tripped(
     found: list[tuple[Gate, int | None]] = []
     for gate in gates:
         judged = [i for i, row in enumerate(records) if gate.judges(row)]
-        missing = [i for i, row in enumerate(records) if row.get(VERDICT) in WITHOUT_RESULT]
+        missing = [i for i, row in enumerate(records) if gate.misses(row)]
         trips = sorted(missing + [i for i in judged if gate.trips(records[i])])
         found += [(gate, i) for i in trips]
         if not (judged or missing):
@@ -158,8 +180,9 @@ def report_tripped(
     for gate, i in found:
         if i is None:
             said = "nothing to judge"
-        elif gate.column != VERDICT and columns.get(VERDICT, {i: ""})[i] in WITHOUT_RESULT:
-            said = f"nothing to judge for {columns['activation'][i]}: {columns[VERDICT][i]}"
+        elif gate.column != VERDICT and (why := gate.misses({n: v[i] for n, v in columns.items()})):
+            whose = f" for {columns['activation'][i]}" if "activation" in columns else ""
+            said = f"nothing to judge{whose}: {why}"
         else:
             said = describe(gate.column, i)
         say(f"failed on {gate.text}: {said}")

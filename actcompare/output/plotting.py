@@ -169,7 +169,8 @@ def figure_bytes(picture: Picture, suffix: str, theme: Theme = Theme.light) -> b
         width, height = picture.size
         title = textwrap.fill(escaped(picture.title), int(10.5 * width))
         note = textwrap.fill(escaped(picture.note), int(15.5 * width))
-        height += 0.15 + 0.17 * len(f"{title}\n{note}".splitlines())
+        lines = len("\n".join(filter(None, (title, note))).splitlines())
+        height += (0.15 + 0.17 * lines) if lines else 0
         figure = Figure(figsize=(width, height), layout="constrained")
         canvas = Canvas(figure, palette, picture.labels, title, note)
         picture.draw(canvas)

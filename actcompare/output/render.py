@@ -34,6 +34,8 @@ class Grid:
     caption: str = ""
     align: str = "right"
     """Alignment of the columns that are not keys."""
+    fold: bool = False
+    """Whether long cells are wrapped, so that the table is no wider than prose."""
 
 
 def cell(value: object, digits: int) -> str:
@@ -60,6 +62,14 @@ def write_table(grid: Grid, out: TextIO) -> None:
     console = Console(file=out, highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(file=out, highlight=False, markup=False, width=10_000, no_color=True)
+    if grid.fold:
+        with console.capture() as drawn:
+            table = _rich_table(grid, range(grid.keys, len(grid.titles)))
+            console.print(table, width=min(PROSE_WIDTH, console.width))
+        out.write(drawn.get())
+        if grid.caption:
+            write_prose(grid.caption, out)
+        return
     unbounded = console.options.update(max_width=10_000)
     columns = list(range(grid.keys, len(grid.titles)))
 

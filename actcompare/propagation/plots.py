@@ -40,10 +40,7 @@ def depth_picture(found: Propagation) -> Picture:
     not; there is no fixed point where they are hatched.
     """
     config, labels = found.config, list(found.config.activations)
-    by_init = {
-        init: {row.prospect.activation: row for row in found.rows if row.prospect.init == init}
-        for init in config.inits
-    }
+    by_init = {init: rows_with(found, init) for init in config.inits}
     width, height = curves_size(labels, len(_QUANTITIES))
     maps = list(found.edges)[:4]
     heights = [height] * len(by_init) + [3.0] * bool(maps)
@@ -52,7 +49,7 @@ def depth_picture(found: Propagation) -> Picture:
         titles = [*by_init, "factor of the gradient's variance per layer, chi"][: len(heights)]
         strips = canvas.strips(titles, heights)
         for strip, rows in zip(strips, by_init.values(), strict=False):
-            panels = [_panel(canvas, rows, of, labels) for of in _QUANTITIES]
+            panels = [signal_panel(canvas, rows, of, labels) for of in _QUANTITIES]
             canvas.curves(strip, panels, labels)
         if maps:
             axes = strips[-1].subplots(1, len(maps), squeeze=False)[0]
@@ -74,7 +71,14 @@ def depth_picture(found: Propagation) -> Picture:
     )
 
 
-def _panel(canvas: Canvas, rows: dict[str, Row], of: str, labels: list[str]) -> Panel:
+def rows_with(found: Propagation, init: str) -> dict[str, Row]:
+    """Return the row of each activation with an initialisation."""
+    return {row.prospect.activation: row for row in found.rows if row.prospect.init == init}
+
+
+def signal_panel(canvas: Canvas, rows: dict[str, Row], of: str, labels: list[str]) -> Panel:
+    """Return a quantity by layer: log10_q, log10_gradient or one_minus_c."""
+
     def line(axes: Any, label: str, style: Style) -> None:
         row = rows[label]
         theory, measured = (_drawn(of, getattr(each, of)) for each in (row.theory, row.measured))

@@ -32,7 +32,7 @@ def study_picture(study: Study) -> Picture:
         for strip, (_, depth, hidden) in zip(strips, _settings(study.columns()), strict=True):
             answer = _at(study.columns(), depth, hidden)
             panels = [
-                _rate_panel(study, _at(study.shared_rates(), depth, hidden), answer),
+                rate_panel(study, _at(study.shared_rates(), depth, hidden), answer),
                 _epoch_panel(study, _at(study.curves(), depth, hidden)),
             ]
             if len(labels) <= MOST_TOGETHER:
@@ -42,7 +42,7 @@ def study_picture(study: Study) -> Picture:
                 left, right = strip.subfigures(1, 2, width_ratios=(1.2 * _ASIDE, width))
                 first = left.subplots()
                 canvas.grids(right, panels, labels)
-            _draw_differences(canvas, first, answer, study)
+            draw_differences(canvas, first, answer, study)
 
     seeds = max(study.columns()["seeds"])
     note = (
@@ -87,7 +87,7 @@ def _at(columns: Columns, depth: int, hidden: int) -> dict[str, list[Any]]:
     return {name: [values[i] for i in here] for name, values in columns.items()}
 
 
-def _draw_differences(canvas: Canvas, axes: Any, answer: Columns, study: Study) -> None:
+def draw_differences(canvas: Canvas, axes: Any, answer: Columns, study: Study) -> None:
     """Draw each activation's difference from the baseline, with interval and verdict."""
     in_points = study.metric == "accuracy"
     scale = 100 if in_points else 1
@@ -108,7 +108,14 @@ def _draw_differences(canvas: Canvas, axes: Any, answer: Columns, study: Study) 
     axes.locator_params(axis="x", nbins=5)
 
 
-def _rate_panel(study: Study, shared: Columns, answer: Columns) -> Panel:
+def rate_panel(study: Study, shared: Columns, answer: Columns) -> Panel:
+    """Return the test metric against the learning rate, for rows of one depth and width.
+
+    Args:
+        study: The study.
+        shared: Its records by learning rate.
+        answer: Its answer, which names the chosen rates.
+    """
     labels = study.config.activations
     lines = {label: _line(shared, label, "lr") for label in labels}
     chosen = dict(zip(answer["activation"], answer["lr"], strict=True))

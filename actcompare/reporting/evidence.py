@@ -1,0 +1,136 @@
+"""What a report rests on: its settings, and the results of the parts that ran."""
+
+import math
+import shlex
+from dataclasses import dataclass
+
+from actcompare.benchmark.bench import Benchmark
+from actcompare.errors import UsageError
+from actcompare.machine.environment import Environment
+from actcompare.propagation.signal import Propagation
+from actcompare.reporting.functions import Functions
+from actcompare.reporting.outputs import Outputs
+from actcompare.studies.study import Study
+
+WAITING, RUNNING, DONE = "waiting", "running", "done"
+NOT_RUN, FAILED, INTERRUPTED = "not run", "failed", "interrupted"
+"""States of a part."""
+
+BUDGET = 60.0
+"""Seconds by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """The settings of a report.
+
+    Raises:
+        UsageError: A setting is wrong.
+    """
+
+    activations: tuple[str, ...]
+    """Labels; the first is the baseline."""
+    data: str
+    target: str | None = None
+    task: str | None = None
+    scale: str | None = None
+    device: str = "cpu"
+    budget: float = BUDGET
+    """Seconds for all parts."""
+    margin: float = 0.01
+    """Differences of the test metric within this margin do not matter."""
+    seed: int = 0
+    store: str | None = None
+    """File that keeps the study."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.budget < math.inf:
+            raise UsageError(
+                f"budget must be a positive number of seconds, such as {BUDGET:g}, not"
+                f" {self.budget:g}"
+            )
+        if not 0 <= self.margin < math.inf:
+            raise UsageError(f"margin must be 0 or more, and finite, not {self.margin}")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"seed must be from 0 to 2^63 - 1, not {self.seed}")
+
+    def with_data(self) -> list[str]:
+        """Return the options that name the data."""
+        words = [] if self.data == "digits" else ["--data", self.data]
+        for name in ("target", "task", "scale"):
+            if getattr(self, name) is not None:
+                words += [f"--{name}", getattr(self, name)]
+        return words
+
+    def with_activations(self) -> list[str]:
+        """Return the options that name the activations."""
+        if self.activations == ("relu", "softplus"):
+            return []
+        return [word for activation in self.activations for word in ("--act", activation)]
+
+    def with_machine(self) -> list[str]:
+        """Return the options for device and seed."""
+        words = [] if self.device == "cpu" else ["--device", self.device]
+        return words + ([] if self.seed == 0 else ["--seed", str(self.seed)])
+
+    def command(self, budget: float | None = None) -> str:
+        """Return the command that makes the report again, with another budget if one is given."""
+        words = ["actcompare", "report", *self.with_data(), *self.with_activations()]
+        words += self.with_machine()
+        chosen = self.budget if budget is None else budget
+        words += [] if chosen == BUDGET else ["--budget", f"{chosen:g}"]
+        words += [] if self.margin == 0.01 else ["--margin", f"{self.margin:g}"]
+        words += [] if self.store is None else ["--store", self.store]
+        return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a report, and how far it got."""
+
+    name: str
+    """The field of `Evidence` that it fills."""
+    title: str
+    command: str
+    """The command that shows the same alone, or that fills a part that did not run."""
+    state: str = WAITING
+    seconds: float = 0.0
+    why: str = ""
+    """Why it is not done."""
+
+
+@dataclass(frozen=True)
+class Variation:
+    """The study with one setting changed."""
+
+    setting: str
+    """What differs, such as optimizer adam."""
+    options: tuple[str, ...]
+    """The same as options of `study`."""
+    study: Study
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The results of the parts; None where a part did not run."""
+
+    config: ReportConfig
+    environment: Environment
+    parts: tuple[Part, ...]
+    functions: Functions | None = None
+    step: Benchmark | None = None
+    study: Study | None = None
+    alone: Benchmark | None = None
+    depth: Propagation | None = None
+    outputs: Outputs | None = None
+    compiled: Benchmark | None = None
+    variations: tuple[Variation, ...] | None = None
+
+    def part(self, name: str) -> Part:
+        """Return a part by name."""
+        return next(part for part in self.parts if part.name == name)
+
+    @property
+    def missing(self) -> tuple[Part, ...]:
+        """The parts that did not run to their end."""
+        return tuple(part for part in self.parts if part.state != DONE)
