@@ -34,8 +34,9 @@ class Grid:
     caption: str = ""
     align: str = "right"
     """Alignment of the columns that are not keys."""
-    fold: bool = False
-    """Whether long cells are wrapped, so that the table is no wider than prose."""
+    fold: Sequence[int] = ()
+    """Relative widths of the columns, if long cells are to be wrapped so that the table is no wider
+    than prose."""
 
 
 def cell(value: object, digits: int) -> str:
@@ -65,6 +66,9 @@ def write_table(grid: Grid, out: TextIO) -> None:
     if grid.fold:
         with console.capture() as drawn:
             table = _rich_table(grid, range(grid.keys, len(grid.titles)))
+            table.expand = True
+            for column, ratio in zip(table.columns, grid.fold, strict=True):
+                column.ratio = ratio
             console.print(table, width=min(PROSE_WIDTH, console.width))
         out.write(drawn.get())
         if grid.caption:

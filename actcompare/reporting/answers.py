@@ -22,6 +22,9 @@ from actcompare.text import percent
 
 BETTER, WORSE, SAME, UNCLEAR = "better", "worse", "same", "unclear"
 
+LARGER = 5
+"""A budget this many times as large is suggested for what did not fit."""
+
 QUALITIES = (BETTER, WORSE, SAME, UNCLEAR, UNTRAINED, FAILED, NOT_RUN)
 
 NUMBERS = (
@@ -178,7 +181,10 @@ def _not_settled(evidence: Evidence, unclear: Sequence[dict[str, Any]]) -> str:
         elif row["verdict"] in (FAILED, NOT_RUN):
             said.append(f" {row['activation']} has no result.")
         else:
-            said.append(f" {row['seeds']} seeds are too few for {row['activation']}.")
+            command = evidence.config.command(LARGER * evidence.config.budget)
+            said.append(
+                f" {row['seeds']} seeds are too few for {row['activation']}: {command} runs more."
+            )
     return "".join(said)
 
 
@@ -198,11 +204,7 @@ def _said_quality(evidence: Evidence, row: dict[str, Any]) -> str:
     study, verdict = evidence.study, row["quality"]
     if study is None or row["mean"] is None:
         return "" if study is None else verdict
-    mean = _metric(study.metric, row["mean"])
-    if math.isfinite(row["mean_low"]):
-        low, high = (_metric(study.metric, row[f"mean_{end}"]) for end in ("low", "high"))
-        mean += f" ({low} to {high})"
-    said = f"test {study.metric} {mean}"
+    said = f"test {study.metric} {mean_in_words(study.metric, row)}"
     if verdict == UNTRAINED:
         return f"did not train: {said}"
     if row["difference"] is None:
@@ -211,7 +213,13 @@ def _said_quality(evidence: Evidence, row: dict[str, Any]) -> str:
 
 
 def _metric(metric: str, value: float) -> str:
-    return percent(value, 1) if metric == "accuracy" else f"{value:.3f}"
+    return percent(min(max(value, 0.0), 1.0), 1) if metric == "accuracy" else f"{value:.3f}"
+
+
+def mean_in_words(metric: str, row: dict[str, Any]) -> str:
+    """Format a mean with its interval; that of an accuracy ends at 100 %."""
+    mean, low, high = (_metric(metric, row[f"mean{end}"]) for end in ("", "_low", "_high"))
+    return f"{mean} ({low} to {high})" if math.isfinite(row["mean_low"]) else mean
 
 
 def difference_in_words(metric: str, row: dict[str, Any]) -> str:
@@ -360,7 +368,7 @@ def _for_low_precision(evidence: Evidence) -> list[Use]:
 
 def changes(evidence: Evidence) -> list[dict[str, Any]]:
     """Return one record per setting changed and activation compared with the baseline."""
-    kept = ("mean", "difference", "difference_low", "difference_high", "seeds")
+    kept = ("mean", "difference", "difference_low", "difference_high", "seeds", "lr")
     return [
         {"setting": each.setting, "activation": row["activation"], "quality": row["verdict"]}
         | {name: row[name] for name in kept}
@@ -376,7 +384,8 @@ def limits(evidence: Evidence) -> list[str]:
         main = {row["activation"]: row["quality"] for row in answer_rows(evidence)}
         kept = [row for row in rows if row["quality"] == main[row["activation"]]]
         said.append(
-            f"With one setting changed, {len(kept)} of {len(rows)} verdicts stay as they are."
+            f"With one setting changed, {len(kept)} of {len(rows)} verdicts stay as they are. Each"
+            " of these studies has fewer seeds, and chooses from fewer learning rates."
         )
     if evidence.study is not None:
         said += [resolution(evidence), *evidence.study.reading().split("\n")]

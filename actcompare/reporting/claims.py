@@ -17,7 +17,7 @@ from actcompare.propagation.signal import Propagation
 from actcompare.reporting.evidence import Evidence, ReportConfig
 from actcompare.reporting.functions import RELU, SOFTPLUS, THRESHOLD, Functions, Use
 from actcompare.reporting.outputs import COUNTS, EXP, PLAIN, Outputs
-from actcompare.stats import Estimate, ratio_verdict, t_interval
+from actcompare.stats import Estimate, paired_mean, ratio_verdict, t_interval
 from actcompare.studies.comparison import Runs, by_learning_rate, chosen
 from actcompare.studies.study import Study
 from actcompare.text import percent
@@ -259,12 +259,11 @@ def judge_dead_units(
 
 def judge_convergence(difference: Estimate, relu: float, softplus: float, goal: str) -> Finding:
     """Judge by the paired difference in epochs, softplus less relu, until a goal is reached."""
-    measured = (
-        f"epochs to {goal}: softplus {softplus:.3g}, relu {relu:.3g}; difference"
-        f" {difference.value:+.2g} ({difference.low:+.2g} to {difference.high:+.2g})"
-    )
+    measured = f"epochs to {goal}: softplus {softplus:.3g}, relu {relu:.3g}"
     if not math.isfinite(difference.low):
-        return Finding(UNCLEAR, measured)
+        return Finding(UNCLEAR, f"{measured}; too few seeds to tell")
+    between = f"{difference.low:+.2g} to {difference.high:+.2g}"
+    measured += f"; difference {difference.value:+.2g} ({between})"
     if difference.low > 0:
         return Finding(HOLDS if difference.value >= EPOCH else LIMITS, measured)
     if difference.high < EPOCH:
@@ -317,7 +316,7 @@ def _convergence(found: Study) -> Finding:
         return Finding(NOT_RUN, "they share no seed")
     softplus, relu = taken.mean(0)
     goal = f"relu's final validation {found.metric} less the margin"
-    difference = t_interval(taken[:, 0] - taken[:, 1])
+    difference = paired_mean(taken[:, 0] - taken[:, 1]).interval()
     return judge_convergence(difference, float(relu), float(softplus), goal)
 
 

@@ -142,16 +142,16 @@ def _learn(name: str) -> Tensor:
 _USES: tuple[tuple[str, Callable[[Any], object]], ...] = (
     ("a layer of nn.Sequential", _learn),
     (
-        "nn.TransformerEncoderLayer(activation=F....)",
+        "a function for nn.TransformerEncoderLayer",
         lambda name: nn.TransformerEncoderLayer(4, 1, 4, activation=getattr(functional, name)),
     ),
     ("a float16 tensor", lambda name: getattr(functional, name)(torch.ones(2).half())),
     ("inplace=True", lambda name: _CLASSES[name](inplace=True)),
     ("an integer tensor", lambda name: getattr(functional, name)(torch.ones(2, dtype=torch.int))),
-    ("nn.init.calculate_gain", nn.init.calculate_gain),
-    ("nn.RNN(nonlinearity=...)", lambda name: nn.RNN(2, 2, nonlinearity=name)),
+    ("calculate_gain", nn.init.calculate_gain),
+    ("nn.RNN", lambda name: nn.RNN(2, 2, nonlinearity=name)),
     (
-        'nn.TransformerEncoderLayer(activation="...")',
+        "a name for nn.TransformerEncoderLayer",
         lambda name: nn.TransformerEncoderLayer(4, 1, 4, activation=name),
     ),
 )

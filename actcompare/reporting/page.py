@@ -12,14 +12,11 @@ from actcompare.output.canvas import mixed, readable
 from actcompare.output.plotting import figure_bytes
 from actcompare.output.styles import PALETTES, Theme
 from actcompare.reporting import tables
-from actcompare.reporting.answers import headline, limits, sentences
+from actcompare.reporting.answers import LARGER, headline, limits, sentences
 from actcompare.reporting.claims import judge_claims
 from actcompare.reporting.evidence import Evidence, Part
 from actcompare.reporting.plots import Figure, bars, curves
 from actcompare.text import escaped
-
-LARGER = 5
-"""A budget this many times as large is suggested for what did not fit."""
 
 
 def check_page() -> None:

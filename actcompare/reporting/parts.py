@@ -36,10 +36,11 @@ from actcompare.studies.plan import Plan, make_plan
 from actcompare.studies.store import Store
 from actcompare.studies.study import Study, Work, choose_engine, report
 from actcompare.text import duration
+from actcompare.training.settings import LEARNING_RATES
 
 Clock = Callable[[], float]
 
-PAGE_S = 5.0
+PAGE_S = 4.0
 """Seconds kept back to draw and write the page; at most PAGE_SHARE of the budget."""
 
 PAGE_SHARE = 0.2
@@ -57,6 +58,9 @@ CAREFUL = 1.25
 """Estimates of times are multiplied by this."""
 
 CASES = len(SIZES["cpu"])
+
+FEW_RATES = (0.3, 1.0, 3.0, 10.0)
+"""Learning rates of a variation, as multiples of the default of `train`."""
 
 VARIATIONS: dict[str, dict[str, Any]] = {
     "optimizer adam": {"optimizer": "adam"},
@@ -217,8 +221,10 @@ def _variations(job: Job, seconds: float) -> tuple[Variation, ...]:
     for i, (setting, changed) in enumerate(VARIATIONS.items()):
         share = (end - job.clock()) / (len(VARIATIONS) - i)
         seeds = [count for count in SEEDS if count <= FEW_SEEDS]
+        usual = LEARNING_RATES[job.dataset.task][changed.get("optimizer", "sgd")]
+        rates = [float(f"{usual * factor:.3g}") for factor in FEW_RATES]
         try:
-            study = _study_within(job, share, None, seeds, **changed)
+            study = _study_within(job, share, None, seeds, lr=rates, **changed)
         except NoTimeError:
             if not found:
                 raise

@@ -8,7 +8,13 @@ import numpy as np
 
 from actcompare.evaluation.evaluate import Evaluation
 from actcompare.output.render import Grid, cell
-from actcompare.reporting.answers import answer_rows, changes, difference_in_words, uses
+from actcompare.reporting.answers import (
+    answer_rows,
+    changes,
+    difference_in_words,
+    mean_in_words,
+    uses,
+)
 from actcompare.reporting.claims import Claim
 from actcompare.reporting.evidence import DONE, Evidence
 from actcompare.studies.comparison import BASELINE
@@ -24,7 +30,7 @@ def answer_grid(evidence: Evidence) -> Grid:
         [
             row["activation"],
             row["quality"],
-            "n/a" if row["mean"] is None else _mean(metric, row),
+            "n/a" if row["mean"] is None else mean_in_words(metric, row),
             "" if row["difference"] is None else difference_in_words(metric, row),
             _ratio(row),
             percent(row["zero_dead_share"], 1),
@@ -35,15 +41,6 @@ def answer_grid(evidence: Evidence) -> Grid:
     titles = ["activation", "quality", f"test {metric} (95 %)", "difference (95 %)"]
     titles += ["training step (95 %)", "zero-dead", "gradient-dead"]
     return Grid(titles, rows, caption=_basis(evidence))
-
-
-def _mean(metric: str, row: Mapping[str, Any]) -> str:
-    def said(value: float) -> str:
-        return percent(value, 1) if metric == "accuracy" else f"{value:.4f}"
-
-    if not math.isfinite(row["mean_low"]):
-        return said(row["mean"])
-    return f"{said(row['mean'])} ({said(row['mean_low'])} to {said(row['mean_high'])})"
 
 
 def _ratio(row: Mapping[str, Any]) -> str:
@@ -76,13 +73,14 @@ def _basis(evidence: Evidence) -> str:
 def claims_grid(claims: Sequence[Claim]) -> Grid:
     """Return the claims with their verdicts here."""
     rows = [[each.text, each.verdict, each.measured, each.command] for each in claims]
-    return Grid(["claim", "verdict here", "measured", "shown by"], rows, align="left", fold=True)
+    titles = ["claim", "verdict here", "measured", "shown by"]
+    return Grid(titles, rows, align="left", fold=(4, 3, 7, 5))
 
 
 def uses_grid(evidence: Evidence) -> Grid:
     """Return what to use in which situation."""
     rows = [[each.situation, each.advice, each.because] for each in uses(evidence)]
-    return Grid(["for", "use", "because"], rows, align="left", fold=True)
+    return Grid(["for", "use", "because"], rows, align="left", fold=(3, 3, 6))
 
 
 def changes_grid(evidence: Evidence) -> Grid:
@@ -95,11 +93,12 @@ def changes_grid(evidence: Evidence) -> Grid:
             row["activation"],
             row["quality"],
             "" if row["difference"] is None else difference_in_words(metric, row),
+            cell(row["lr"], 3),
             str(row["seeds"]),
         ]
         for row in changes(evidence)
     ]
-    titles = ["changed", "activation", "quality", "difference (95 %)", "seeds"]
+    titles = ["changed", "activation", "quality", "difference (95 %)", "lr", "seeds"]
     return Grid(titles, rows, keys=2, align="left")
 
 
@@ -114,7 +113,7 @@ def parts_grid(evidence: Evidence) -> Grid:
         ]
         for part in evidence.parts
     ]
-    return Grid(["part", "state", "time", "alone"], rows, align="left", fold=True)
+    return Grid(["part", "state", "time", "alone"], rows, align="left", fold=(4, 3, 2, 6))
 
 
 def machine_grid(evidence: Evidence) -> Grid:

@@ -20,7 +20,7 @@ from actcompare.studies.plan import Plan
 from actcompare.studies.records import Failure
 from actcompare.table import Table
 
-FEW = 2000
+FEW = 1000
 """Most samples from which the time of a run is estimated."""
 
 
