@@ -30,6 +30,7 @@ def write(
     reading: str,
     *,
     intro: str = "",
+    lead: str = "",
     more: Mapping[str, object] | None = None,
 ) -> None:
     """Write records for programs, or grids and a reading for people.
@@ -40,7 +41,8 @@ def write(
         columns: The tidy records.
         grids: The tables for people.
         reading: The result in words.
-        intro: Text for people before the tables.
+        intro: Text for people before the tables, such as a printed net.
+        lead: Paragraphs for people before the tables.
         more: Entries of JSON after the rows.
     """
     if destination.for_machines:
@@ -53,6 +55,11 @@ def write(
             out.write("```\n" + "\n".join(prose(intro)) + "\n```\n\n")
         elif intro:
             render.write_prose(intro, out)
+            out.write("\n")
+        if lead and markdown:
+            out.write("\n\n".join(prose(lead)) + "\n\n")
+        elif lead:
+            render.write_prose(lead, out)
             out.write("\n")
         for i, grid in enumerate(grids):
             out.write("\n" if i else "")

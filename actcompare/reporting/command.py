@@ -131,7 +131,7 @@ def _show(report: "Report", destination: Destination) -> None:
         report.columns(),
         grids,
         "\n".join([*limits(evidence), *missing_lines(report)]),
-        intro="\n".join([headline(evidence), *sentences(evidence)]),
+        lead="\n".join([headline(evidence), *sentences(evidence)]),
         more={
             "answer": report.reading(),
             "claims": [asdict(claim) for claim in report.claims],
