@@ -8,7 +8,7 @@ from typing import Any
 from actcompare.propagation.explain import KEPT
 from actcompare.reporting.claims import RARE, share_of_seeds
 from actcompare.reporting.evidence import DONE, Evidence
-from actcompare.reporting.outputs import EXP, PLAIN, SOFTPLUS, Outputs
+from actcompare.reporting.outputs import COUNTS, EXP, PLAIN, SOFTPLUS, Outputs
 from actcompare.studies.comparison import (
     BASELINE,
     FAILED,
@@ -30,6 +30,7 @@ QUALITIES = (BETTER, WORSE, SAME, UNCLEAR, UNTRAINED, FAILED, NOT_RUN)
 NUMBERS = (
     *("mean", "mean_low", "mean_high", "difference", "difference_low", "difference_high"),
     *("p_holm", "seeds", "lr", "step_s", "step_ratio", "step_ratio_low", "step_ratio_high"),
+    "step_noise_floor",
     *("zero_dead_share", "zero_dead_low", "zero_dead_high"),
     *("gradient_dead_share", "gradient_dead_low", "gradient_dead_high"),
 )
@@ -76,6 +77,7 @@ def _cost(evidence: Evidence, name: str) -> dict[str, Any]:
         return {"step_verdict": FAILED if rows else NOT_RUN}
     row = min(mine, key=lambda row: row["size"])
     found = {"step_s": row["median_s"], "step_verdict": row["verdict"]}
+    found["step_noise_floor"] = row["noise_floor"]
     if row["verdict"] != BASELINE:
         found |= {f"step_ratio{end}": row[f"ratio{end}"] for end in ("", "_low", "_high")}
     return found
@@ -159,7 +161,14 @@ def _cheaper(baseline: dict[str, Any], same: Sequence[dict[str, Any]]) -> str:
         return (
             f"{_names(faster)} {'costs' if len(faster) == 1 else 'cost'} less in a training step."
         )
-    return "Their costs are close: choose by what else you need."
+    unclear = [row for row in same if row["step_verdict"].startswith(UNCLEAR)]
+    if unclear:
+        ratios = ", ".join(f"{row['activation']} {row['step_ratio']:.2f} times" for row in unclear)
+        return (
+            f"Which training step costs less is not settled ({ratios} {baseline['activation']}'s,"
+            " within the noise)."
+        )
+    return "Choose by what else you need."
 
 
 def _not_settled(evidence: Evidence, unclear: Sequence[dict[str, Any]]) -> str:
@@ -190,8 +199,14 @@ def _not_settled(evidence: Evidence, unclear: Sequence[dict[str, Any]]) -> str:
 
 def sentences(evidence: Evidence) -> list[str]:
     """Return one sentence per activation, with the numbers of quality, cost and dead units."""
-    said = [_sentence(evidence, row) for row in answer_rows(evidence)]
-    return [each for each in said if each]
+    said = [each for each in (_sentence(evidence, row) for row in answer_rows(evidence)) if each]
+    if any("zero-dead" in each for each in said):
+        said.append(
+            "Zero-dead: the output is 0 on every sample. Gradient-dead: hardly any gradient passes"
+            " (|f'| is at most 0.001 on every sample), so that the unit has practically stopped"
+            " learning."
+        )
+    return said
 
 
 def _sentence(evidence: Evidence, row: dict[str, Any]) -> str:
@@ -233,15 +248,18 @@ def difference_in_words(metric: str, row: dict[str, Any]) -> str:
     if middle is None or math.isnan(middle):
         return "n/a"
     unit = " points" if scale == 100 else ""
-    between = f" ({said(low)} to {said(high)})" if math.isfinite(low) else ""
-    return f"{said(middle)}{unit}{between}"
+    between = f"{said(low)} to {said(high)}" if math.isfinite(low) else "no interval"
+    return f"{said(middle)}{unit} ({between})"
 
 
 def _said_cost(row: dict[str, Any]) -> str:
     if row["step_ratio"] is None:
         return ""
     ratio, low, high = (row[f"step_ratio{end}"] for end in ("", "_low", "_high"))
-    return f"a training step takes {ratio:.2f} times as long ({low:.2f} to {high:.2f})"
+    said = f"a training step takes {ratio:.2f} times as long ({low:.2f} to {high:.2f}"
+    if row["step_verdict"].startswith(UNCLEAR):
+        said += f"; not settled, as the noise floor is {percent(row['step_noise_floor'], 1)}"
+    return f"{said})"
 
 
 def _said_dead(row: dict[str, Any]) -> str:
@@ -292,8 +310,9 @@ def _for_depth(evidence: Evidence) -> list[Use]:
         if value is not None:
             (kept if abs(value) <= KEPT else lost).append(f"{row['activation']} ({row['init']})")
     layers = evidence.depth.config.layers
-    because = f"the gradient's variance is kept through {layers} layers"
+    because = f"the gradient's variance is kept through {layers} layers of random nets"
     because += f"; not with {', '.join(lost)}" if lost else ""
+    because += "; critical is --init critical of train and study (actcompare help depth)"
     advice = ", ".join(kept) if kept else "none of them without other means, such as shortcuts"
     return [Use("deep plain nets (initialisation)", advice, because)]
 
@@ -306,9 +325,11 @@ def _for_positive_outputs(found: Outputs | None) -> list[Use]:
     named = {PLAIN: "no activation", SOFTPLUS: "softplus", EXP: "exp"}
     ranked = sorted(fine, key=lambda name: -fine[name]["mean"])
     because = "; ".join(
-        f"{named[name]}: {percent(row['negative_share'], 2)} negative, R^2 {row['mean']:.3f}"
+        f"{named[name]}: {percent(row['negative_share'], 2)} of the predictions negative, R^2"
+        f" {row['mean']:.3f}"
         for name, row in rows.items()
     )
+    because += f"; {rows[PLAIN]['seeds']} seeds"
     advice = ""
     if ranked:
         best, tied = ranked[0], []
@@ -317,7 +338,17 @@ def _for_positive_outputs(found: Outputs | None) -> list[Use]:
             if not difference.low > 0:
                 tied.append(name)
         advice = " or ".join(f"{named[name]} on the output" for name in (best, *tied))
-    return [Use(f"an output that must be positive ({found.data})", advice, because)]
+    what = f"{found.data}: counts of visits to a doctor" if found.data == COUNTS else found.data
+    return [Use(f"an output that must be positive ({what})", advice, because)]
+
+
+_SMOOTH = {
+    "discontinuous": "it jumps",
+    "C0": "the derivative jumps",
+    "C1": "the second derivative jumps",
+    "C1+": "the derivative is continuous; torch has no second one",
+    "C2+": "two derivatives are continuous",
+}
 
 
 def _for_functions(evidence: Evidence) -> list[Use]:
@@ -327,7 +358,7 @@ def _for_functions(evidence: Evidence) -> list[Use]:
     sparse = [row for row in rows if row.zero_output_share > RARE]
     smooth = [row.activation for row in rows if row.smoothness == "C2+"]
     shares = ", ".join(f"{row.activation} {row.zero_output_share:.3g}" for row in rows)
-    kinds = ", ".join(f"{row.activation} {row.smoothness}" for row in rows)
+    kinds = ", ".join(f"{row.activation}: {_SMOOTH[row.smoothness]}" for row in rows)
     return [
         Use(
             "sparse outputs",
@@ -335,9 +366,7 @@ def _for_functions(evidence: Evidence) -> list[Use]:
             f"exact zeros on N(0,1): {shares}",
         ),
         Use(
-            "smooth derivatives (physics, second order)",
-            ", ".join(smooth) or "none of them",
-            f"smoothness: {kinds}",
+            "smooth derivatives (physics, second order)", ", ".join(smooth) or "none of them", kinds
         ),
         *_for_low_precision(evidence),
     ]
@@ -360,7 +389,8 @@ def _for_low_precision(evidence: Evidence) -> list[Use]:
         return []
     fine = [row.activation for row in evidence.functions.comparison.properties]
     fine = [name for name in fine if name not in bad]
-    return [Use("numbers of 16 bits", ", ".join(fine) or "none of them", "; ".join(said))]
+    because = f"no NaN; {'; '.join(said)}" if not bad else "; ".join(said)
+    return [Use("numbers of 16 bits", ", ".join(fine) or "none of them", because)]
 
 
 # --- what would change it ------------------------------------------------------------------------
@@ -379,17 +409,32 @@ def changes(evidence: Evidence) -> list[dict[str, Any]]:
 
 def limits(evidence: Evidence) -> list[str]:
     """Say what the answer depends on, and how fine the test samples can tell."""
-    rows, said = changes(evidence), []
-    if rows:
-        main = {row["activation"]: row["quality"] for row in answer_rows(evidence)}
-        kept = [row for row in rows if row["quality"] == main[row["activation"]]]
-        said.append(
-            f"With one setting changed, {len(kept)} of {len(rows)} verdicts stay as they are. Each"
-            " of these studies has fewer seeds, and chooses from fewer learning rates."
-        )
+    said = _what_changes(evidence)
     if evidence.study is not None:
         said += [resolution(evidence), *evidence.study.reading().split("\n")]
     return [each for each in said if each]
+
+
+def _what_changes(evidence: Evidence) -> list[str]:
+    """Say which verdicts stay, and which do not, with one setting changed."""
+    rows = changes(evidence)
+    if not rows:
+        return []
+    main = {row["activation"]: row["quality"] for row in answer_rows(evidence)}
+    by_head: dict[str, list[str]] = {}
+    for row in rows:
+        before, now = main[row["activation"]], row["quality"]
+        head = "It changes"
+        if now == before:
+            head = "The verdict stays"
+        elif now == UNCLEAR:
+            head = "Too few seeds or too much noise to tell"
+        by_head.setdefault(head, []).append(f"{row['activation']} with {row['setting']} ({now})")
+    return [
+        *(f"{head}: {', '.join(which)}." for head, which in by_head.items()),
+        "The studies with one setting changed have fewer seeds, and fewer learning rates to choose"
+        " from, than the study itself.",
+    ]
 
 
 def resolution(evidence: Evidence) -> str:
@@ -403,8 +448,8 @@ def resolution(evidence: Evidence) -> str:
     row = max(rows, key=lambda row: row["test_error"])
     least = size_of(study.metric, 2 * row["test_error"])
     return (
-        f"The {row['test_samples']:,} test samples tell differences of about {least} apart, and no"
-        " smaller ones, however many seeds there are."
+        f"With {row['test_samples']:,} different test samples, differences below about {least}"
+        " cannot be told from chance, however many seeds there are."
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from actcompare.benchmark.bench import Benchmark
+from actcompare.benchmark.records import Case
 from actcompare.propagation.explain import KEPT
 from actcompare.propagation.signal import Propagation
 from actcompare.reporting.evidence import Evidence, ReportConfig
@@ -20,7 +21,7 @@ from actcompare.reporting.outputs import COUNTS, EXP, PLAIN, Outputs
 from actcompare.stats import Estimate, paired_mean, ratio_verdict, t_interval
 from actcompare.studies.comparison import Runs, by_learning_rate, chosen
 from actcompare.studies.study import Study
-from actcompare.text import percent
+from actcompare.text import percent, seconds
 
 HOLDS, LIMITS, NOT, DEPENDS = "holds", "holds within limits", "does not hold", "depends"
 UNCLEAR, NOT_RUN = "unclear", "not run"
@@ -86,7 +87,8 @@ def _judged(kind: _Kind, evidence: Evidence) -> Claim:
     command = part.command if kind.command is None else kind.command
     absent = [name for name in (RELU, SOFTPLUS) if name not in evidence.config.activations]
     if kind.both and absent:
-        found = Finding(NOT_RUN, f"{' and '.join(absent)} not among the activations")
+        are = "is" if len(absent) == 1 else "are"
+        found = Finding(NOT_RUN, f"{' and '.join(absent)} {are} not among the activations")
         command = _with_both(evidence.config)
     elif result is None:
         found = Finding(NOT_RUN, part.why or part.state)
@@ -104,7 +106,7 @@ def _with_both(config: ReportConfig) -> str:
 
 def judge_formula(errors: Sequence[float], values: Sequence[float]) -> Finding:
     """Judge values at a few points by their errors in ULP."""
-    worst = max(errors)
+    worst = float(np.max(errors))  # NaN counts
     verdict = HOLDS if worst <= ROUNDING else LIMITS if worst <= CLOSE else NOT
     shown = ", ".join(f"{value:.6g}" for value in values)
     return Finding(verdict, f"{shown}; at most {worst:.2g} ULP from the exact values")
@@ -124,8 +126,8 @@ def judge_smooth(smoothness: str, step: float) -> Finding:
         return Finding(HOLDS, f"{smoothness}: two derivatives are continuous")
     return Finding(
         LIMITS,
-        f"two derivatives are continuous but at the threshold {THRESHOLD:g}, where the value jumps"
-        f" by {step:.2g} in float64",
+        f"two derivatives are continuous, but above {THRESHOLD:g} PyTorch returns x, so that the"
+        f" value jumps there by {step:.2g} (float64)",
     )
 
 
@@ -162,11 +164,11 @@ def judge_drop_in(uses: Sequence[Use]) -> Finding:
     """Judge by what works with relu but not with softplus."""
     ours = [use for use in uses if use.relu]
     failing = [use.what for use in ours if not use.softplus]
-    works = f"{len(ours) - len(failing)} of {len(ours)} uses of relu work with softplus"
+    working = [use.what for use in ours if use.softplus]
+    works = f"works as {', '.join(working)}" if working else "nothing works"
     if not failing:
         return Finding(HOLDS, works)
-    verdict = NOT if len(failing) == len(ours) else LIMITS
-    return Finding(verdict, f"{works}; not {', '.join(failing)}")
+    return Finding(LIMITS if working else NOT, f"{works}; not {', '.join(failing)}")
 
 
 def _formula(found: Functions) -> Finding:
@@ -195,11 +197,15 @@ def _sparsity(found: Functions) -> Finding:
 
 
 def judge_slower(ratios: Mapping[str, tuple[Estimate, str]]) -> Finding:
-    """Judge by the ratio of softplus's time to relu's, and its verdict, under each condition."""
+    """Judge by the ratio of softplus's time to relu's, and its verdict, under each condition.
+
+    Args:
+        ratios: The ratio with its verdict, by the condition in words.
+    """
     if not ratios:
         return Finding(NOT_RUN, "neither could be timed")
     measured = "; ".join(
-        f"{where}: {ratio.value:.2f} times ({ratio.low:.2f} to {ratio.high:.2f})"
+        f"{where}: {ratio.value:.2f} times as long ({ratio.low:.2f} to {ratio.high:.2f})"
         for where, (ratio, _) in ratios.items()
     )
     verdicts = {verdict.partition(" ")[0] for _, verdict in ratios.values()}
@@ -220,20 +226,22 @@ def _slower(found: Benchmark) -> Finding:
             continue
         ratio = timings.ratio(softplus, relu)
         verdict = ratio_verdict(ratio, found.config.margin, timings.noise_floor())
-        where = f"width {each.case.shape[-1]}" if each.case.pass_ == "step" else _size(each.case)
+        own = seconds(timings.per_call(relu)[1])
+        where = f"{_where(each.case)}, relu {own}"
         ratios[where] = ratio, "unclear" if timings.busy else verdict
     return judge_slower(ratios)
 
 
-def _size(case: Any) -> str:
-    return f"{case.size:,} elements"
+def _where(case: Case) -> str:
+    step = case.pass_ == "step"
+    return f"step of width {case.shape[-1]}" if step else f"{case.size:,} elements"
 
 
 # --- training ------------------------------------------------------------------------------------
 
 
 def judge_dead_units(
-    relu: Estimate, softplus_zero: float, softplus_gradient: float, worst: float, worst_lr: float
+    relu: float, softplus_zero: float, softplus_gradient: float, worst: float, worst_lr: float
 ) -> Finding:
     """Judge by shares of dead hidden units.
 
@@ -245,12 +253,12 @@ def judge_dead_units(
         worst_lr: That rate.
     """
     measured = (
-        f"relu {percent(relu.value, 1)} zero-dead; softplus {percent(softplus_zero, 1)} zero-dead,"
-        f" {percent(softplus_gradient, 1)} gradient-dead"
+        f"at the chosen rates relu {percent(relu, 1)} zero-dead; softplus"
+        f" {percent(softplus_zero, 1)} zero-dead, {percent(softplus_gradient, 1)} gradient-dead"
     )
     if worst > softplus_gradient:
-        measured += f" ({percent(worst, 1)} at a learning rate of {worst_lr:g})"
-    if relu.value < RARE or softplus_gradient >= max(RARE, relu.value):
+        measured += f"; at a rate of {worst_lr:g} {percent(worst, 1)} of softplus's gradient-dead"
+    if relu < RARE or softplus_gradient >= max(RARE, relu):
         return Finding(NOT, measured)
     if max(softplus_zero, softplus_gradient, worst) >= RARE:
         return Finding(LIMITS, measured)
@@ -259,7 +267,9 @@ def judge_dead_units(
 
 def judge_convergence(difference: Estimate, relu: float, softplus: float, goal: str) -> Finding:
     """Judge by the paired difference in epochs, softplus less relu, until a goal is reached."""
-    measured = f"epochs to {goal}: softplus {softplus:.3g}, relu {relu:.3g}"
+    measured = (
+        f"epochs to {goal}, each at its chosen rate: softplus {softplus:.3g}, relu {relu:.3g}"
+    )
     if not math.isfinite(difference.low):
         return Finding(UNCLEAR, f"{measured}; too few seeds to tell")
     between = f"{difference.low:+.2g} to {difference.high:+.2g}"
@@ -282,7 +292,7 @@ def _dead_units(found: Study) -> Finding:
         key=lambda each: each.share("gradient_dead"),
     )
     return judge_dead_units(
-        share_of_seeds(best[RELU], "zero_dead"),
+        best[RELU].share("zero_dead"),
         softplus.share("zero_dead"),
         softplus.share("gradient_dead"),
         worst.share("gradient_dead"),
@@ -315,7 +325,7 @@ def _convergence(found: Study) -> Finding:
     if len(taken) == 0:
         return Finding(NOT_RUN, "they share no seed")
     softplus, relu = taken.mean(0)
-    goal = f"relu's final validation {found.metric} less the margin"
+    goal = f"come within the margin of relu's final validation {found.metric}"
     difference = paired_mean(taken[:, 0] - taken[:, 1]).interval()
     return judge_convergence(difference, float(relu), float(softplus), goal)
 
@@ -334,9 +344,9 @@ def judge_deep_nets(gradients: Mapping[str, tuple[float, float]], layers: int) -
         gradients: Its logarithm to base 10 for relu and softplus, by initialisation.
         layers: Hidden layers.
     """
-    measured = f"log10 of what is left of the gradient's variance after {layers} layers: "
+    measured = f"factor of the gradient's variance over {layers} layers: "
     measured += "; ".join(
-        f"{init}: softplus {softplus:.1f}, relu {relu:.1f}"
+        f"{init}: softplus 10^{softplus:.1f}, relu 10^{relu:.1f}"
         for init, (relu, softplus) in gradients.items()
     )
     lost = [-softplus > KEPT and softplus < relu - 1 for relu, softplus in gradients.values()]

@@ -140,18 +140,18 @@ def _learn(name: str) -> Tensor:
 
 
 _USES: tuple[tuple[str, Callable[[Any], object]], ...] = (
-    ("a layer of nn.Sequential", _learn),
+    ("layer", _learn),
     (
-        "a function for nn.TransformerEncoderLayer",
+        "activation of nn.TransformerEncoderLayer by function",
         lambda name: nn.TransformerEncoderLayer(4, 1, 4, activation=getattr(functional, name)),
     ),
-    ("a float16 tensor", lambda name: getattr(functional, name)(torch.ones(2).half())),
-    ("inplace=True", lambda name: _CLASSES[name](inplace=True)),
-    ("an integer tensor", lambda name: getattr(functional, name)(torch.ones(2, dtype=torch.int))),
-    ("calculate_gain", nn.init.calculate_gain),
-    ("nn.RNN", lambda name: nn.RNN(2, 2, nonlinearity=name)),
+    ("function of a float16 tensor", lambda name: getattr(functional, name)(torch.ones(2).half())),
+    ("with inplace=True", lambda name: _CLASSES[name](inplace=True)),
     (
-        "a name for nn.TransformerEncoderLayer",
-        lambda name: nn.TransformerEncoderLayer(4, 1, 4, activation=name),
+        "of an integer tensor",
+        lambda name: getattr(functional, name)(torch.ones(2, dtype=torch.int)),
     ),
+    ("in nn.init.calculate_gain", nn.init.calculate_gain),
+    ("nonlinearity of nn.RNN", lambda name: nn.RNN(2, 2, nonlinearity=name)),
+    ("by name", lambda name: nn.TransformerEncoderLayer(4, 1, 4, activation=name)),
 )

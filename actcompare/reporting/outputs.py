@@ -21,7 +21,7 @@ OUTPUTS = (PLAIN, SOFTPLUS, EXP)
 
 RATES = (0.003, 0.01, 0.03)
 
-SEEDS, EPOCHS, BATCH_SIZE = 10, 5, 128
+SEEDS, EPOCHS, BATCH_SIZE = 8, 5, 128
 
 
 @dataclass(frozen=True)

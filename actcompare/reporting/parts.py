@@ -12,7 +12,7 @@ from typing import Any
 
 from actcompare.activations.spec import Activation
 from actcompare.benchmark.bench import bench
-from actcompare.benchmark.plan import SIZES
+from actcompare.benchmark.plan import HIDDEN, SIZES
 from actcompare.data.datasets import Dataset, Source
 from actcompare.errors import ActcompareError, Terminated
 from actcompare.machine.cores import usable_cores
@@ -57,6 +57,9 @@ WORKERS_START_S = 2.0
 CAREFUL = 1.25
 """Estimates of times are multiplied by this."""
 
+CASE_S = 1.2
+"""Most seconds of a case that is timed."""
+
 CASES = len(SIZES["cpu"])
 
 FEW_RATES = (0.3, 1.0, 3.0, 10.0)
@@ -65,7 +68,7 @@ FEW_RATES = (0.3, 1.0, 3.0, 10.0)
 VARIATIONS: dict[str, dict[str, Any]] = {
     "optimizer adam": {"optimizer": "adam"},
     "Kaiming initialisation": {"init": "kaiming"},
-    "depth 3": {"depth": 3},
+    "3 hidden layers": {"depth": 3},
     "dtype bfloat16": {"dtype": "bfloat16"},
 }
 
@@ -187,7 +190,7 @@ def _bench(job: Job, seconds: float, cases: int, **settings: Any) -> Any:
         job.activations,
         device=config.device,
         seed=config.seed,
-        time_limit=min(1.5, seconds / cases),
+        time_limit=min(CASE_S, seconds / cases),
         **settings,
     )
 
@@ -201,7 +204,15 @@ def _alone(job: Job, seconds: float) -> Any:
 
 
 def _compiled(job: Job, _: float) -> Any:
-    return _bench(job, 2.0, 1, passes="both", mode="compiled", size=_compiled_size(job.config))
+    return _bench(
+        job,
+        3.0,
+        2,
+        passes=("both", "step"),
+        mode="compiled",
+        size=_compiled_size(job.config),
+        hidden=HIDDEN[0],
+    )
 
 
 def _compiled_size(config: ReportConfig) -> int:
@@ -323,7 +334,8 @@ def _bench_command(*words: str) -> Callable[[ReportConfig], list[str]]:
 
 def _compiled_command(config: ReportConfig) -> list[str]:
     size = str(_compiled_size(config))
-    return _bench_command("--pass", "both", "--mode", "compiled", "--size", size)(config)
+    words = ("--pass", "both", "--pass", "step", "--mode", "compiled", "--size", size)
+    return _bench_command(*words, "--hidden", str(HIDDEN[0]))(config)
 
 
 def _table_command(config: ReportConfig) -> list[str]:

@@ -19,7 +19,7 @@ from actcompare.propagation.plots import rows_with, signal_panel
 from actcompare.propagation.signal import Propagation
 from actcompare.reporting.answers import answer_rows
 from actcompare.reporting.evidence import Evidence
-from actcompare.reporting.tables import bar_grid, points_grid
+from actcompare.reporting.tables import bar_grid, layers_grid, points_grid
 from actcompare.studies.plots import draw_differences, rate_panel
 from actcompare.studies.study import Study
 from actcompare.studies.tables import rate_grid
@@ -38,6 +38,8 @@ class Figure:
     """The reading of the picture, for those who do not see it."""
     picture: Picture
     grid: Grid
+    note: str = ""
+    """How to read it, where the picture does not say so."""
 
 
 def bars(evidence: Evidence) -> list[Figure]:
@@ -203,6 +205,7 @@ def _times(evidence: Evidence) -> Iterator[Figure]:
         evidence.alone.reading(),
         _panel_picture(evidence.config.activations, lambda _: panel),
         cost_grid(columns, evidence.alone.environment.as_dict()),
+        "Forward and backward pass of the function alone. Dots: median; bars: quartiles.",
     )
 
 
@@ -214,10 +217,7 @@ _DEPTHS = (
 
 
 def _depths(found: Propagation) -> Iterator[Figure]:
-    from actcompare.propagation.tables import gradient_grid
-
     labels = list(found.config.activations)
-    grid = gradient_grid(found.columns(), found.config.layers)
     for of, init, title in _DEPTHS:
         rows = rows_with(found, init)
         said = "; ".join(
@@ -230,7 +230,10 @@ def _depths(found: Propagation) -> Iterator[Figure]:
             f"{title}: by layer, as a logarithm to base 10. Of the gradient's variance there is"
             f" left, over {found.config.layers} layers: {said}.",
             _panel_picture(labels, partial(signal_panel, rows=rows, of=of, labels=labels)),
-            grid,
+            layers_grid(found, of, init),
+            f"Logarithms to base 10. Lines: theory of wide nets. Dots: measured, in the mean over"
+            f" {max(row.nets for row in found.rows)} random nets of width {found.config.width}. Band:"
+            " where 95 % of such nets are expected.",
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from actcompare.evaluation.evaluate import Evaluation
 from actcompare.output.render import Grid, cell
+from actcompare.propagation.signal import Propagation
 from actcompare.reporting.answers import (
     answer_rows,
     changes,
@@ -18,6 +19,7 @@ from actcompare.reporting.answers import (
 from actcompare.reporting.claims import Claim
 from actcompare.reporting.evidence import DONE, Evidence
 from actcompare.studies.comparison import BASELINE
+from actcompare.studies.explain import size_of
 from actcompare.text import percent, seconds
 
 MOST_POINTS = 9
@@ -58,15 +60,12 @@ def _basis(evidence: Evidence) -> str:
         margin = study.config.margin
         said.append(
             f"quality: paired test over {study.config.seeds} seeds on {evidence.config.data},"
-            f" Holm-adjusted; same: within the margin of {margin:g}."
+            f" Holm-adjusted; same: the whole interval of the difference lies within the margin of"
+            f" {size_of(study.metric, margin)}."
         )
     if evidence.step is not None:
         shape = min(each.case.shape for each in evidence.step.measurements)
         said.append(f"training step: SimpleNet of width {shape[-1]}, batch of {shape[0]}.")
-    if study is not None:
-        said.append(
-            "zero-dead: 0 on every sample; gradient-dead: |f'| at most 0.001 on every sample."
-        )
     return " ".join(said)
 
 
@@ -185,3 +184,18 @@ def points_grid(curves: Evaluation, name: str) -> Grid:
     chosen = np.linspace(0, len(x) - 1, MOST_POINTS).round().astype(int)
     rows = [[cell(float(x[i]), 4), *(cell(float(v), 4) for v in y[i])] for i in chosen]
     return Grid(["x", *labels], rows)
+
+
+def layers_grid(found: Propagation, of: str, init: str) -> Grid:
+    """Return a quantity at some layers, as measured, or else by theory."""
+    labels, records = found.config.activations, found.layers()
+    shown = np.linspace(1, found.config.layers + 1, MOST_POINTS).round().astype(int).tolist()
+    values = {
+        (record["activation"], record["layer"]): record[f"{of}_theory"]
+        if record[f"{of}_measured"] is None
+        else record[f"{of}_measured"]
+        for record in records
+        if record["init"] == init
+    }
+    rows = [[str(k), *(cell(values.get((label, k)), 3) for label in labels)] for k in shown]
+    return Grid(["layer", *labels], rows)
