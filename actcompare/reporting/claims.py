@@ -267,9 +267,7 @@ def judge_dead_units(
 
 def judge_convergence(difference: Estimate, relu: float, softplus: float, goal: str) -> Finding:
     """Judge by the paired difference in epochs, softplus less relu, until a goal is reached."""
-    measured = (
-        f"epochs to {goal}, each at its chosen rate: softplus {softplus:.3g}, relu {relu:.3g}"
-    )
+    measured = f"epochs to {goal}, at the chosen rates: softplus {softplus:.3g}, relu {relu:.3g}"
     if not math.isfinite(difference.low):
         return Finding(UNCLEAR, f"{measured}; too few seeds to tell")
     between = f"{difference.low:+.2g} to {difference.high:+.2g}"

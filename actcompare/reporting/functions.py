@@ -147,10 +147,7 @@ _USES: tuple[tuple[str, Callable[[Any], object]], ...] = (
     ),
     ("function of a float16 tensor", lambda name: getattr(functional, name)(torch.ones(2).half())),
     ("with inplace=True", lambda name: _CLASSES[name](inplace=True)),
-    (
-        "of an integer tensor",
-        lambda name: getattr(functional, name)(torch.ones(2, dtype=torch.int)),
-    ),
+    ("of an integer tensor", lambda name: getattr(functional, name)(torch.ones(2).int())),
     ("in nn.init.calculate_gain", nn.init.calculate_gain),
     ("nonlinearity of nn.RNN", lambda name: nn.RNN(2, 2, nonlinearity=name)),
     ("by name", lambda name: nn.TransformerEncoderLayer(4, 1, 4, activation=name)),

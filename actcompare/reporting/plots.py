@@ -218,6 +218,7 @@ _DEPTHS = (
 
 def _depths(found: Propagation) -> Iterator[Figure]:
     labels = list(found.config.activations)
+    nets = max(row.nets for row in found.rows)
     for of, init, title in _DEPTHS:
         rows = rows_with(found, init)
         said = "; ".join(
@@ -231,9 +232,9 @@ def _depths(found: Propagation) -> Iterator[Figure]:
             f" left, over {found.config.layers} layers: {said}.",
             _panel_picture(labels, partial(signal_panel, rows=rows, of=of, labels=labels)),
             layers_grid(found, of, init),
-            f"Logarithms to base 10. Lines: theory of wide nets. Dots: measured, in the mean over"
-            f" {max(row.nets for row in found.rows)} random nets of width {found.config.width}. Band:"
-            " where 95 % of such nets are expected.",
+            "Logarithms to base 10. Lines: theory of wide nets. Dots: measured, in the mean over"
+            f" {nets} random nets of width {found.config.width}. Band: where 95 % of such nets are"
+            " expected.",
         )
 
 
