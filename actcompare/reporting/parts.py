@@ -40,7 +40,7 @@ from actcompare.training.settings import LEARNING_RATES
 
 Clock = Callable[[], float]
 
-PAGE_S = 4.0
+PAGE_S = 5.0
 """Seconds kept back to draw and write the page; at most PAGE_SHARE of the budget."""
 
 PAGE_SHARE = 0.2
@@ -362,7 +362,7 @@ KINDS = (
     Kind("alone", "cost of a lone call", _alone, 6, 1.5, _bench_command("--pass", "both")),
     Kind("depth", "signal through deep nets", _depth, 10, 2, _depth_command),
     Kind("outputs", "outputs that must be positive", _outputs, 8, 1.5, _outputs_command),
-    Kind("compiled", "cost when compiled", _compiled, 20, 20, _compiled_command),
+    Kind("compiled", "cost when compiled", _compiled, 20, 25, _compiled_command),
     Kind("variations", "other settings", _variations, 12, 4, _variations_command),
 )
 """In the order in which they run."""

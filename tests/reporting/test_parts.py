@@ -1,0 +1,216 @@
+"""Parts share a budget: by weight, by importance, and none of them can cost the others."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actcompare.activations.spec import parse_all
+from actcompare.errors import ActcompareError, UsageError
+from actcompare.reporting import parts as parts_module
+from actcompare.reporting.evidence import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    NOT_RUN,
+    Evidence,
+    Part,
+    ReportConfig,
+)
+from actcompare.reporting.parts import KINDS, Job, Kind, NoTimeError, gather
+from actcompare.reporting.report import prepare
+from actcompare.studies.plan import make_plan
+from actcompare.studies.store import Store
+from actcompare.studies.study import Study, Work
+from tests.reporting.made import HERE
+
+NAMES = [kind.name for kind in KINDS]
+
+
+class Clock:
+    """Shows a time that only tests move on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Script:
+    """Parts that take given times or fail, in place of the real ones."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, budget: float = 100.0) -> None:
+        self.clock, self.shares = Clock(), dict[str, float]()
+        self.takes: dict[str, float | BaseException] = {}
+        kinds = tuple(replace(kind, run=self._play(kind)) for kind in KINDS)
+        monkeypatch.setattr(parts_module, "KINDS", kinds)
+        self.job = Job(
+            ReportConfig(activations=("relu", "softplus"), data="digits", budget=budget),
+            tuple(parse_all(("relu", "softplus"))),
+            "digits",
+            prepare(("relu",), "digits").dataset,
+            self.clock,
+        )
+
+    def _play(self, kind: Kind) -> Any:
+        def run(_: Job, share: float) -> None:
+            self.shares[kind.name] = share
+            taken = self.takes.get(kind.name, 0.0)
+            if isinstance(taken, BaseException):
+                raise taken
+            self.clock.now += taken
+
+        return run
+
+    def gather(self) -> tuple[Evidence, BaseException | None]:
+        return gather(self.job, HERE)
+
+    def states(self) -> dict[str, str]:
+        return {part.name: part.state for part in self.gather()[0].parts}
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    return Script(monkeypatch)
+
+
+def test_shares_are_by_weight_and_what_is_left_is_handed_on(script: Script) -> None:
+    assert set(script.states().values()) == {DONE}
+    first = script.shares["study"]
+    script.takes["step"] = 50.0
+    script.states()
+    assert script.shares["study"] < first
+    weights = {kind.name: kind.weight for kind in KINDS}
+    assert script.shares["variations"] == pytest.approx(100 - parts_module.PAGE_S - 50)
+    after = sum(weights[name] for name in NAMES[NAMES.index("study") :])
+    assert script.shares["study"] == pytest.approx(45 * weights["study"] / after)
+
+
+def test_a_part_that_does_not_fit_is_not_begun(script: Script) -> None:
+    script.takes["study"] = 80.0
+    states = script.states()
+    assert states["compiled"] == NOT_RUN
+    assert "compiled" not in script.shares
+    assert states["depth"] == DONE
+
+
+def test_a_part_may_find_that_it_has_no_time(script: Script) -> None:
+    script.takes["study"] = NoTimeError(600.0)
+    evidence, stopped = script.gather()
+    assert stopped is None
+    assert evidence.part("study").why == ("it takes about 10 min, more than was left of the budget")
+    assert [part.name for part in evidence.missing] == ["study"]
+
+
+def test_a_failure_is_the_parts_own(script: Script) -> None:
+    script.takes["depth"] = ActcompareError("it broke")
+    evidence, stopped = script.gather()
+    assert stopped is None
+    assert (evidence.part("depth").state, evidence.part("depth").why) == (FAILED, "it broke")
+    assert evidence.part("compiled").state == DONE
+
+
+def test_what_fails_at_once_fails_altogether(script: Script) -> None:
+    script.takes["functions"] = ActcompareError("no such function")
+    with pytest.raises(ActcompareError, match="no such function"):
+        script.gather()
+
+
+def test_an_interrupt_keeps_what_there_is(script: Script) -> None:
+    script.takes["alone"] = KeyboardInterrupt()
+    evidence, stopped = script.gather()
+    assert isinstance(stopped, KeyboardInterrupt)
+    states = [part.state for part in evidence.parts]
+    at = NAMES.index("alone")
+    assert states == [DONE] * at + [INTERRUPTED] + [NOT_RUN] * (len(NAMES) - at - 1)
+
+
+def test_the_listener_sees_every_beginning_and_end(script: Script) -> None:
+    script.takes["step"] = 5.0
+    seen: list[tuple[str, float]] = []
+
+    def listen(parts: Sequence[Part], left: float) -> None:
+        moving = [part for part in parts if part.state == "running"]
+        seen.append((moving[0].name if moving else "", left))
+
+    gather(script.job, HERE, listen)
+    assert [name for name, _ in seen if name] == NAMES
+    assert seen[-1][1] == pytest.approx(95 - 5)
+
+
+@pytest.mark.parametrize("budget", [0, -1, float("nan"), float("inf")])
+def test_a_budget_is_a_positive_number_of_seconds(budget: float) -> None:
+    with pytest.raises(UsageError, match="budget must be a positive number of seconds"):
+        ReportConfig(activations=("relu",), data="digits", budget=budget)
+
+
+def test_every_part_fills_a_field_and_has_a_command() -> None:
+    config = ReportConfig(activations=("gelu", "relu"), data="a b.csv", target="y", device="cuda")
+    for kind in KINDS:
+        assert kind.name in Evidence.__dataclass_fields__
+        assert kind.command(config)
+    assert config.command() == (
+        "actcompare report --data 'a b.csv' --target y --act gelu --act relu --device cuda"
+    )
+
+
+# --- the study -----------------------------------------------------------------------------------
+
+
+def small() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 4))
+    return X, (X[:, 0] > 0).astype(int)
+
+
+def study_within(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, per_cell: float, store: Path | None = None
+) -> Study:
+    """The study of a report, where a run is said to take some seconds."""
+    monkeypatch.setattr(
+        parts_module, "seconds_per_cell", lambda *_: {"relu": per_cell, "softplus": per_cell}
+    )
+    monkeypatch.setattr(parts_module, "usable_cores", lambda: 1)
+    job = prepare(("relu", "softplus"), small(), clock=Clock())
+    settings = {"epochs": 1, "lr": [0.1]}
+    if store is None:
+        return parts_module._study_within(job, seconds, None, parts_module.SEEDS, **settings)
+    with Store(store) as kept:
+        return parts_module._study_within(job, seconds, kept, parts_module.SEEDS, **settings)
+
+
+@pytest.mark.parametrize(("seconds", "seeds"), [(5.0, 2), (8.0, 3), (26.0, 10), (1e6, 100)])
+def test_as_many_seeds_as_fit(monkeypatch: pytest.MonkeyPatch, seconds: float, seeds: int) -> None:
+    """A seed has two runs, each a second long, and a quarter more to be careful."""
+    assert study_within(monkeypatch, seconds, 1.0).config.seeds == seeds
+
+
+def test_a_study_that_does_not_fit_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NoTimeError, match="it takes about 8 min"):
+        study_within(monkeypatch, 10.0, 100.0)
+
+
+def test_a_study_in_a_store_takes_no_time_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = tmp_path / "s.db"
+    first = study_within(monkeypatch, 8.0, 1.0, store)
+    again = study_within(monkeypatch, 1e-3, 1.0, store)
+    assert again.config.seeds == first.config.seeds == 3
+    assert again.results == first.results
+    assert study_within(monkeypatch, 13.0, 1.0, store).config.seeds == 5
+
+
+def test_a_study_that_is_slower_than_thought_keeps_its_complete_seeds() -> None:
+    """Groups are in the order of seeds; time runs out once the first ones are done."""
+    job = prepare(("relu", "softplus"), small(), clock=Clock())
+    work = Work(make_plan(job.activations, job.source, seeds=100, epochs=1, lr=[0.1]))
+    ticks = iter([0.0, 0.0, 0.0, *[1e9] * 1000])
+    study = parts_module._carry_on(work, 1, 1.0, lambda: next(ticks))
+    assert 1 <= study.config.seeds < 100
+    assert study.missing == 0
+    assert len(study.results) == 2 * study.config.seeds
