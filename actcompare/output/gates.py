@@ -26,7 +26,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 
 _GRAMMAR = re.compile(r"\s*([A-Za-z][\w.]*)\s*(>=|<=|==|!=|>|<)\s*([^<>=!]*?)\s*", re.ASCII)
 
-SLOWER, VERDICT = "slower", "verdict"
+SLOWER, VERDICT, QUALITY = "slower", "verdict", "quality"
 
 BASELINE = "baseline"
 
@@ -53,7 +53,9 @@ class Gate:
 
     def misses(self, row: Mapping[str, Any]) -> str:
         """Return why a row has no result, such as `failed`; empty if it has one."""
-        found = [row.get(VERDICT), *([row[self.column]] if self.of_text else [])]
+        value = row.get(self.column)
+        found = [row.get(VERDICT), *([value] if self.of_text else [])]
+        found += [row.get(QUALITY)] if value is None else []
         return next((text for text in found if text in WITHOUT_RESULT), "")
 
     def judges(self, row: Mapping[str, Any]) -> bool:

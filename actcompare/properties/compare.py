@@ -16,6 +16,7 @@ from actcompare.activations.spec import Activation, Specs, parse_all
 from actcompare.errors import ActcompareError
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.environment import Environment, describe_environment
+from actcompare.machine.processors import torch_threads
 from actcompare.properties.explain import RARE, read_comparison
 from actcompare.properties.records import ComparisonConfig, Properties
 from actcompare.table import Table, Tabular
@@ -65,7 +66,8 @@ def compare(
         ActcompareError: The device is not available, or a function fails on it.
     """
     where, (dtype, kind) = resolve_device(device), resolve_dtype(dtype)
-    found = tuple(_probe(a, kind, where) for a in parse_all(activations))
+    with torch_threads(1):  # several would wait for each other, as the operations are small
+        found = tuple(_probe(a, kind, where) for a in parse_all(activations))
     config = ComparisonConfig(tuple(p.activation for p in found), dtype, device)
     return Comparison(config, describe_environment(where), found)
 

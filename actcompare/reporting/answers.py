@@ -1,13 +1,14 @@
 """The answer of a report: one record per activation, one sentence each, and what to use when."""
 
 import math
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from actcompare.propagation.explain import KEPT
-from actcompare.reporting.claims import RARE, share_of_seeds
-from actcompare.reporting.evidence import DONE, Evidence
+from actcompare.reporting.claims import SPARSE, share_of_seeds
+from actcompare.reporting.evidence import Evidence
 from actcompare.reporting.outputs import COUNTS, EXP, PLAIN, SOFTPLUS, Outputs
 from actcompare.studies.comparison import (
     BASELINE,
@@ -17,7 +18,8 @@ from actcompare.studies.comparison import (
     by_learning_rate,
     chosen,
 )
-from actcompare.studies.explain import cannot_tell, number, size_of
+from actcompare.studies.explain import FAR, Metric, cannot_tell, size_of, why_not
+from actcompare.studies.study import Study
 from actcompare.text import percent
 
 BETTER, WORSE, SAME, UNCLEAR = "better", "worse", "same", "unclear"
@@ -38,7 +40,7 @@ NUMBERS = (
 
 
 @dataclass(frozen=True)
-class Use:
+class Advice:
     """What to use in a situation, and why."""
 
     situation: str
@@ -100,101 +102,123 @@ def _dead(evidence: Evidence, name: str) -> dict[str, Any]:
 
 
 def headline(evidence: Evidence) -> str:
-    """Return the answer in one or two sentences; it names a winner only where there is one."""
-    rows = answer_rows(evidence)
-    baseline, others = rows[0], rows[1:]
-    data = evidence.config.data
-    if evidence.study is None:
+    """Return the answer in a few sentences; it names a winner only where there is one."""
+    study, rows = evidence.study, answer_rows(evidence)
+    (baseline, *others), data = rows, evidence.config.data
+    if study is None:
         part = evidence.part("study")
         return f"Which one trains better was not measured: {part.why or part.state}."
-    if not others:
-        return f"Only {baseline['activation']} was measured: name another to compare it with."
+    if baseline["quality"] in (FAILED, NOT_RUN):
+        name = baseline["activation"]
+        return f"{name}, the baseline, has no result, so that nothing is compared with it."
     if baseline["quality"] == UNTRAINED:
         return (
             f"{baseline['activation']}, the baseline, did not learn {data}, so that no comparison"
             " with it says which to use."
         )
-    better = [row for row in others if row["quality"] == BETTER]
-    unclear = [row for row in others if row["quality"] in (UNCLEAR, NOT_RUN, FAILED)]
-    same = [row for row in others if row["quality"] == SAME]
-    if better:
-        said = f"{_names(better)} {_do(better)} better than {baseline['activation']} on {data}."
-        if len(better) > 1:
-            said += " Which of them is best was not tested: compare them with each other."
-        return said
-    if same:
-        margin = size_of(evidence.study.metric, evidence.config.margin)
-        said = (
-            f"On {data} it does not matter: {_names(same)} {_do(same)} as well as"
-            f" {baseline['activation']}, to within {margin}. {_cheaper(baseline, same)}"
+    if not others:
+        return f"Only {baseline['activation']} was measured: name another to compare it with."
+    by = {verdict: [row for row in others if row["quality"] == verdict] for verdict in QUALITIES}
+    said, name = list[str](), baseline["activation"]
+    margin = size_of(study.metric, evidence.config.margin)
+    if by[BETTER]:
+        said.append(
+            f"On {data}, {_names(by[BETTER])} {_do(by[BETTER])} better than {name}:"
+            f" {_differences(study, by[BETTER])}."
         )
-        return said + _not_settled(evidence, unclear)
-    if unclear:
-        return (
-            f"Not settled on {data}: the evidence does not say whether {_names(unclear)}"
-            f" {_do(unclear)} better or worse than {baseline['activation']}."
-            + _not_settled(evidence, unclear)
+        small = [row for row in by[BETTER] if row["difference_low"] < evidence.config.margin]
+        if small:
+            said.append(f"For {_names(small)} it may be less than the margin of {margin}.")
+        if len(by[BETTER]) > 1:
+            said.append("Which of them is best was not tested.")
+    if by[SAME]:
+        head = f"{_names(by[SAME])} {_do(by[SAME])}" if by[BETTER] else ""
+        head = head or f"On {data} it does not matter: {_names(by[SAME])} {_do(by[SAME])}"
+        said.append(f"{head} as well as {name}, to within {margin}.")
+        said.append("" if by[BETTER] else _cheaper(baseline, by[SAME]))
+    if by[UNCLEAR]:
+        lead = "Not settled" if said else f"Not settled on {data}"
+        said.append(
+            f"{lead}: whether {_names(by[UNCLEAR])} {_do(by[UNCLEAR])} better or worse than {name}."
         )
-    return f"Stay with {baseline['activation']} on {data}: {_names(others)} {_do(others)} worse."
+        said += [_settled_by(evidence, row["activation"]) for row in by[UNCLEAR]]
+    if by[WORSE]:
+        lead = "" if said else f"Stay with {name} on {data}: "
+        worse = f"{_names(by[WORSE])} {_do(by[WORSE])} worse"
+        said.append(f"{lead}{worse}: {_differences(study, by[WORSE])}.")
+    for verdict, what in (
+        (UNTRAINED, "did not train"),
+        (FAILED, "failed"),
+        (NOT_RUN, "did not run"),
+    ):
+        said += [f"{_names(by[verdict])} {what}."] if by[verdict] else []
+    return " ".join(filter(None, said))
 
 
-def _names(rows: Sequence[dict[str, Any]]) -> str:
+def _names(rows: Sequence[dict[str, Any]], last: str = "and") -> str:
     names = [str(row["activation"]) for row in rows]
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return f" {last} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _do(rows: Sequence[dict[str, Any]]) -> str:
     return "does" if len(rows) == 1 else "do"
 
 
+def _differences(study: Study, rows: Sequence[dict[str, Any]]) -> str:
+    said = [difference_in_words(study.metric, row) for row in rows]
+    if len(rows) == 1:
+        return said[0]
+    return ", ".join(f"{row['activation']} {each}" for row, each in zip(rows, said, strict=True))
+
+
 def _cheaper(baseline: dict[str, Any], same: Sequence[dict[str, Any]]) -> str:
-    slower = [row for row in same if row["step_verdict"] == "slower"]
-    faster = [row for row in same if row["step_verdict"] == "faster"]
-    if slower and len(slower) == len(same):
-        least = min(row["step_ratio"] for row in slower)
-        return (
-            f"{baseline['activation']} costs less: a training step takes"
-            f" {percent(least - 1, 0)} longer{' or more' * (len(slower) > 1)} with"
-            f" {_names(slower)}."
+    """Say which training step costs less."""
+    by: dict[str, list[dict[str, Any]]] = {}
+    for row in same:
+        by.setdefault(row["step_verdict"].partition(" (")[0], []).append(row)
+    said = []
+    for verdict, least in (("faster", "less"), ("slower", "more")):
+        rows = by.get(verdict, [])
+        ratios = ", ".join(f"{row['step_ratio']:.2f}" for row in rows)
+        if rows:
+            said.append(f"{_names(rows)} {'costs' if len(rows) == 1 else 'cost'} {least} ({ratios}")
+            said[-1] += f" times {baseline['activation']}'s training step)."
+    if SAME in by:
+        said.append(f"The training step of {_names(by[SAME])} costs as much.")
+    if UNCLEAR in by:
+        ratios = ", ".join(f"{row['step_ratio']:.2f} times" for row in by[UNCLEAR])
+        said.append(
+            f"Whether the training step of {_names(by[UNCLEAR])} costs more is not settled"
+            f" ({ratios} {baseline['activation']}'s, within the noise)."
         )
-    if faster:
-        return (
-            f"{_names(faster)} {'costs' if len(faster) == 1 else 'cost'} less in a training step."
-        )
-    unclear = [row for row in same if row["step_verdict"].startswith(UNCLEAR)]
-    if unclear:
-        ratios = ", ".join(f"{row['activation']} {row['step_ratio']:.2f} times" for row in unclear)
-        return (
-            f"Which training step costs less is not settled ({ratios} {baseline['activation']}'s,"
-            " within the noise)."
-        )
-    return "Choose by what else you need."
+    return " ".join(said) or "What a training step costs was not measured."
 
 
-def _not_settled(evidence: Evidence, unclear: Sequence[dict[str, Any]]) -> str:
-    """Say what would settle the comparisons that are unclear."""
-    study, said = evidence.study, []
+def _settled_by(evidence: Evidence, activation: str) -> str:
+    """Say what would settle a comparison that is unclear.
+
+    It takes new seeds: to look again and again at a study that grows finds differences where there
+    are none.
+    """
+    study = evidence.study
     assert study is not None
-    by_name = {row["activation"]: row for row in study.rows()}
-    for row in (by_name[each["activation"]] for each in unclear):
-        limit = cannot_tell(study.metric, study.config.margin, row) if row["seeds_needed"] else None
-        if limit is not None:
-            said.append(f" For {row['activation']}, {limit}: more test samples would settle it.")
-        elif row["seeds_needed"]:
-            longer = evidence.config.budget * max(2.0, row["seeds_needed"] / max(row["seeds"], 1))
-            command = evidence.config.command(float(f"{longer:.2g}"))
-            said.append(
-                f" About {row['seeds_needed']:,.0f} seeds would settle {row['activation']}"
-                f" (there are {row['seeds']}): {command}."
-            )
-        elif row["verdict"] in (FAILED, NOT_RUN):
-            said.append(f" {row['activation']} has no result.")
-        else:
-            command = evidence.config.command(LARGER * evidence.config.budget)
-            said.append(
-                f" {row['seeds']} seeds are too few for {row['activation']}: {command} runs more."
-            )
-    return "".join(said)
+    row = next(row for row in study.rows() if row["activation"] == activation)
+    if row["p_value"] is None:
+        command = evidence.config.command(LARGER * evidence.config.budget)
+        return f"For {activation}, {why_not(row)}: {command}."
+    limit = cannot_tell(study.metric, study.config.margin, row)
+    if limit is not None:
+        return f"For {activation}, {limit}: more test samples would settle it."
+    if not row["seeds_needed"] or row["seeds_needed"] > FAR:
+        return f"No sensible number of seeds would settle {activation}."
+    seeds = max(row["seeds_needed"], row["seeds"] + 1)
+    fresh = study.config.training.seed + study.config.seeds
+    plain = replace(evidence.config, store=None, seed=fresh)
+    return (
+        f"About {seeds:,.0f} new seeds would likely settle {activation}: actcompare study"
+        f" {shlex.join([*plain.with_data(), *plain.with_activations(always=True)])}"
+        f" {shlex.join(plain.with_machine())} --seeds {seeds:.0f}."
+    )
 
 
 def sentences(evidence: Evidence) -> list[str]:
@@ -215,6 +239,14 @@ def _sentence(evidence: Evidence, row: dict[str, Any]) -> str:
     return f"{row['activation']}: {'; '.join(known)}." if known else ""
 
 
+_COMPARED = {
+    BETTER: "better than {}",
+    WORSE: "worse than {}",
+    SAME: "as good as {}",
+    UNCLEAR: "not settled against {}",
+}
+
+
 def _said_quality(evidence: Evidence, row: dict[str, Any]) -> str:
     study, verdict = evidence.study, row["quality"]
     if study is None or row["mean"] is None:
@@ -224,32 +256,26 @@ def _said_quality(evidence: Evidence, row: dict[str, Any]) -> str:
         return f"did not train: {said}"
     if row["difference"] is None:
         return f"{said} over {row['seeds']} seeds"
-    return f"{verdict}: {said}, difference {difference_in_words(study.metric, row)}"
-
-
-def _metric(metric: str, value: float) -> str:
-    return percent(min(max(value, 0.0), 1.0), 1) if metric == "accuracy" else f"{value:.3f}"
+    compared = _COMPARED[verdict].format(evidence.config.activations[0])
+    return f"{said}, {compared} ({difference_in_words(study.metric, row)})"
 
 
 def mean_in_words(metric: str, row: dict[str, Any]) -> str:
     """Format a mean with its interval; that of an accuracy ends at 100 %."""
-    mean, low, high = (_metric(metric, row[f"mean{end}"]) for end in ("", "_low", "_high"))
-    return f"{mean} ({low} to {high})" if math.isfinite(row["mean_low"]) else mean
+    most = 1.0 if metric == "accuracy" else math.inf
+    mean, low, high = (row[f"mean{end}"] for end in ("", "_low", "_high"))
+    said = Metric(metric)
+    if not math.isfinite(low):
+        return said.value(mean)
+    return f"{said.value(mean)} ({said.value(low)} to {said.value(min(high, most))})"
 
 
 def difference_in_words(metric: str, row: dict[str, Any]) -> str:
-    """Format a difference with its interval, an accuracy in points."""
-    scale = 100 if metric == "accuracy" else 1
-
-    def said(value: float) -> str:
-        return f"{scale * value:+.2f}" if scale == 100 else number(value, "+")
-
-    middle, low, high = (row[f"difference{end}"] for end in ("", "_low", "_high"))
-    if middle is None or math.isnan(middle):
+    """Format a difference with its interval, or say that there is none."""
+    if row["difference"] is None or math.isnan(row["difference"]):
         return "n/a"
-    unit = " points" if scale == 100 else ""
-    between = f"{said(low)} to {said(high)}" if math.isfinite(low) else "no interval"
-    return f"{said(middle)}{unit} ({between})"
+    said = Metric(metric).by(row)
+    return said if math.isfinite(row["difference_low"]) else f"{said}, no interval"
 
 
 def _said_cost(row: dict[str, Any]) -> str:
@@ -272,10 +298,10 @@ def _said_dead(row: dict[str, Any]) -> str:
 # --- what to use when ----------------------------------------------------------------------------
 
 
-def uses(evidence: Evidence) -> list[Use]:
+def uses(evidence: Evidence) -> list[Advice]:
     """Return what to use in each situation, as far as it was measured."""
     found = [
-        Use("these data", *_for_data(evidence)),
+        Advice("these data", *_for_data(evidence)),
         *_for_depth(evidence),
         *_for_positive_outputs(evidence.outputs),
         *_for_functions(evidence),
@@ -284,62 +310,63 @@ def uses(evidence: Evidence) -> list[Use]:
 
 
 def _for_data(evidence: Evidence) -> tuple[str, str]:
-    rows = answer_rows(evidence)
-    if evidence.study is None or rows[0]["quality"] == UNTRAINED:
+    study, rows = evidence.study, answer_rows(evidence)
+    if study is None or rows[0]["quality"] != BASELINE or not rows[1:]:
         return "", ""
-    good = [row for row in rows[1:] if row["quality"] == BETTER]
-    fine = [row for row in rows[1:] if row["quality"] == SAME]
-    advice = _names(good) if good else _names([rows[0], *fine])
-    if not good and any(row["quality"] == UNCLEAR for row in rows[1:]):
-        advice += " (others are not settled)"
     compared = [
-        f"{row['activation']} {row['quality']} ({difference_in_words(evidence.study.metric, row)})"
+        f"{row['activation']} {row['quality']} ({difference_in_words(study.metric, row)})"
         for row in rows[1:]
         if row["difference"] is not None
     ]
+    good = [row for row in rows[1:] if row["quality"] == BETTER]
+    fine = [row for row in rows if row["quality"] in (BASELINE, SAME)]
+    unclear = any(row["quality"] == UNCLEAR for row in rows[1:])
+    advice = _names(good or fine, "or")
+    if unclear and not good:
+        advice = "not settled" if len(fine) == 1 else f"{advice}; others are not settled"
     return advice, "; ".join(compared)
 
 
-def _for_depth(evidence: Evidence) -> list[Use]:
+def _for_depth(evidence: Evidence) -> list[Advice]:
     if evidence.depth is None:
         return []
     kept, lost = list[str](), list[str]()
     for row in evidence.depth.table.records:
         value = row["log10_gradient_measured"]
-        value = row["log10_gradient_theory"] if value is None else value
         if value is not None:
             (kept if abs(value) <= KEPT else lost).append(f"{row['activation']} ({row['init']})")
     layers = evidence.depth.config.layers
-    because = f"the gradient's variance is kept through {layers} layers of random nets"
-    because += f"; not with {', '.join(lost)}" if lost else ""
+    because = f"they keep the gradient's variance through {layers} layers of random nets"
+    because += f"; not {', '.join(lost)}" if lost else ""
     because += "; critical is --init critical of train and study (actcompare help depth)"
     advice = ", ".join(kept) if kept else "none of them without other means, such as shortcuts"
-    return [Use("deep plain nets (initialisation)", advice, because)]
+    return [Advice("deep plain nets (initialisation)", advice, because)]
 
 
-def _for_positive_outputs(found: Outputs | None) -> list[Use]:
+def _for_positive_outputs(found: Outputs | None) -> list[Advice]:
     if found is None:
         return []
-    rows = {row["output"]: row for row in found.rows()}
-    fine = {name: row for name, row in rows.items() if row["negative_share"] == 0}
     named = {PLAIN: "no activation", SOFTPLUS: "softplus", EXP: "exp"}
-    ranked = sorted(fine, key=lambda name: -fine[name]["mean"])
-    because = "; ".join(
+    rows = {row["output"]: row for row in found.rows()}
+    known = {name: row for name, row in rows.items() if not found.fails(name)}
+    fine = [name for name, row in known.items() if row["negative_share"] == 0 and row["mean"] > 0]
+    ranked = sorted(fine, key=lambda name: -known[name]["mean"])
+    tied = [name for name in ranked[1:] if found.difference(ranked[0], name).low <= 0]
+    parts = [
         f"{named[name]}: {percent(row['negative_share'], 2)} of the predictions negative, R^2"
         f" {row['mean']:.3f}"
+        if name in known
+        else f"{named[name]}: failed or diverged"
         for name, row in rows.items()
-    )
-    because += f"; {rows[PLAIN]['seeds']} seeds"
-    advice = ""
-    if ranked:
-        best, tied = ranked[0], []
-        for name in ranked[1:]:
-            difference = found.difference(best, name)
-            if not difference.low > 0:
-                tied.append(name)
-        advice = " or ".join(f"{named[name]} on the output" for name in (best, *tied))
+    ]
     what = f"{found.data}: counts of visits to a doctor" if found.data == COUNTS else found.data
-    return [Use(f"an output that must be positive ({what})", advice, because)]
+    return [
+        Advice(
+            f"an output that must be positive ({what})",
+            " or ".join(f"{named[name]} on the output" for name in (*ranked[:1], *tied)),
+            "; ".join([*parts, f"{max(row['seeds'] for row in rows.values())} seeds"]),
+        )
+    ]
 
 
 _SMOOTH = {
@@ -351,46 +378,47 @@ _SMOOTH = {
 }
 
 
-def _for_functions(evidence: Evidence) -> list[Use]:
+def _for_functions(evidence: Evidence) -> list[Advice]:
     if evidence.functions is None:
         return []
     rows = evidence.functions.comparison.properties
-    sparse = [row for row in rows if row.zero_output_share > RARE]
+    sparse = [row for row in rows if row.zero_output_share >= SPARSE]
     smooth = [row.activation for row in rows if row.smoothness == "C2+"]
     shares = ", ".join(f"{row.activation} {row.zero_output_share:.3g}" for row in rows)
     kinds = ", ".join(f"{row.activation}: {_SMOOTH[row.smoothness]}" for row in rows)
     return [
-        Use(
+        Advice(
             "sparse outputs",
             ", ".join(row.activation for row in sparse) or "none of them",
             f"exact zeros on N(0,1): {shares}",
         ),
-        Use(
+        Advice(
             "smooth derivatives (physics, second order)", ", ".join(smooth) or "none of them", kinds
         ),
         *_for_low_precision(evidence),
     ]
 
 
-def _for_low_precision(evidence: Evidence) -> list[Use]:
+def _for_low_precision(evidence: Evidence) -> list[Advice]:
     assert evidence.functions is not None
     bad, said = dict[str, None](), []
-    for each in evidence.functions.half:
-        for row in each.properties:
-            if row.nan_grad_beyond is not None or row.zero_grad_share > 0.999:
-                bad[row.activation] = None
-        zeros = [
-            f"{row.activation} below {row.zero_grad_below:.4g}"
-            for row in each.properties
-            if row.zero_grad_below is not None
-        ]
-        said.append(f"{each.config.dtype}: gradient 0 for {', '.join(zeros) or 'none'}")
-    if not said:
-        return []
-    fine = [row.activation for row in evidence.functions.comparison.properties]
-    fine = [name for name in fine if name not in bad]
-    because = f"no NaN; {'; '.join(said)}" if not bad else "; ".join(said)
-    return [Use("numbers of 16 bits", ", ".join(fine) or "none of them", because)]
+    for dtype, found in evidence.functions.half.items():
+        zeros = []
+        for name, row in found.items():
+            if row is None:
+                zeros.append(f"{name} fails")
+            elif row.nan_grad_beyond is not None:
+                zeros.append(f"{name}'s gradient is NaN from |x| = {row.nan_grad_beyond:.3g}")
+            elif row.zero_grad_below is not None:
+                zeros.append(f"{name}'s gradient is 0 up to x = {row.zero_grad_below:.4g}")
+                continue
+            else:
+                continue
+            bad[name] = None
+        said.append(f"{dtype}: {', '.join(zeros) or 'no NaN, no exact 0'}")
+    fine = [name for name in evidence.config.activations if name not in bad]
+    advice = ", ".join(fine) or "none of them"
+    return [Advice("numbers of 16 bits", advice, "; ".join(said))]
 
 
 # --- what would change it ------------------------------------------------------------------------
@@ -411,7 +439,8 @@ def limits(evidence: Evidence) -> list[str]:
     """Say what the answer depends on, and how fine the test samples can tell."""
     said = _what_changes(evidence)
     if evidence.study is not None:
-        said += [resolution(evidence), *evidence.study.reading().split("\n")]
+        said += [*_single_seeds(evidence), resolution(evidence)]
+        said += evidence.study.reading().split("\n")
     return [each for each in said if each]
 
 
@@ -432,9 +461,30 @@ def _what_changes(evidence: Evidence) -> list[str]:
         by_head.setdefault(head, []).append(f"{row['activation']} with {row['setting']} ({now})")
     return [
         *(f"{head}: {', '.join(which)}." for head, which in by_head.items()),
-        "The studies with one setting changed have fewer seeds, and fewer learning rates to choose"
-        " from, than the study itself.",
+        "The studies with one setting changed choose from fewer learning rates.",
     ]
+
+
+def _single_seeds(evidence: Evidence) -> list[str]:
+    """Say how often a single seed would have shown one or the other ahead."""
+    study = evidence.study
+    assert study is not None
+    best = {r.activation: r for r in chosen(by_learning_rate(study.config, study.results)).values()}
+    first = best.get(evidence.config.activations[0])
+    said = []
+    for name in evidence.config.activations[1:]:
+        runs = best.get(name)
+        if first is None or runs is None:
+            continue
+        seeds = first.by_seed.keys() & runs.by_seed.keys()
+        ahead = sum(runs.by_seed[k].test.metric > first.by_seed[k].test.metric for k in seeds)
+        behind = sum(runs.by_seed[k].test.metric < first.by_seed[k].test.metric for k in seeds)
+        if len(seeds) > 1:
+            said.append(
+                f"Of {len(seeds)} seeds taken alone, {ahead} would put {name} ahead of"
+                f" {first.activation}, and {behind} behind."
+            )
+    return said
 
 
 def resolution(evidence: Evidence) -> str:
@@ -446,18 +496,21 @@ def resolution(evidence: Evidence) -> str:
     if not rows:
         return ""
     row = max(rows, key=lambda row: row["test_error"])
-    least = size_of(study.metric, 2 * row["test_error"])
+    least = size_of(study.metric, float(f"{2 * row['test_error']:.2g}"))
     return (
-        f"With {row['test_samples']:,} different test samples, differences below about {least}"
-        " cannot be told from chance, however many seeds there are."
+        f"With the {row['test_samples']:,} different test samples of these seeds, differences below"
+        f" about {least} cannot be told from chance."
     )
+
+
+def missing(evidence: Evidence) -> list[str]:
+    """Return a sentence per part that did not run to its end, with the command that fills it."""
+    return [
+        f"{part.title.capitalize()}: {part.state} ({part.why}). To fill it: {part.command}"
+        for part in evidence.missing
+    ]
 
 
 def reading(evidence: Evidence) -> str:
     """Return the answer as paragraphs, and what is missing."""
-    missing = [
-        f"{part.title.capitalize()}: {part.state} ({part.why}). {part.command}"
-        for part in evidence.missing
-        if part.state != DONE
-    ]
-    return "\n".join([headline(evidence), *sentences(evidence), *missing])
+    return "\n".join([headline(evidence), *sentences(evidence), *missing(evidence)])

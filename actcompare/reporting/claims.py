@@ -4,12 +4,14 @@ A judge is a pure function of numbers. What was not measured, or not of relu and
 `not run`.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from actcompare.benchmark.bench import Benchmark
 from actcompare.benchmark.records import Case
@@ -17,8 +19,8 @@ from actcompare.propagation.explain import KEPT
 from actcompare.propagation.signal import Propagation
 from actcompare.reporting.evidence import Evidence, ReportConfig
 from actcompare.reporting.functions import RELU, SOFTPLUS, THRESHOLD, Functions, Use
-from actcompare.reporting.outputs import COUNTS, EXP, PLAIN, Outputs
-from actcompare.stats import Estimate, paired_mean, ratio_verdict, t_interval
+from actcompare.reporting.outputs import EXP, PLAIN, Outputs
+from actcompare.stats import Estimate, paired_mean, ratio_verdict, t_interval, unseen_share
 from actcompare.studies.comparison import Runs, by_learning_rate, chosen
 from actcompare.studies.study import Study
 from actcompare.text import percent, seconds
@@ -27,7 +29,7 @@ HOLDS, LIMITS, NOT, DEPENDS = "holds", "holds within limits", "does not hold", "
 UNCLEAR, NOT_RUN = "unclear", "not run"
 VERDICTS = (HOLDS, LIMITS, NOT, DEPENDS, UNCLEAR, NOT_RUN)
 
-ROUNDING, CLOSE = 2.0, 64.0
+ROUNDING, CLOSE = 4.0, 64.0
 """Errors in ULP up to which a result is exact but for rounding, and up to which it is close."""
 
 ORDINARY = 10.0
@@ -41,6 +43,11 @@ LITTLE = 1.1
 
 EPOCH = 1.0
 """Smaller differences in epochs do not matter."""
+
+FEWEST_SEEDS, RESAMPLES = 10, 2000
+"""Seeds below which the speed of convergence is not judged, and resamples of them."""
+
+UNKNOWN = Estimate(math.nan, -math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -203,18 +210,18 @@ def judge_slower(ratios: Mapping[str, tuple[Estimate, str]]) -> Finding:
         ratios: The ratio with its verdict, by the condition in words.
     """
     if not ratios:
-        return Finding(NOT_RUN, "neither could be timed")
+        return Finding(NOT_RUN, "not both could be timed")
     measured = "; ".join(
         f"{where}: {ratio.value:.2f} times as long ({ratio.low:.2f} to {ratio.high:.2f})"
         for where, (ratio, _) in ratios.items()
     )
     verdicts = {verdict.partition(" ")[0] for _, verdict in ratios.values()}
     if verdicts == {"slower"}:
-        little = all(ratio.high < LITTLE for ratio, _ in ratios.values())
-        return Finding(LIMITS if little else HOLDS, measured)
-    if "slower" in verdicts:
+        much = any(ratio.low >= LITTLE for ratio, _ in ratios.values())
+        return Finding(HOLDS if much else LIMITS, measured)
+    if "slower" in verdicts and verdicts & {"same", "faster"}:
         return Finding(DEPENDS, measured)
-    return Finding(UNCLEAR if "unclear" in verdicts else NOT, measured)
+    return Finding(UNCLEAR if verdicts & {"unclear", "slower"} else NOT, measured)
 
 
 def _slower(found: Benchmark) -> Finding:
@@ -241,154 +248,225 @@ def _where(case: Case) -> str:
 
 
 def judge_dead_units(
-    relu: float, softplus_zero: float, softplus_gradient: float, worst: float, worst_lr: float
+    difference: Estimate, shares: Mapping[str, float], worst: Mapping[str, tuple[float, float]]
 ) -> Finding:
     """Judge by shares of dead hidden units.
 
     Args:
-        relu: Zero-dead share of relu at its chosen rate.
-        softplus_zero: Zero-dead share of softplus at its chosen rate.
-        softplus_gradient: Gradient-dead share of softplus at its chosen rate.
-        worst: Largest gradient-dead share of softplus at any rate tried.
-        worst_lr: That rate.
+        difference: Relu's zero-dead share less softplus's gradient-dead share at the chosen rates,
+            paired by seed.
+        shares: The two shares.
+        worst: For each, the largest share at any rate tried, and that rate.
     """
     measured = (
-        f"at the chosen rates relu {percent(relu, 1)} zero-dead; softplus"
-        f" {percent(softplus_zero, 1)} zero-dead, {percent(softplus_gradient, 1)} gradient-dead"
+        f"at the chosen rates relu {percent(shares[RELU], 1)} zero-dead, softplus"
+        f" {percent(shares[SOFTPLUS], 1)} gradient-dead"
     )
-    if worst > softplus_gradient:
-        measured += f"; at a rate of {worst_lr:g} {percent(worst, 1)} of softplus's gradient-dead"
-    if relu < RARE or softplus_gradient >= max(RARE, relu):
+    for name, (share, lr) in worst.items():
+        if share > shares[name]:
+            measured += f"; {name} {percent(share, 1)} at a rate of {lr:g}"
+    if worst[RELU][0] < RARE:
         return Finding(NOT, measured)
-    if max(softplus_zero, softplus_gradient, worst) >= RARE:
-        return Finding(LIMITS, measured)
-    return Finding(HOLDS, measured)
-
-
-def judge_convergence(difference: Estimate, relu: float, softplus: float, goal: str) -> Finding:
-    """Judge by the paired difference in epochs, softplus less relu, until a goal is reached."""
-    measured = f"epochs to {goal}, at the chosen rates: softplus {softplus:.3g}, relu {relu:.3g}"
-    if not math.isfinite(difference.low):
-        return Finding(UNCLEAR, f"{measured}; too few seeds to tell")
-    between = f"{difference.low:+.2g} to {difference.high:+.2g}"
-    measured += f"; difference {difference.value:+.2g} ({between})"
     if difference.low > 0:
-        return Finding(HOLDS if difference.value >= EPOCH else LIMITS, measured)
+        return Finding(LIMITS if worst[SOFTPLUS][0] >= RARE else HOLDS, measured)
+    if difference.high < 0:
+        return Finding(NOT, measured)
+    return Finding(DEPENDS if shares[RELU] < RARE else UNCLEAR, measured)
+
+
+def judge_convergence(difference: Estimate, relu: float, softplus: float, seeds: int) -> Finding:
+    """Judge by the difference in epochs, softplus less relu, until a common goal is reached."""
+    measured = (
+        "epochs to come within the margin of the lower of both final validation scores, at the"
+        f" chosen rates: softplus {softplus:.3g}, relu {relu:.3g}; difference"
+        f" {difference.value:+.2g} ({difference.low:+.2g} to {difference.high:+.2g})"
+    )
+    if seeds < FEWEST_SEEDS:
+        return Finding(UNCLEAR, f"{measured}; too few seeds")
+    if difference.low > 0:
+        return Finding(HOLDS if difference.low >= EPOCH else LIMITS, measured)
     if difference.high < EPOCH:
         return Finding(NOT, measured)
     return Finding(UNCLEAR, measured)
 
 
+def _both(found: Study) -> tuple[Runs, Runs] | None:
+    """Return the runs of relu and softplus at their chosen rates, if there are any."""
+    best = {r.activation: r for r in chosen(by_learning_rate(found.config, found.results)).values()}
+    return (best[RELU], best[SOFTPLUS]) if {RELU, SOFTPLUS} <= best.keys() else None
+
+
 def _dead_units(found: Study) -> Finding:
-    runs = by_learning_rate(found.config, found.results)
-    best = {each.activation: each for each in chosen(runs).values()}
-    if not {RELU, SOFTPLUS} <= best.keys():
+    both = _both(found)
+    if both is None:
         return Finding(NOT_RUN, "not both have been trained")
-    softplus = best[SOFTPLUS]
-    worst = max(
-        (each for each in runs if each.activation == SOFTPLUS),
-        key=lambda each: each.share("gradient_dead"),
-    )
+    shares = {RELU: dead_shares(both[0], ZERO_DEAD), SOFTPLUS: dead_shares(both[1], GRADIENT_DEAD)}
+    seeds = shares[RELU].keys() & shares[SOFTPLUS].keys()
+    differences = [shares[RELU][seed] - shares[SOFTPLUS][seed] for seed in sorted(seeds)]
+    worst = {}
+    for name, verdict in ((RELU, ZERO_DEAD), (SOFTPLUS, GRADIENT_DEAD)):
+        runs = [r for r in by_learning_rate(found.config, found.results) if r.activation == name]
+        worst[name] = max((each.share(verdict), each.lr) for each in runs)
     return judge_dead_units(
-        best[RELU].share("zero_dead"),
-        softplus.share("zero_dead"),
-        softplus.share("gradient_dead"),
-        worst.share("gradient_dead"),
-        worst.lr,
+        paired_mean(differences).interval() if differences else UNKNOWN,
+        {RELU: both[0].share(ZERO_DEAD), SOFTPLUS: both[1].share(GRADIENT_DEAD)},
+        worst,
     )
+
+
+ZERO_DEAD, GRADIENT_DEAD = "zero_dead", "gradient_dead"
+
+
+def dead_shares(runs: Runs, verdict: str) -> dict[int, float]:
+    """Return the share of units with a verdict, by seed."""
+    return {seed: run.verdicts[verdict] / run.units for seed, run in runs.by_seed.items()}
 
 
 def share_of_seeds(runs: Runs, verdict: str) -> Estimate:
-    """Return the mean share of units with a verdict, with its 95 % interval over seeds."""
-    shares = [run.verdicts[verdict] / run.units for run in runs.by_seed.values()]
-    found = t_interval(shares)
-    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high))
+    """Return the mean share of units with a verdict, with its 95 % interval over seeds.
+
+    Its upper end is at least the bound on what none of all units showed, by the rule of three.
+    """
+    found = t_interval([*dead_shares(runs, verdict).values()])
+    bound = unseen_share(sum(run.units for run in runs.by_seed.values()))
+    return Estimate(found.value, max(0.0, found.low), min(1.0, max(found.high, bound)))
 
 
 def _convergence(found: Study) -> Finding:
-    best = {r.activation: r for r in chosen(by_learning_rate(found.config, found.results)).values()}
-    if not {RELU, SOFTPLUS} <= best.keys():
+    both = _both(found)
+    if both is None:
         return Finding(NOT_RUN, "not both have been trained")
-    seeds = sorted(best[RELU].by_seed.keys() & best[SOFTPLUS].by_seed.keys())
-    never = found.config.training.epochs + 1
-    taken = np.array(
-        [
-            [
-                _epochs_to(best[RELU].by_seed[seed].curve[-1] - found.config.margin, curve, never)
-                for curve in (best[name].by_seed[seed].curve for name in (SOFTPLUS, RELU))
-            ]
-            for seed in seeds
-        ]
-    ).reshape(-1, 2)
-    if len(taken) == 0:
+    if not all(runs.trained(found.config.margin) for runs in both):
+        return Finding(NOT_RUN, "not both have learned")
+    by_rate: dict[str, list[Runs]] = {RELU: [], SOFTPLUS: []}
+    for runs in by_learning_rate(found.config, found.results):
+        if runs.activation in by_rate:
+            by_rate[runs.activation].append(runs)
+    seeds = sorted(set.intersection(*(set(r.by_seed) for each in by_rate.values() for r in each)))
+    if not seeds:
         return Finding(NOT_RUN, "they share no seed")
-    softplus, relu = taken.mean(0)
-    goal = f"come within the margin of relu's final validation {found.metric}"
-    difference = paired_mean(taken[:, 0] - taken[:, 1]).interval()
-    return judge_convergence(difference, float(relu), float(softplus), goal)
+    margin, pairs = found.config.margin, itertools.product(by_rate[RELU], by_rate[SOFTPLUS])
+    taken = [_epochs(relu, softplus, seed, margin) for relu, softplus in pairs for seed in seeds]
+    shape = (len(by_rate[RELU]), len(by_rate[SOFTPLUS]), len(seeds), 2)
+    epochs = np.array(taken).reshape(shape)
+    validation = [
+        np.array([[runs.by_seed[seed].validation.metric for seed in seeds] for runs in each])
+        for each in by_rate.values()
+    ]
+    mean, interval = _with_rates_chosen_again(epochs, validation)
+    return judge_convergence(interval, mean[0], mean[1], len(seeds))
 
 
-def _epochs_to(goal: float, curve: Sequence[float], never: int) -> int:
-    return next((epoch for epoch, value in enumerate(curve) if value >= goal), never)
+def _epochs(relu: Runs, softplus: Runs, seed: int, margin: float) -> tuple[int, int]:
+    """Return the epochs in which each reaches the lower of both final scores, less the margin."""
+    curves = [runs.by_seed[seed].curve for runs in (relu, softplus)]
+    goal = min(curve[-1] for curve in curves) - margin
+    first = [next((i for i, x in enumerate(c) if x >= goal), len(c)) for c in curves]
+    return first[0], first[1]
+
+
+def _with_rates_chosen_again(
+    epochs: npt.NDArray[np.int64], validation: Sequence[npt.NDArray[np.float64]]
+) -> tuple[tuple[float, float], Estimate]:
+    """Return mean epochs, and a percentile interval of their difference from resampled seeds.
+
+    In each resample the learning rates are chosen again, since the choice is a part of the noise
+    (Efron and Tibshirani 1993, chapter 13).
+
+    Args:
+        epochs: Epochs of relu and softplus, shape (rate of relu, rate of softplus, seed, 2).
+        validation: Final scores of relu and of softplus, each of shape (rate, seed).
+    """
+    count, rng = epochs.shape[2], np.random.default_rng(0)
+    known = [np.where(np.isnan(each), -np.inf, each) for each in validation]
+
+    def means(some: npt.NDArray[np.int64]) -> tuple[float, float]:
+        relu, softplus = (int(np.argmax(each[:, some].mean(1))) for each in known)
+        mean = epochs[relu, softplus, some].mean(0)
+        return float(mean[0]), float(mean[1])
+
+    resampled = [means(rng.integers(0, count, count)) for _ in range(RESAMPLES)]
+    low, high = np.percentile([softplus - relu for relu, softplus in resampled], [2.5, 97.5])
+    relu, softplus = means(np.arange(count, dtype=np.int64))
+    return (relu, softplus), Estimate(softplus - relu, float(low), float(high))
 
 
 # --- depth and outputs ---------------------------------------------------------------------------
 
 
-def judge_deep_nets(gradients: Mapping[str, tuple[float, float]], layers: int) -> Finding:
-    """Judge by the gradient's variance at the first layer over that at the last.
+def judge_deep_nets(gradients: Mapping[str, tuple[Estimate, Estimate]], layers: int) -> Finding:
+    """Judge by whether softplus's gradient vanishes on its way to the first layer.
 
     Args:
-        gradients: Its logarithm to base 10 for relu and softplus, by initialisation.
+        gradients: The logarithm to base 10 of the gradient's variance at the first layer over that
+            at the last, for relu and softplus, by initialisation.
         layers: Hidden layers.
     """
     measured = f"factor of the gradient's variance over {layers} layers: "
     measured += "; ".join(
-        f"{init}: softplus 10^{softplus:.1f}, relu 10^{relu:.1f}"
+        f"{init}: softplus 10^{softplus.value:.1f}, relu 10^{relu.value:.1f}"
         for init, (relu, softplus) in gradients.items()
     )
-    lost = [-softplus > KEPT and softplus < relu - 1 for relu, softplus in gradients.values()]
-    return Finding(HOLDS if all(lost) else DEPENDS if any(lost) else NOT, measured)
+    ours = [softplus for _, softplus in gradients.values()]
+    vanishes = [each.high < -KEPT for each in ours]
+    stays = [each.low > -KEPT for each in ours]
+    if all(vanishes):
+        return Finding(HOLDS, measured)
+    if all(stays):
+        return Finding(NOT, measured)
+    return Finding(DEPENDS if any(vanishes) and any(stays) else UNCLEAR, measured)
 
 
 def judge_positive_outputs(
-    negative: Mapping[str, float], mean: float, over_plain: Estimate, over_exp: Estimate
+    negative: Mapping[str, float | None],
+    mean: Estimate,
+    over: Mapping[str, Estimate],
+    margin: float,
 ) -> Finding:
     """Judge softplus on the output of a regression on counts.
 
     Args:
-        negative: Share of negative predictions of each activation of the output.
-        mean: Mean test R^2 with softplus.
-        over_plain: Difference of softplus's test R^2 from that of a plain output.
-        over_exp: Difference from that of exp.
+        negative: Share of negative predictions of each activation of the output; None if it failed.
+        mean: Test R^2 with softplus.
+        over: Difference of softplus's test R^2 from that of the others; infinitely wide where the
+            other one failed or diverged.
+        margin: Differences within it do not matter.
     """
 
     def said(name: str, difference: Estimate) -> str:
         if not math.isfinite(difference.low):
-            return f"{name} n/a"
+            return f"{name} failed or diverged"
         between = f"{difference.low:+.3f} to {difference.high:+.3f}"
-        return f"{name} {difference.value:+.3f} ({between})"
+        return f"against {name} {difference.value:+.3f} ({between})"
 
+    compared = ", ".join(said(name.rpartition(":")[2], each) for name, each in over.items())
     measured = (
         f"negative predictions: {percent(negative[SOFTPLUS], 2)} with softplus,"
-        f" {percent(negative[PLAIN], 2)} without; R^2 {mean:.3f}; difference from"
-        f" {said('none', over_plain)}, from {said('exp', over_exp)}"
+        f" {percent(negative[PLAIN], 2)} without; R^2 {mean.value:.3f}, {compared}"
     )
-    if negative[SOFTPLUS] > 0 or not mean > 0:
+    ours = negative[SOFTPLUS]
+    if ours is None or ours > 0 or mean.high <= 0:
         return Finding(NOT, measured)
+    if not mean.low > 0:
+        return Finding(UNCLEAR, measured)
     if negative[PLAIN] == 0:
         return Finding(DEPENDS, measured)
-    worse = over_plain.high < 0 or over_exp.high < 0
-    return Finding(LIMITS if worse else HOLDS, measured)
+    known = [each for each in over.values() if math.isfinite(each.low)]
+    if any(each.high < 0 for each in known):
+        return Finding(LIMITS, measured)
+    as_good = bool(known) and all(each.low > -margin for each in known)
+    return Finding(HOLDS if as_good else UNCLEAR, measured)
 
 
 def _deep_nets(found: Propagation) -> Finding:
-    by_init: dict[str, dict[str, float]] = {}
+    by_init: dict[str, dict[str, Estimate]] = {}
     for row in found.table.records:
-        value = row["log10_gradient_measured"]
-        value = row["log10_gradient_theory"] if value is None else value
+        value, low, high = (row[f"log10_gradient_{of}"] for of in ("measured", "low", "high"))
         if value is not None:
-            by_init.setdefault(row["init"], {})[row["activation"]] = value
+            known = low is not None and math.isfinite(value)
+            interval = (low, high) if known else (-math.inf, math.inf)
+            interval = (value, value) if value == -math.inf else interval
+            by_init.setdefault(row["init"], {})[row["activation"]] = Estimate(value, *interval)
     gradients = {
         init: (values[RELU], values[SOFTPLUS])
         for init, values in by_init.items()
@@ -401,11 +479,14 @@ def _deep_nets(found: Propagation) -> Finding:
 
 def _positive_outputs(found: Outputs) -> Finding:
     rows = {row["output"]: row for row in found.rows()}
+    if found.runs(SOFTPLUS) is None:
+        return Finding(NOT, "every run with softplus failed")
+    ours = rows[SOFTPLUS]
     return judge_positive_outputs(
         {name: row["negative_share"] for name, row in rows.items()},
-        rows[SOFTPLUS]["mean"],
-        found.difference(SOFTPLUS, PLAIN),
-        found.difference(SOFTPLUS, EXP),
+        Estimate(ours["mean"], ours["mean_low"], ours["mean_high"]),
+        {name: found.difference(SOFTPLUS, name) for name in (PLAIN, EXP)},
+        found.studies[SOFTPLUS].config.margin,
     )
 
 
@@ -464,19 +545,9 @@ _KINDS = (
     _Kind("slower_alone", "It is slower to compute, alone.", "alone", _slower, both=True),
     _Kind("slower_step", "It is slower in a training step.", "step", _slower, both=True),
     _Kind("slower_compiled", "It is slower when compiled.", "compiled", _slower, both=True),
+    _Kind("deep_nets", "In very deep nets its gradient vanishes.", "depth", _deep_nets, both=True),
     _Kind(
-        "deep_nets",
-        "In very deep nets its gradient vanishes, so that it learns slowly.",
-        "depth",
-        _deep_nets,
-        both=True,
-    ),
-    _Kind(
-        "positive_outputs",
-        "It suits outputs that must be positive.",
-        "outputs",
-        _positive_outputs,
-        f"actcompare train --data {COUNTS} --output-act softplus --batch-size 128",
+        "positive_outputs", "It suits outputs that must be positive.", "outputs", _positive_outputs
     ),
 )
 

@@ -113,7 +113,7 @@ def part_lines(quiet: bool) -> "Iterator[Listener | None]":
 def _show(report: "Report", destination: Destination) -> None:
     from actcompare.files.writing import open_output
     from actcompare.reporting import tables
-    from actcompare.reporting.answers import changes, headline, limits, sentences, uses
+    from actcompare.reporting.answers import changes, headline, limits, missing, sentences, uses
 
     evidence = report.evidence
     if destination.format is Format.html:
@@ -121,6 +121,7 @@ def _show(report: "Report", destination: Destination) -> None:
         with open_output(destination.file) as out:
             out.write(page)
         return
+    again = f"To make it again: {evidence.config.command()}"
     grids = [tables.answer_grid(evidence), tables.uses_grid(evidence)]
     grids.append(tables.claims_grid(report.claims))
     if evidence.variations:
@@ -130,7 +131,7 @@ def _show(report: "Report", destination: Destination) -> None:
         heading("report", asdict(evidence.config), evidence.environment.as_dict()),
         report.columns(),
         grids,
-        "\n".join([*limits(evidence), *missing_lines(report)]),
+        "\n".join([*limits(evidence), *missing(evidence), again]),
         lead="\n".join([headline(evidence), *sentences(evidence)]),
         more={
             "answer": report.reading(),
@@ -141,15 +142,6 @@ def _show(report: "Report", destination: Destination) -> None:
             "sections": _sections(report),
         },
     )
-
-
-def missing_lines(report: "Report") -> list[str]:
-    """Return a line per part that is missing, and the command that makes the report again."""
-    lines = [
-        f"{part.title.capitalize()}: {part.state} ({part.why}). To fill it: {part.command}"
-        for part in report.evidence.missing
-    ]
-    return [*lines, f"To make it again: {report.evidence.config.command()}"]
 
 
 def _sections(report: "Report") -> dict[str, list[dict[str, Any]]]:

@@ -16,6 +16,9 @@ WAITING, RUNNING, DONE = "waiting", "running", "done"
 NOT_RUN, FAILED, INTERRUPTED = "not run", "failed", "interrupted"
 """States of a part."""
 
+ARRAYS = "arrays"
+"""Name of data that were given as arrays."""
+
 BUDGET = 60.0
 """Seconds by default."""
 
@@ -62,9 +65,9 @@ class ReportConfig:
                 words += [f"--{name}", getattr(self, name)]
         return words
 
-    def with_activations(self) -> list[str]:
-        """Return the options that name the activations."""
-        if self.activations == ("relu", "softplus"):
+    def with_activations(self, *, always: bool = False) -> list[str]:
+        """Return the options that name the activations, unless they are the default."""
+        if self.activations == ("relu", "softplus") and not always:
             return []
         return [word for activation in self.activations for word in ("--act", activation)]
 
@@ -74,10 +77,15 @@ class ReportConfig:
         return words + ([] if self.seed == 0 else ["--seed", str(self.seed)])
 
     def command(self, budget: float | None = None) -> str:
-        """Return the command that makes the report again, with another budget if one is given."""
+        """Return the command that makes the report again, with another budget if one is given.
+
+        Of arrays, which have no name, it is the call in Python.
+        """
+        chosen = self.budget if budget is None else budget
+        if self.data == ARRAYS:
+            return f"actcompare.report({list(self.activations)!r}, (X, y), budget={chosen:g})"
         words = ["actcompare", "report", *self.with_data(), *self.with_activations()]
         words += self.with_machine()
-        chosen = self.budget if budget is None else budget
         words += [] if chosen == BUDGET else ["--budget", f"{chosen:g}"]
         words += [] if self.margin == 0.01 else ["--margin", f"{self.margin:g}"]
         words += [] if self.store is None else ["--store", self.store]
@@ -105,8 +113,6 @@ class Variation:
 
     setting: str
     """What differs, such as optimizer adam."""
-    options: tuple[str, ...]
-    """The same as options of `study`."""
     study: Study
 
 

@@ -1,7 +1,7 @@
 """What the functions themselves are, and where softplus can stand in for relu."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,9 @@ from torch.nn import functional
 from actcompare.activations.spec import Activation
 from actcompare.errors import ActcompareError
 from actcompare.evaluation.evaluate import Evaluation, evaluate
+from actcompare.machine.processors import torch_threads
 from actcompare.properties.compare import Comparison, compare
+from actcompare.properties.records import Properties
 
 RELU, SOFTPLUS = "relu", "softplus"
 """The activations that articles compare."""
@@ -52,7 +54,8 @@ class Softplus:
     comparison: Comparison
     """Properties of relu and softplus."""
     derivative_error: float
-    """Largest difference of the derivative from the sigmoid, in ULP of the sigmoid."""
+    """Largest difference of the derivative from the sigmoid, in ULP of the sigmoid, where that is a
+    normal number."""
     threshold_step: float
     """By how much the value jumps at the threshold in float64."""
     equal_from: float | None
@@ -67,8 +70,8 @@ class Functions:
     """Properties of the activations that are compared, and softplus beside relu."""
 
     comparison: Comparison
-    half: tuple[Comparison, ...]
-    """The same in numbers of 16 bits, where all of them can be computed."""
+    half: Mapping[str, Mapping[str, Properties | None]]
+    """Properties in numbers of 16 bits, by dtype and activation; None where one fails."""
     curves: Evaluation
     """Near 0."""
     tails: Evaluation
@@ -82,19 +85,24 @@ def measure_functions(activations: Sequence[Activation], device: str) -> Functio
     Raises:
         ActcompareError: The device is not available, or an activation fails on it.
     """
-    half = []
-    for dtype in HALF:
-        try:
-            half.append(compare(activations, dtype=dtype, device=device))
-        except ActcompareError:  # a user's function may know only float32
-            continue
-    return Functions(
-        comparison=compare(activations, device=device),
-        half=tuple(half),
-        curves=evaluate(torch.linspace(-_NEAR, _NEAR, _DRAWN), activations, device=device),
-        tails=evaluate(torch.linspace(-_TAIL, 0, _DRAWN), activations, device=device),
-        softplus=_softplus(device),
-    )
+    with torch_threads(1), torch.random.fork_rng(devices=[]):  # layers are made to try them
+        return Functions(
+            comparison=compare(activations, device=device),
+            half={
+                dtype: {each.label: _properties(each, dtype, device) for each in activations}
+                for dtype in HALF
+            },
+            curves=evaluate(torch.linspace(-_NEAR, _NEAR, _DRAWN), activations, device=device),
+            tails=evaluate(torch.linspace(-_TAIL, 0, _DRAWN), activations, device=device),
+            softplus=_softplus(device),
+        )
+
+
+def _properties(activation: Activation, dtype: str, device: str) -> Properties | None:
+    try:
+        return compare(activation, dtype=dtype, device=device).properties[0]
+    except ActcompareError:  # a user's function may know only float32
+        return None
 
 
 def _softplus(device: str) -> Softplus:
@@ -103,7 +111,7 @@ def _softplus(device: str) -> Softplus:
     assert softplus.grad is not None
     sigmoid = torch.sigmoid(x.double())
     ulp = torch.finfo(torch.float32).eps * 2.0 ** torch.floor(torch.log2(sigmoid))
-    ulp = ulp.clamp_min(torch.finfo(torch.float32).smallest_normal * 2.0**-23)
+    normal = sigmoid >= torch.finfo(torch.float32).smallest_normal  # devices may flush others to 0
     unequal = x[softplus.value != relu.value]
     equal_from = float(unequal.max()) + 1 / _STEPS if len(unequal) else float(x[0])
     edge = torch.tensor([THRESHOLD], dtype=torch.float64)
@@ -113,7 +121,7 @@ def _softplus(device: str) -> Softplus:
     return Softplus(
         points=points,
         comparison=compare((RELU, SOFTPLUS), device=device),
-        derivative_error=float(((softplus.grad.double() - sigmoid).abs() / ulp).max()),
+        derivative_error=float(((softplus.grad.double() - sigmoid).abs() / ulp)[normal].max()),
         threshold_step=above - below,
         equal_from=equal_from if equal_from < _REACH else None,
         gap_at_5=at_5[1] - at_5[0],

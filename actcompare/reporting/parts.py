@@ -6,13 +6,14 @@ order is that of importance, so that a small budget, or an interrupt, costs the 
 """
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actcompare.activations.spec import Activation
 from actcompare.benchmark.bench import bench
-from actcompare.benchmark.plan import HIDDEN, SIZES
+from actcompare.benchmark.plan import HIDDEN as WIDTHS
+from actcompare.benchmark.plan import SIZES
 from actcompare.data.datasets import Dataset, Source
 from actcompare.errors import ActcompareError, Terminated
 from actcompare.machine.cores import usable_cores
@@ -30,12 +31,26 @@ from actcompare.reporting.evidence import (
     Variation,
 )
 from actcompare.reporting.functions import measure_functions
-from actcompare.reporting.outputs import COUNTS, compare_outputs
+from actcompare.reporting.outputs import (
+    BATCH_SIZE,
+    COUNTS,
+    EPOCHS,
+    HIDDEN,
+    OUTPUTS,
+    PLAIN,
+    RATES,
+    SOFTPLUS,
+    Outputs,
+    is_positive,
+)
+from actcompare.studies.comparison import by_learning_rate, chosen
+from actcompare.studies.engines.workers import can_be_sent
 from actcompare.studies.forecast import seconds_per_cell
 from actcompare.studies.plan import Plan, make_plan
 from actcompare.studies.store import Store
 from actcompare.studies.study import Study, Work, choose_engine, report
 from actcompare.text import duration
+from actcompare.training.run import Run
 from actcompare.training.settings import LEARNING_RATES
 
 Clock = Callable[[], float]
@@ -98,7 +113,7 @@ class Job:
         return {name: getattr(config, name) for name in names}
 
 
-Run = Callable[[Job, float], Any]
+Measure = Callable[[Job, float], Any]
 """Runs a part within a number of seconds; raises `NoTimeError` if there are too few."""
 
 
@@ -108,12 +123,12 @@ class Kind:
 
     name: str
     title: str
-    run: Run
+    run: Measure
     weight: float
     """Its share of the time left, over the weights of the parts still to come."""
-    least_s: float
+    least_s: Callable[[Job], float]
     """Seconds below which it is not begun."""
-    command: Callable[[ReportConfig], list[str]]
+    command: Callable[[Job], list[str]]
     """The command that does the same alone."""
 
 
@@ -137,7 +152,7 @@ def gather(
     """
     config = job.config
     parts = tuple(
-        Part(kind.name, kind.title, shlex.join(["actcompare", *kind.command(config)]))
+        Part(kind.name, kind.title, shlex.join(["actcompare", *kind.command(job)]))
         for kind in KINDS
     )
     evidence, stopped = Evidence(config, environment, parts), None
@@ -160,9 +175,10 @@ def gather(
         share = left * kind.weight / sum(other.weight for other in KINDS[i:])
         settle(kind.name, state=RUNNING)
         try:
-            if kind.least_s > left:
-                raise NoTimeError(kind.least_s)
-            result = kind.run(job, max(share, kind.least_s))
+            least = kind.least_s(job)
+            if least > left:
+                raise NoTimeError(least)
+            result = kind.run(job, max(share, least))
             evidence = replace(evidence, **{kind.name: result})
             done: dict[str, str] = {"state": DONE}
         except NoTimeError as error:
@@ -211,7 +227,7 @@ def _compiled(job: Job, _: float) -> Any:
         passes=("both", "step"),
         mode="compiled",
         size=_compiled_size(job.config),
-        hidden=HIDDEN[0],
+        hidden=WIDTHS[0],
     )
 
 
@@ -230,42 +246,60 @@ def _study(job: Job, seconds: float) -> Study:
 def _variations(job: Job, seconds: float) -> tuple[Variation, ...]:
     end, found = job.clock() + seconds, list[Variation]()
     for i, (setting, changed) in enumerate(VARIATIONS.items()):
-        share = (end - job.clock()) / (len(VARIATIONS) - i)
+        left = end - job.clock()
+        share = left / (len(VARIATIONS) - i)
         seeds = [count for count in SEEDS if count <= FEW_SEEDS]
         usual = LEARNING_RATES[job.dataset.task][changed.get("optimizer", "sgd")]
         rates = [float(f"{usual * factor:.3g}") for factor in FEW_RATES]
         try:
-            study = _study_within(job, share, None, seeds, lr=rates, **changed)
+            study = _study_within(job, share, None, seeds, left, lr=rates, **changed)
         except NoTimeError:
             if not found:
                 raise
             break
-        options = tuple(word for key, value in changed.items() for word in (f"--{key}", str(value)))
-        found.append(Variation(setting, options, study))
+        found.append(Variation(setting, study))
     return tuple(found)
 
 
 def _study_within(
-    job: Job, seconds: float, store: Store | None, counts: Sequence[int], **changed: Any
+    job: Job,
+    seconds: float,
+    store: Store | None,
+    counts: Sequence[int],
+    most_s: float | None = None,
+    **changed: Any,
 ) -> Study:
-    """Study with as many seeds as fit, chosen before any is run, and stop when time is up."""
+    """Study with as many seeds as fit, chosen before any is run, and stop when time is up.
+
+    Args:
+        job: What to report on.
+        seconds: The time that it should take.
+        store: Keeps the study.
+        counts: Numbers of seeds to choose from, ascending.
+        most_s: The time that the first of them may take.
+        changed: Settings that differ from the defaults.
+
+    Raises:
+        NoTimeError: Not even the first of them fits.
+    """
     begin = job.clock()
     largest = make_plan(job.activations, job.source, seeds=counts[-1], **job.training() | changed)
     per_cell = seconds_per_cell(largest, job.clock)
-    most = usable_cores() if job.config.device == "cpu" else 1
-    left, chosen, workers = seconds - (job.clock() - begin), None, 1
+    spread = job.config.device == "cpu" and can_be_sent(largest)
+    most, spent = usable_cores() if spread else 1, job.clock() - begin
+    chosen, workers = None, 1
     for seeds in counts:
         work = Work(_with_seeds(largest, seeds), store)
         cells = [cell for group in work.groups_left() for cell in group]
         alone = CAREFUL * sum(per_cell[cell.activation] for cell in cells)
         needed = min(alone, WORKERS_START_S + alone / most)
-        if needed > left:
+        if needed > (seconds if chosen or most_s is None else most_s) - spent:
             if chosen is None:
                 raise NoTimeError(needed)
             break
         chosen, workers = work, 1 if alone <= needed else most
     assert chosen is not None
-    return _carry_on(chosen, workers, begin + 2 * seconds, job.clock)
+    return _carry_on(chosen, workers, begin + 1.5 * max(seconds, most_s or 0.0), job.clock)
 
 
 def _with_seeds(plan: Plan, seeds: int) -> Plan:
@@ -277,13 +311,13 @@ def _carry_on(work: Work, workers: int, end: float, clock: Clock) -> Study:
 
     def listen(_: Work) -> None:
         if clock() > end:
-            raise NoTimeError(clock() - end)
+            raise NoTimeError(0.0)  # caught below
 
     try:
         return work.carry_on(choose_engine("local", workers, None, None), listen)
     except NoTimeError:
         config = work.plan.config
-        for seeds in range(config.seeds - 1, 0, -1):
+        for seeds in range(config.seeds, 0, -1):
             fewer = replace(config, seeds=seeds)
             if all(cell in work.outcomes for cell in fewer.cells()):
                 return report(fewer, work.environment, work.metric, work.outcomes.values())
@@ -304,65 +338,136 @@ def _depth(job: Job, seconds: float) -> Any:
     )
 
 
-def _outputs(job: Job, seconds: float) -> Any:
-    begin = job.clock()
-
-    def more(done: int) -> bool:
-        spent = job.clock() - begin
-        return spent + (spent / done if done else 0.0) < seconds
-
-    found = compare_outputs(
-        "relu", job.dataset, seed=job.config.seed, device=job.config.device, more=more
+def _outputs(job: Job, seconds: float) -> Outputs:
+    """Study each activation of the output, then count negative predictions at the chosen rates."""
+    own = is_positive(job.dataset)
+    data = job.source if own else COUNTS
+    settings: dict[str, Any] = (
+        job.training() if own else {"device": job.config.device, "seed": job.config.seed}
     )
-    if found is None:
-        raise NoTimeError(seconds)
-    return found
+    settings |= {"epochs": EPOCHS, "batch_size": min(BATCH_SIZE, len(job.dataset.X))}
+    begin, counts = job.clock(), [count for count in SEEDS if count <= FEW_SEEDS]
+    plans = {
+        output: make_plan(
+            HIDDEN,
+            data,
+            seeds=counts[-1],
+            lr=RATES,
+            output_activation=None if output == PLAIN else output,
+            **{"margin": job.config.margin} | settings,
+        )
+        for output in OUTPUTS
+    }
+    per_cell = sum(seconds_per_cell(plan, job.clock)[HIDDEN] for plan in plans.values())
+    # each seed is studied at every rate, and once more to see its predictions
+    per_seed = CAREFUL * per_cell * (len(RATES) + 1)
+    seeds = _most_that_fit(counts, per_seed, seconds - (job.clock() - begin))
+    studies, negative = dict[str, Study](), dict[str, tuple[float, ...]]()
+    for output, plan in plans.items():
+        work = Work(_with_seeds(plan, seeds))
+        studies[output] = work.carry_on(choose_engine("local", 1, None, None))
+        negative[output] = tuple(_negative_shares(plan, studies[output]))
+    return Outputs(data if isinstance(data, str) else "arrays", studies, negative)
+
+
+def _most_that_fit(counts: Sequence[int], seconds_each: float, seconds: float) -> int:
+    """Return the largest count that fits.
+
+    Raises:
+        NoTimeError: None does.
+    """
+    fitting = [count for count in counts if count * seconds_each <= seconds]
+    if not fitting:
+        raise NoTimeError(counts[0] * seconds_each)
+    return fitting[-1]
+
+
+def _negative_shares(plan: Plan, study: Study) -> Iterator[float]:
+    """Train the chosen runs again, one by one, and yield their shares of negative predictions."""
+    for runs in chosen(by_learning_rate(study.config, study.results)).values():
+        for result in runs.by_seed.values():
+            recipe = plan.recipe(result.cell)
+            run = Run(replace(recipe, config=replace(recipe.config, track_on=None)))
+            for _ in run.epochs():
+                pass
+            share = run.report().negative_share
+            assert share is not None
+            yield share
 
 
 # --- their commands ------------------------------------------------------------------------------
 
 
-def _study_command(config: ReportConfig) -> list[str]:
-    acts = config.with_activations() or ["--act", "relu", "--act", "softplus"]
+def _study_command(job: Job) -> list[str]:
+    config = job.config
+    acts = config.with_activations(always=True)
     words = ["study", *config.with_data(), *acts, *config.with_machine()]
     return words + ([] if config.store is None else ["--store", config.store])
 
 
-def _bench_command(*words: str) -> Callable[[ReportConfig], list[str]]:
-    return lambda config: ["bench", *config.with_activations(), *config.with_machine(), *words]
+def _bench_command(*words: str) -> Callable[[Job], list[str]]:
+    def command(job: Job) -> list[str]:
+        config = job.config
+        return ["bench", *config.with_activations(), *config.with_machine(), *words]
+
+    return command
 
 
-def _compiled_command(config: ReportConfig) -> list[str]:
-    size = str(_compiled_size(config))
+def _compiled_command(job: Job) -> list[str]:
+    size, width = str(_compiled_size(job.config)), str(WIDTHS[0])
     words = ("--pass", "both", "--pass", "step", "--mode", "compiled", "--size", size)
-    return _bench_command(*words, "--hidden", str(HIDDEN[0]))(config)
+    return _bench_command(*words, "--hidden", width)(job)
 
 
-def _table_command(config: ReportConfig) -> list[str]:
-    device = [] if config.device == "cpu" else ["--device", config.device]
-    return ["table", *config.with_activations(), *device]
+def _table_command(job: Job) -> list[str]:
+    device = [] if job.config.device == "cpu" else ["--device", job.config.device]
+    return ["table", *job.config.with_activations(), *device]
 
 
-def _depth_command(config: ReportConfig) -> list[str]:
+def _depth_command(job: Job) -> list[str]:
+    config = job.config
     return ["depth", *config.with_data(), *config.with_activations(), *config.with_machine()]
 
 
-def _outputs_command(_: ReportConfig) -> list[str]:
-    return ["train", "--data", COUNTS, "--output-act", "softplus", "--batch-size", "128"]
+def _outputs_command(job: Job) -> list[str]:
+    config = job.config
+    data = config.with_data() if is_positive(job.dataset) else ["--data", COUNTS]
+    words = ["train", *data, "--output-act", SOFTPLUS, "--batch-size", str(BATCH_SIZE)]
+    return [*words, *config.with_machine()]
 
 
-def _variations_command(config: ReportConfig) -> list[str]:
-    return [*_study_command(replace(config, store=None)), "--optimizer", "adam"]
+def _variations_command(job: Job) -> list[str]:
+    plain = replace(job, config=replace(job.config, store=None))
+    return [*_study_command(plain), "--optimizer", "adam"]
+
+
+def _at_least(seconds: float, for_each: float = 0.0) -> Callable[[Job], float]:
+    """Return a lower bound of a part's seconds: a constant, and more for each activation."""
+    return lambda job: seconds + for_each * len(job.activations)
 
 
 KINDS = (
-    Kind("functions", "the functions themselves", _functions, 1, 0, _table_command),
-    Kind("step", "cost of a training step", _step, 4, 1, _bench_command("--pass", "step")),
-    Kind("study", "training, with paired seeds", _study, 16, 2, _study_command),
-    Kind("alone", "cost of a lone call", _alone, 6, 1.5, _bench_command("--pass", "both")),
-    Kind("depth", "signal through deep nets", _depth, 10, 2, _depth_command),
-    Kind("outputs", "outputs that must be positive", _outputs, 8, 1.5, _outputs_command),
-    Kind("compiled", "cost when compiled", _compiled, 20, 25, _compiled_command),
-    Kind("variations", "other settings", _variations, 12, 4, _variations_command),
+    Kind("functions", "the functions themselves", _functions, 1, _at_least(0), _table_command),
+    Kind(
+        "step",
+        "cost of a training step",
+        _step,
+        4,
+        _at_least(0.5, 0.2),
+        _bench_command("--pass", "step"),
+    ),
+    Kind("study", "training, with paired seeds", _study, 16, _at_least(1, 0.5), _study_command),
+    Kind(
+        "alone",
+        "cost of a lone call",
+        _alone,
+        6,
+        _at_least(0.5, 0.5),
+        _bench_command("--pass", "both"),
+    ),
+    Kind("depth", "signal through deep nets", _depth, 10, _at_least(0, 1), _depth_command),
+    Kind("outputs", "outputs that must be positive", _outputs, 8, _at_least(1.5), _outputs_command),
+    Kind("variations", "other settings", _variations, 14, _at_least(1, 1), _variations_command),
+    Kind("compiled", "cost when compiled", _compiled, 20, _at_least(14, 3), _compiled_command),
 )
 """In the order in which they run."""

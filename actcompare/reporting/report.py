@@ -13,7 +13,7 @@ from actcompare.machine.devices import resolve_device
 from actcompare.machine.environment import describe_environment
 from actcompare.reporting.answers import answer_rows, reading
 from actcompare.reporting.claims import Claim, judge_claims
-from actcompare.reporting.evidence import Evidence, Part, ReportConfig
+from actcompare.reporting.evidence import ARRAYS, Evidence, Part, ReportConfig
 from actcompare.reporting.parts import Clock, Job, gather
 from actcompare.table import Table, Tabular
 
@@ -79,7 +79,7 @@ def report(
         UsageError: A setting is wrong.
         ActcompareError: The data cannot be used, the device is not available, or an activation
             cannot be evaluated. Later failures are in `evidence.parts`.
-        KeyboardInterrupt: It was interrupted; see `start` for what there is by then.
+        KeyboardInterrupt: It was interrupted; `carry_out` returns what there is by then.
     """
     job = prepare(activations, data, clock, **settings)
     found, stopped = carry_out(job, listen)
@@ -95,7 +95,7 @@ def prepare(
     parsed = tuple(activation.loaded() for activation in parse_all(activations))
     config = ReportConfig(
         activations=tuple(activation.label for activation in parsed),
-        data=data if isinstance(data, str) else "arrays",
+        data=data if isinstance(data, str) else ARRAYS,
         **settings,
     )
     resolve_device(config.device)

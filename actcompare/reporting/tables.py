@@ -60,8 +60,8 @@ def _basis(evidence: Evidence) -> str:
         margin = study.config.margin
         said.append(
             f"quality: paired test over {study.config.seeds} seeds on {evidence.config.data},"
-            f" Holm-adjusted; same: the whole interval of the difference lies within the margin of"
-            f" {size_of(study.metric, margin)}."
+            " difference and interval Holm-adjusted; same: the whole interval lies within the"
+            f" margin of {size_of(study.metric, margin)}."
         )
     if evidence.step is not None:
         shape = min(each.case.shape for each in evidence.step.measurements)
@@ -112,7 +112,7 @@ def parts_grid(evidence: Evidence) -> Grid:
         ]
         for part in evidence.parts
     ]
-    return Grid(["part", "state", "time", "alone"], rows, align="left", fold=(4, 3, 2, 6))
+    return Grid(["part", "state", "time", "command"], rows, align="left", fold=(4, 3, 2, 6))
 
 
 def machine_grid(evidence: Evidence) -> Grid:

@@ -36,7 +36,7 @@ def describe_study(
     """
     known = [row for row in rows if row["mean"] is not None]
     compared = [row for row in known if not _is_baseline(row)]
-    said = _Metric(metric)
+    said = Metric(metric)
     sentences = [
         *(_described(config, said, row) for row in known if row["verdict"] != BASELINE),
         *_untrained(config, known),
@@ -54,7 +54,7 @@ def describe_study(
 
 
 @dataclass(frozen=True)
-class _Metric:
+class Metric:
     """How numbers of a metric are written: accuracy in points, R^2 as it is."""
 
     name: str
@@ -109,7 +109,7 @@ def _is_baseline(row: Mapping[str, Any]) -> bool:
     return row["pairs"] is None
 
 
-def _described(config: StudyConfig, said: _Metric, row: Mapping[str, Any]) -> str:
+def _described(config: StudyConfig, said: Metric, row: Mapping[str, Any]) -> str:
     name, baseline, verdict = _name(config, row), config.activations[0], row["verdict"]
     if verdict == UNTRAINED:
         where = "" if row["difference"] is None else f" Against {baseline}: {said.by(row)}."
@@ -124,7 +124,7 @@ def _described(config: StudyConfig, said: _Metric, row: Mapping[str, Any]) -> st
             f" better than {guess} ({said.value(row['guess'])}).{where}"
         )
     if row["p_value"] is None:
-        return f"{name} cannot be compared with {baseline}: {_why_not(row)}."
+        return f"{name} cannot be compared with {baseline}: {why_not(row)}."
     p = f"p = {row['p_value']:.2g}"
     if row["p_holm"] != row["p_value"]:
         p += f", Holm-adjusted {row['p_holm']:.2g}"
@@ -137,7 +137,8 @@ def _described(config: StudyConfig, said: _Metric, row: Mapping[str, Any]) -> st
     return f"{name} against {baseline} is unclear: {said.by(row)}, {p}{needed}."
 
 
-def _why_not(row: Mapping[str, Any]) -> str:
+def why_not(row: Mapping[str, Any]) -> str:
+    """Say why a row with runs has no p-value."""
     if row["pairs"] < FEWEST_PAIRS:
         return f"they share fewer than {FEWEST_PAIRS} seeds"
     if not math.isfinite(row["difference"]):
@@ -145,7 +146,7 @@ def _why_not(row: Mapping[str, Any]) -> str:
     return "all differences are equal, so that their error is unknown"
 
 
-def _needed(said: _Metric, margin: float, row: Mapping[str, Any]) -> str:
+def _needed(said: Metric, margin: float, row: Mapping[str, Any]) -> str:
     needed = row["seeds_needed"]
     limit = cannot_tell(said.name, margin, row)
     if limit is not None:

@@ -26,7 +26,7 @@ CHROMIUM = next(
     None,
 )
 WIDTHS = (360, 768, 1280)
-HOSTILE = "<script>alert(1)</script>\"'&\x1b[31m\u202e\n" + "x" * 500
+HOSTILE = "<script>alert(1)</script>\"'&\x1b[31m\u202e\n" + "x" * 40
 
 
 class Elements(HTMLParser):

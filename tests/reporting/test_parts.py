@@ -85,7 +85,7 @@ def test_shares_are_by_weight_and_what_is_left_is_handed_on(script: Script) -> N
     script.states()
     assert script.shares["study"] < first
     weights = {kind.name: kind.weight for kind in KINDS}
-    assert script.shares["variations"] == pytest.approx(100 - parts_module.PAGE_S - 50)
+    assert script.shares[NAMES[-1]] == pytest.approx(100 - parts_module.PAGE_S - 50)
     after = sum(weights[name] for name in NAMES[NAMES.index("study") :])
     assert script.shares["study"] == pytest.approx(45 * weights["study"] / after)
 
@@ -150,9 +150,10 @@ def test_a_budget_is_a_positive_number_of_seconds(budget: float) -> None:
 
 def test_every_part_fills_a_field_and_has_a_command() -> None:
     config = ReportConfig(activations=("gelu", "relu"), data="a b.csv", target="y", device="cuda")
+    job = prepare(("gelu", "relu"), small())
     for kind in KINDS:
         assert kind.name in Evidence.__dataclass_fields__
-        assert kind.command(config)
+        assert kind.command(replace(job, config=config))
     assert config.command() == (
         "actcompare report --data 'a b.csv' --target y --act gelu --act relu --device cuda"
     )
@@ -176,7 +177,7 @@ def study_within(
     )
     monkeypatch.setattr(parts_module, "usable_cores", lambda: 1)
     job = prepare(("relu", "softplus"), small(), clock=Clock())
-    settings = {"epochs": 1, "lr": [0.1]}
+    settings: dict[str, Any] = {"epochs": 1, "lr": [0.1]}
     if store is None:
         return parts_module._study_within(job, seconds, None, parts_module.SEEDS, **settings)
     with Store(store) as kept:
