@@ -380,14 +380,14 @@ def _with_rates_chosen_again(
     count, rng = epochs.shape[2], np.random.default_rng(0)
     known = [np.where(np.isnan(each), -np.inf, each) for each in validation]
 
-    def means(some: npt.NDArray[np.int64]) -> tuple[float, float]:
+    def means(some: npt.NDArray[Any]) -> tuple[float, float]:
         relu, softplus = (int(np.argmax(each[:, some].mean(1))) for each in known)
         mean = epochs[relu, softplus, some].mean(0)
         return float(mean[0]), float(mean[1])
 
-    resampled = [means(rng.integers(0, count, count)) for _ in range(RESAMPLES)]
+    resampled = [means(some) for some in rng.integers(0, count, (RESAMPLES, count))]
     low, high = np.percentile([softplus - relu for relu, softplus in resampled], [2.5, 97.5])
-    relu, softplus = means(np.arange(count, dtype=np.int64))
+    relu, softplus = means(np.arange(count))
     return (relu, softplus), Estimate(softplus - relu, float(low), float(high))
 
 

@@ -1,8 +1,9 @@
 """The parts of a report, and how they share its budget.
 
-A part gets the share of the time left that its weight has among the parts still to come, and hands
-on what it does not use: a study whose runs are in the store already leaves its time to others. The
-order is that of importance, so that a small budget, or an interrupt, costs the least.
+Each part gets the least that it needs, and a share by weight of what the parts still to come leave;
+where not all fit, the last ones make room. A part hands on what it does not use: a study whose runs
+are in the store already leaves its time to others. The order is that of importance, so that a small
+budget, or an interrupt, costs the least.
 """
 
 import shlex
@@ -125,9 +126,9 @@ class Kind:
     title: str
     run: Measure
     weight: float
-    """Its share of the time left, over the weights of the parts still to come."""
+    """Its share of what is left over, relative to the other parts."""
     least_s: Callable[[Job], float]
-    """Seconds below which it is not begun."""
+    """Seconds that it needs at least."""
     command: Callable[[Job], list[str]]
     """The command that does the same alone."""
 
@@ -172,13 +173,9 @@ def gather(
             settle(kind.name, state=NOT_RUN, why="interrupted before")
             continue
         left, begin = end - job.clock(), job.clock()
-        share = left * kind.weight / sum(other.weight for other in KINDS[i:])
         settle(kind.name, state=RUNNING)
         try:
-            least = kind.least_s(job)
-            if least > left:
-                raise NoTimeError(least)
-            result = kind.run(job, max(share, least))
+            result = kind.run(job, share_of(KINDS[i:], job, left))
             evidence = replace(evidence, **{kind.name: result})
             done: dict[str, str] = {"state": DONE}
         except NoTimeError as error:
@@ -191,6 +188,21 @@ def gather(
             done, stopped = {"state": INTERRUPTED, "why": "interrupted"}, error
         settle(kind.name, seconds=job.clock() - begin, **done)
     return evidence, stopped
+
+
+def share_of(kinds: Sequence[Kind], job: Job, left: float) -> float:
+    """Return the seconds of the first of these parts.
+
+    Raises:
+        NoTimeError: Not even the least that it needs is left.
+    """
+    least = [kind.least_s(job) for kind in kinds]
+    if least[0] > left:
+        raise NoTimeError(least[0])
+    fitting = next(n for n in range(len(kinds), 0, -1) if sum(least[:n]) <= left)
+    weights = sum(kind.weight for kind in kinds[:fitting])
+    surplus = left - sum(least[:fitting])
+    return least[0] + (surplus * kinds[0].weight / weights if weights else 0.0)
 
 
 # --- the parts -----------------------------------------------------------------------------------
@@ -447,7 +459,7 @@ def _at_least(seconds: float, for_each: float = 0.0) -> Callable[[Job], float]:
 
 
 KINDS = (
-    Kind("functions", "the functions themselves", _functions, 1, _at_least(0), _table_command),
+    Kind("functions", "the functions themselves", _functions, 0, _at_least(0.5), _table_command),
     Kind(
         "step",
         "cost of a training step",
@@ -468,6 +480,6 @@ KINDS = (
     Kind("depth", "signal through deep nets", _depth, 10, _at_least(0, 1), _depth_command),
     Kind("outputs", "outputs that must be positive", _outputs, 8, _at_least(1.5), _outputs_command),
     Kind("variations", "other settings", _variations, 14, _at_least(1, 1), _variations_command),
-    Kind("compiled", "cost when compiled", _compiled, 20, _at_least(14, 3), _compiled_command),
+    Kind("compiled", "cost when compiled", _compiled, 0, _at_least(14, 3), _compiled_command),
 )
 """In the order in which they run."""
