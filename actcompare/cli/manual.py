@@ -9,8 +9,8 @@ import typer
 from actcompare.errors import UsageError
 
 PAGES = (
-    *("eval", "table", "bench", "train", "study", "inspect", "depth"),
-    *("softplus", "spec", "formats", "statistics", "limits", "ray", "python"),
+    *("eval", "report", "table", "bench", "train", "study", "inspect", "depth"),
+    *("softplus", "spec", "formats", "ci", "statistics", "limits", "ray", "python"),
 )
 """The files of actcompare/docs, in the order of the contents."""
 

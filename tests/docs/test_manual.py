@@ -105,6 +105,18 @@ def test_every_command_written_can_be_parsed(page: str, line: list[str]) -> None
     assert GROUP.commands[line[0]].make_context(line[0], line[1:])
 
 
+def test_the_workflow_shown_can_be_run() -> None:
+    """Its steps parse, and its commands do."""
+    yaml = pytest.importorskip("yaml")
+    (block,) = (each for each in BLOCK.finditer(text_of("ci")) if each["info"] == "yaml")
+    steps = yaml.safe_load(block["body"])["jobs"]["report"]["steps"]
+    lines = [step["run"] for step in steps if "actcompare " in step.get("run", "")]
+    assert len(lines) == 2
+    for line in lines:
+        _, command, *words = shlex.split(line.partition(">>")[0])
+        assert GROUP.commands[command].make_context(command, words)
+
+
 @pytest.mark.parametrize("page", FILES)
 def test_every_option_named_is_there(page: str) -> None:
     known = set.union(*(options_of(c) for c in COMMANDS_OF.get(page, ("", *GROUP.commands))))
@@ -128,6 +140,7 @@ RECORDS = [
     ("table", "list"),
     ("bench", "bench --size 8 --pass forward --time-limit 0.01"),
     ("train", "train --epochs 0"),
+    ("report", "report --budget 0.1"),
     ("study", "study --act relu --seeds 1 --epochs 1 --lr 0.1 --workers 1"),
     ("inspect", "inspect net.py:net --random 4 --swap relu=gelu"),
 ]

@@ -29,7 +29,9 @@ def canned(monkeypatch: pytest.MonkeyPatch, real: Report) -> Report:
     return real
 
 
-def gathered(monkeypatch: pytest.MonkeyPatch, found: Evidence, stop: BaseException | None = None) -> None:
+def gathered(
+    monkeypatch: pytest.MonkeyPatch, found: Evidence, stop: BaseException | None = None
+) -> None:
     monkeypatch.setattr(report_module, "gather", lambda *_: (found, stop))
 
 
