@@ -468,7 +468,7 @@ KINDS = (
         _at_least(0.5, 0.2),
         _bench_command("--pass", "step"),
     ),
-    Kind("study", "training, with paired seeds", _study, 16, _at_least(1, 0.5), _study_command),
+    Kind("study", "training, with paired seeds", _study, 30, _at_least(1, 0.5), _study_command),
     Kind(
         "alone",
         "cost of a lone call",
@@ -480,6 +480,6 @@ KINDS = (
     Kind("depth", "signal through deep nets", _depth, 10, _at_least(0, 1), _depth_command),
     Kind("outputs", "outputs that must be positive", _outputs, 8, _at_least(1.5), _outputs_command),
     Kind("variations", "other settings", _variations, 14, _at_least(1, 1), _variations_command),
-    Kind("compiled", "cost when compiled", _compiled, 0, _at_least(14, 3), _compiled_command),
+    Kind("compiled", "cost when compiled", _compiled, 0, _at_least(16, 3), _compiled_command),
 )
 """In the order in which they run."""
