@@ -188,8 +188,8 @@ def _cheaper(baseline: dict[str, Any], same: Sequence[dict[str, Any]]) -> str:
     if UNCLEAR in by:
         ratios = ", ".join(f"{row['step_ratio']:.2f} times" for row in by[UNCLEAR])
         said.append(
-            f"Whether the training step of {_names(by[UNCLEAR])} costs more is not settled"
-            f" ({ratios} {baseline['activation']}'s, within the noise)."
+            f"A training step of {_names(by[UNCLEAR])} took {ratios} {baseline['activation']}'s,"
+            " which is within the noise of this run."
         )
     return " ".join(said) or "What a training step costs was not measured."
 

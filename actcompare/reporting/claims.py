@@ -172,10 +172,10 @@ def judge_drop_in(uses: Sequence[Use]) -> Finding:
     ours = [use for use in uses if use.relu]
     failing = [use.what for use in ours if not use.softplus]
     working = [use.what for use in ours if use.softplus]
-    works = f"works as {', '.join(working)}" if working else "nothing works"
+    works = f"works: {', '.join(working) or 'nothing'}"
     if not failing:
         return Finding(HOLDS, works)
-    return Finding(LIMITS if working else NOT, f"{works}; not {', '.join(failing)}")
+    return Finding(LIMITS if working else NOT, f"{works}; does not: {', '.join(failing)}")
 
 
 def _formula(found: Functions) -> Finding:
@@ -544,7 +544,13 @@ _KINDS = (
     _Kind("convergence", "It converges more slowly.", "study", _convergence, both=True),
     _Kind("slower_alone", "It is slower to compute, alone.", "alone", _slower, both=True),
     _Kind("slower_step", "It is slower in a training step.", "step", _slower, both=True),
-    _Kind("slower_compiled", "It is slower when compiled.", "compiled", _slower, both=True),
+    _Kind(
+        "slower_compiled",
+        "It is slower in a compiled training step.",
+        "compiled",
+        _slower,
+        both=True,
+    ),
     _Kind("deep_nets", "In very deep nets its gradient vanishes.", "depth", _deep_nets, both=True),
     _Kind(
         "positive_outputs", "It suits outputs that must be positive.", "outputs", _positive_outputs

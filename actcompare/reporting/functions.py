@@ -148,15 +148,18 @@ def _learn(name: str) -> Tensor:
 
 
 _USES: tuple[tuple[str, Callable[[Any], object]], ...] = (
-    ("layer", _learn),
+    ("a layer", _learn),
     (
-        "activation of nn.TransformerEncoderLayer by function",
+        "a function passed to nn.TransformerEncoderLayer",
         lambda name: nn.TransformerEncoderLayer(4, 1, 4, activation=getattr(functional, name)),
     ),
-    ("function of a float16 tensor", lambda name: getattr(functional, name)(torch.ones(2).half())),
-    ("with inplace=True", lambda name: _CLASSES[name](inplace=True)),
-    ("of an integer tensor", lambda name: getattr(functional, name)(torch.ones(2).int())),
-    ("in nn.init.calculate_gain", nn.init.calculate_gain),
-    ("nonlinearity of nn.RNN", lambda name: nn.RNN(2, 2, nonlinearity=name)),
-    ("by name", lambda name: nn.TransformerEncoderLayer(4, 1, 4, activation=name)),
+    ("float16 tensors", lambda name: getattr(functional, name)(torch.ones(2).half())),
+    ("inplace=True", lambda name: _CLASSES[name](inplace=True)),
+    ("integer tensors", lambda name: getattr(functional, name)(torch.ones(2).int())),
+    ("nn.init.calculate_gain", nn.init.calculate_gain),
+    ("nn.RNN(nonlinearity=...)", lambda name: nn.RNN(2, 2, nonlinearity=name)),
+    (
+        "its name passed to nn.TransformerEncoderLayer",
+        lambda name: nn.TransformerEncoderLayer(4, 1, 4, activation=name),
+    ),
 )

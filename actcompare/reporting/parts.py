@@ -77,6 +77,7 @@ CASE_S = 1.2
 """Most seconds of a case that is timed."""
 
 CASES = len(SIZES["cpu"])
+"""Sizes of a lone call, on every device."""
 
 FEW_RATES = (0.3, 1.0, 3.0, 10.0)
 """Learning rates of a variation, as multiples of the default of `train`."""
@@ -232,19 +233,7 @@ def _alone(job: Job, seconds: float) -> Any:
 
 
 def _compiled(job: Job, _: float) -> Any:
-    return _bench(
-        job,
-        3.0,
-        2,
-        passes=("both", "step"),
-        mode="compiled",
-        size=_compiled_size(job.config),
-        hidden=WIDTHS[0],
-    )
-
-
-def _compiled_size(config: ReportConfig) -> int:
-    return SIZES["cpu" if config.device == "cpu" else "gpu"][1]
+    return _bench(job, CASE_S, 1, passes="step", mode="compiled", hidden=WIDTHS[0])
 
 
 def _study(job: Job, seconds: float) -> Study:
@@ -425,12 +414,6 @@ def _bench_command(*words: str) -> Callable[[Job], list[str]]:
     return command
 
 
-def _compiled_command(job: Job) -> list[str]:
-    size, width = str(_compiled_size(job.config)), str(WIDTHS[0])
-    words = ("--pass", "both", "--pass", "step", "--mode", "compiled", "--size", size)
-    return _bench_command(*words, "--hidden", width)(job)
-
-
 def _table_command(job: Job) -> list[str]:
     device = [] if job.config.device == "cpu" else ["--device", job.config.device]
     return ["table", *job.config.with_activations(), *device]
@@ -480,6 +463,13 @@ KINDS = (
     Kind("depth", "signal through deep nets", _depth, 10, _at_least(0, 1), _depth_command),
     Kind("outputs", "outputs that must be positive", _outputs, 8, _at_least(1.5), _outputs_command),
     Kind("variations", "other settings", _variations, 14, _at_least(1, 1), _variations_command),
-    Kind("compiled", "cost when compiled", _compiled, 0, _at_least(16, 3), _compiled_command),
+    Kind(
+        "compiled",
+        "cost when compiled",
+        _compiled,
+        0,
+        _at_least(13, 2),
+        _bench_command("--pass", "step", "--mode", "compiled", "--hidden", str(WIDTHS[0])),
+    ),
 )
 """In the order in which they run."""

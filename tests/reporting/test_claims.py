@@ -94,7 +94,7 @@ def test_drop_in() -> None:
     assert judge_drop_in([both, neither]).verdict == HOLDS
     assert judge_drop_in([both, one]).verdict == LIMITS
     assert judge_drop_in([one, neither]).verdict == NOT
-    assert "works as a layer; not inplace" in judge_drop_in([both, one]).measured
+    assert "works: a layer; does not: inplace" in judge_drop_in([both, one]).measured
 
 
 def near(value: float, half: float = 0.01) -> Estimate:
