@@ -19,6 +19,7 @@ from torch import Tensor
 from actcompare.activations.derivatives import Function, build_elementwise, differentiate
 from actcompare.activations.smoothness import find_jumps
 from actcompare.activations.spec import Activation
+from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError
 
 REACH = 12.0
@@ -96,9 +97,19 @@ class Curve:
         return value.view_as(z), slope.view_as(z)
 
     def values(self, z: Tensor) -> Tensor:
-        """Return f(z), in the shape of z, float64."""
+        """Return f(z), in the shape of z, float64.
+
+        Raises:
+            ActcompareError: The function fails.
+        """
         with torch.no_grad():
-            return self.function(z)
+            try:
+                return self.function(z)
+            except (Exception, SystemExit) as error:  # the function may be a user's
+                shape = "x".join(map(str, z.shape))
+                raise ActcompareError(
+                    f"{self.label} failed on a tensor of shape {shape}: {describe(error)}"
+                ) from error
 
     @cached_property
     def marks(self) -> Tensor:

@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,7 +107,9 @@ def headline(evidence: Evidence) -> str:
     (baseline, *others), data = rows, evidence.config.data
     if study is None:
         part = evidence.part("study")
-        return f"Which one trains better was not measured: {part.why or part.state}."
+        longer = evidence.config.command(LARGER * evidence.config.budget)
+        cure = f" Give it more time: {longer}." if part.state == NOT_RUN else ""
+        return f"Which one trains better was not measured: {part.why or part.state}.{cure}"
     if baseline["quality"] in (FAILED, NOT_RUN):
         name = baseline["activation"]
         return f"{name}, the baseline, has no result, so that nothing is compared with it."
@@ -233,7 +235,7 @@ def sentences(evidence: Evidence) -> list[str]:
     return said
 
 
-def _sentence(evidence: Evidence, row: dict[str, Any]) -> str:
+def _sentence(evidence: Evidence, row: Mapping[str, Any]) -> str:
     parts = [_said_quality(evidence, row), _said_cost(row), _said_dead(row)]
     known = [part for part in parts if part]
     return f"{row['activation']}: {'; '.join(known)}." if known else ""
@@ -247,7 +249,7 @@ _COMPARED = {
 }
 
 
-def _said_quality(evidence: Evidence, row: dict[str, Any]) -> str:
+def _said_quality(evidence: Evidence, row: Mapping[str, Any]) -> str:
     study, verdict = evidence.study, row["quality"]
     if study is None or row["mean"] is None:
         return "" if study is None else verdict
@@ -260,7 +262,7 @@ def _said_quality(evidence: Evidence, row: dict[str, Any]) -> str:
     return f"{said}, {compared} ({difference_in_words(study.metric, row)})"
 
 
-def mean_in_words(metric: str, row: dict[str, Any]) -> str:
+def mean_in_words(metric: str, row: Mapping[str, Any]) -> str:
     """Format a mean with its interval; that of an accuracy ends at 100 %."""
     most = 1.0 if metric == "accuracy" else math.inf
     mean, low, high = (row[f"mean{end}"] for end in ("", "_low", "_high"))
@@ -270,7 +272,7 @@ def mean_in_words(metric: str, row: dict[str, Any]) -> str:
     return f"{said.value(mean)} ({said.value(low)} to {said.value(min(high, most))})"
 
 
-def difference_in_words(metric: str, row: dict[str, Any]) -> str:
+def difference_in_words(metric: str, row: Mapping[str, Any]) -> str:
     """Format a difference with its interval, or say that there is none."""
     if row["difference"] is None or math.isnan(row["difference"]):
         return "n/a"
@@ -278,17 +280,24 @@ def difference_in_words(metric: str, row: dict[str, Any]) -> str:
     return said if math.isfinite(row["difference_low"]) else f"{said}, no interval"
 
 
-def _said_cost(row: dict[str, Any]) -> str:
+def _said_cost(row: Mapping[str, Any]) -> str:
     if row["step_ratio"] is None:
         return ""
-    ratio, low, high = (row[f"step_ratio{end}"] for end in ("", "_low", "_high"))
-    said = f"a training step takes {ratio:.2f} times as long ({low:.2f} to {high:.2f}"
+    said = f"a training step takes {ratio_in_words(row, ' times as long')}"
     if row["step_verdict"].startswith(UNCLEAR):
-        said += f"; not settled, as the noise floor is {percent(row['step_noise_floor'], 1)}"
-    return f"{said})"
+        floor = row["step_noise_floor"]
+        said += f", not settled (noise floor {percent(floor, 1)})"
+    return said
 
 
-def _said_dead(row: dict[str, Any]) -> str:
+def ratio_in_words(row: Mapping[str, Any], times: str = "") -> str:
+    """Format the ratio of a training step's time with its interval, or say that there is none."""
+    ratio, low, high = (row[f"step_ratio{end}"] for end in ("", "_low", "_high"))
+    between = f"{low:.2f} to {high:.2f}" if math.isfinite(high) else "no interval"
+    return f"{ratio:.2f}{times} ({between})"
+
+
+def _said_dead(row: Mapping[str, Any]) -> str:
     if row["zero_dead_share"] is None:
         return ""
     zero, gradient = (percent(row[f"{of}_dead_share"], 1) for of in ("zero", "gradient"))
@@ -448,6 +457,8 @@ def _what_changes(evidence: Evidence) -> list[str]:
     """Say which verdicts stay, and which do not, with one setting changed."""
     rows = changes(evidence)
     if not rows:
+        return []
+    if evidence.study is None:
         return []
     main = {row["activation"]: row["quality"] for row in answer_rows(evidence)}
     by_head: dict[str, list[str]] = {}

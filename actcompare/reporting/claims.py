@@ -6,6 +6,7 @@ A judge is a pure function of numbers. What was not measured, or not of relu and
 
 import itertools
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,7 +106,7 @@ def _judged(kind: _Kind, evidence: Evidence) -> Claim:
 
 
 def _with_both(config: ReportConfig) -> str:
-    return " ".join(["actcompare report", *config.with_data(), *config.with_machine()])
+    return shlex.join(["actcompare", "report", *config.with_data(), *config.with_machine()])
 
 
 # --- the functions -------------------------------------------------------------------------------
@@ -212,7 +213,8 @@ def judge_slower(ratios: Mapping[str, tuple[Estimate, str]]) -> Finding:
     if not ratios:
         return Finding(NOT_RUN, "not both could be timed")
     measured = "; ".join(
-        f"{where}: {ratio.value:.2f} times as long ({ratio.low:.2f} to {ratio.high:.2f})"
+        f"{where}: {ratio.value:.2f} times as long"
+        + (f" ({ratio.low:.2f} to {ratio.high:.2f})" if math.isfinite(ratio.high) else "")
         for where, (ratio, _) in ratios.items()
     )
     verdicts = {verdict.partition(" ")[0] for _, verdict in ratios.values()}

@@ -21,6 +21,7 @@ from actcompare.cli.options import (
     settings_of,
 )
 from actcompare.cli.streams import prints_aside
+from actcompare.errors import Terminated
 from actcompare.output.formats import Destination, Format
 from actcompare.output.messages import say
 from actcompare.output.results import heading, write
@@ -75,15 +76,22 @@ def report_command(
         for note in () if written.quiet else job.dataset.notes:
             say(f"warning: {note}")
         report, stopped = carry_out(job, listen)
-    _show(report, destination)
+    try:
+        _show(report, destination)
+    except (
+        KeyboardInterrupt,
+        Terminated,
+    ) as interrupt:  # what was measured is written all the same
+        stopped = stopped or interrupt
+        _show(report, destination)
+    failures = report.evidence.failures()
+    for reason in failures:
+        say(f"error: {reason}")
     if stopped is not None:
         raise stopped
-    failed = [part for part in report.evidence.parts if part.state == "failed"]
-    for part in failed:
-        say(f"error: {part.title}: {part.why}")
     if _trips(gates, report):
         raise typer.Exit(GATE_TRIPPED)
-    if failed:
+    if failures:
         raise typer.Exit(1)
 
 

@@ -47,6 +47,9 @@ class ReportConfig:
     """File that keeps the study."""
 
     def __post_init__(self) -> None:
+        for name, kinds in (("budget", (int, float)), ("margin", (int, float)), ("seed", int)):
+            if not isinstance(getattr(self, name), kinds):
+                raise UsageError(f"{name} must be a number, not {getattr(self, name)!r}")
         if not 0 < self.budget < math.inf:
             raise UsageError(
                 f"budget must be a positive number of seconds, such as {BUDGET:g}, not"
@@ -135,6 +138,15 @@ class Evidence:
     def part(self, name: str) -> Part:
         """Return a part by name."""
         return next(part for part in self.parts if part.name == name)
+
+    def failures(self) -> list[str]:
+        """Return why parts, or activations within them, failed, without duplicates."""
+        said = [f"{part.title}: {part.why}" for part in self.parts if part.state == FAILED]
+        for made in (self.step, self.alone, self.compiled):
+            said += [] if made is None else made.failures()
+        if self.study is not None:
+            said += [f"{each.cell.activation}: {each.error}" for each in self.study.failures]
+        return list(dict.fromkeys(said))
 
     @property
     def missing(self) -> tuple[Part, ...]:

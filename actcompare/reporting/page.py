@@ -25,7 +25,7 @@ def check_page() -> None:
     Raises:
         MissingExtraError: jinja2 or matplotlib is not installed.
     """
-    for package in ("jinja2", "matplotlib"):
+    for package in ("jinja2", "markupsafe", "matplotlib"):
         if find_spec(package) is None:
             raise MissingExtraError(f"--format html needs {package}", "report")
 
@@ -62,7 +62,7 @@ def page(evidence: Evidence) -> str:
         answer=tables.answer_grid(evidence),
         curves=[_Drawn.of(figure) for figure in curves(evidence)],
         claims=tables.claims_grid(judge_claims(evidence)),
-        changes=tables.changes_grid(evidence) if evidence.study is not None else None,
+        changes=tables.changes_grid(evidence),
         baseline=config.activations[0],
         limits=limits(evidence),
         machine=tables.machine_grid(evidence),

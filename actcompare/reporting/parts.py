@@ -9,16 +9,22 @@ budget, or an interrupt, costs the least.
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from actcompare.activations.spec import Activation
+from actcompare.activations.user_code import describe
 from actcompare.benchmark.bench import bench
 from actcompare.benchmark.plan import HIDDEN as WIDTHS
 from actcompare.benchmark.plan import SIZES
 from actcompare.data.datasets import Dataset, Source
+from actcompare.data.splits import split
 from actcompare.errors import ActcompareError, Terminated
 from actcompare.machine.cores import usable_cores
 from actcompare.machine.environment import Environment
+from actcompare.machine.memory import is_shortage
 from actcompare.propagation.signal import signal_depth
 from actcompare.reporting.evidence import (
     DONE,
@@ -73,6 +79,12 @@ WORKERS_START_S = 2.0
 CAREFUL = 1.25
 """Estimates of times are multiplied by this."""
 
+FEW_SAMPLES = 100
+"""Fewer samples may be too few for three sets."""
+
+BATCH = 32
+"""Samples per step of the study."""
+
 CASE_S = 1.2
 """Most seconds of a case that is timed."""
 
@@ -109,10 +121,30 @@ class Job:
     clock: Clock
 
     def training(self) -> dict[str, Any]:
-        """Return the settings of training that the user chose."""
-        config = self.config
+        """Return the settings of training that the user chose, with batches that can be filled."""
+        config, samples = self.config, len(self.dataset.X)
         names = ("target", "task", "scale", "device", "margin", "seed")
-        return {name: getattr(config, name) for name in names}
+        chosen = {name: getattr(config, name) for name in names}
+        return chosen | {"batch_size": max(1, min(BATCH, samples // 2))}
+
+    def plan(self, seeds: int, **changed: Any) -> Plan:
+        """Return the plan of the study, or of one with other settings; raise as `make_plan`."""
+        return make_plan(self.activations, self.source, seeds=seeds, **self.training() | changed)
+
+    def check(self) -> None:
+        """Check the study and its store, before anything is measured.
+
+        Raises:
+            ActcompareError: A setting is wrong, the data are too few, or the store cannot be used.
+        """
+        plan = self.plan(SEEDS[0])
+        if len(self.dataset.X) < FEW_SAMPLES:
+            split(self.dataset, self.config.seed, torch.float32, torch.device("cpu"))
+        if self.config.store is None:
+            Work(plan)
+            return
+        with Store(self.config.store) as kept:
+            Work(plan, kept)
 
 
 Measure = Callable[[Job, float], Any]
@@ -181,14 +213,20 @@ def gather(
             done: dict[str, str] = {"state": DONE}
         except NoTimeError as error:
             done = {"state": NOT_RUN, "why": str(error)}
-        except ActcompareError as error:
-            if i == 0:
-                raise
-            done = {"state": FAILED, "why": str(error)}
         except (KeyboardInterrupt, Terminated) as error:
             done, stopped = {"state": INTERRUPTED, "why": "interrupted"}, error
+        except (Exception, SystemExit) as error:  # whatever a user's function does
+            if i == 0:
+                raise
+            done = {"state": FAILED, "why": _said(error)}
         settle(kind.name, seconds=job.clock() - begin, **done)
     return evidence, stopped
+
+
+def _said(error: BaseException) -> str:
+    if is_shortage(error):
+        return "out of memory"
+    return str(error) if isinstance(error, ActcompareError) else describe(error)
 
 
 def share_of(kinds: Sequence[Kind], job: Job, left: float) -> float:
@@ -254,7 +292,7 @@ def _variations(job: Job, seconds: float) -> tuple[Variation, ...]:
         rates = [float(f"{usual * factor:.3g}") for factor in FEW_RATES]
         try:
             study = _study_within(job, share, None, seeds, left, lr=rates, **changed)
-        except NoTimeError:
+        except ActcompareError:
             if not found:
                 raise
             break
@@ -284,7 +322,7 @@ def _study_within(
         NoTimeError: Not even the first of them fits.
     """
     begin = job.clock()
-    largest = make_plan(job.activations, job.source, seeds=counts[-1], **job.training() | changed)
+    largest = job.plan(counts[-1], **changed)
     per_cell = seconds_per_cell(largest, job.clock)
     spread = job.config.device == "cpu" and can_be_sent(largest)
     most, spent = usable_cores() if spread else 1, job.clock() - begin
@@ -441,6 +479,11 @@ def _at_least(seconds: float, for_each: float = 0.0) -> Callable[[Job], float]:
     return lambda job: seconds + for_each * len(job.activations)
 
 
+def _least_of_study(job: Job) -> float:
+    store = job.config.store
+    return 0.5 if store is not None and Path(store).exists() else _at_least(1, 0.5)(job)
+
+
 KINDS = (
     Kind("functions", "the functions themselves", _functions, 0, _at_least(0.5), _table_command),
     Kind(
@@ -451,7 +494,7 @@ KINDS = (
         _at_least(0.5, 0.2),
         _bench_command("--pass", "step"),
     ),
-    Kind("study", "training, with paired seeds", _study, 30, _at_least(1, 0.5), _study_command),
+    Kind("study", "training, with paired seeds", _study, 30, _least_of_study, _study_command),
     Kind(
         "alone",
         "cost of a lone call",

@@ -1,5 +1,6 @@
 """`report`: which activation to use, for whom, and what it costs, on one page."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -92,6 +93,7 @@ def prepare(
     activations: Specs, data: Source, clock: Clock = time.monotonic, **settings: Any
 ) -> Job:
     """Check the settings, and load the data and the activations; raise as `report` does."""
+    data = str(data) if isinstance(data, os.PathLike) else data
     parsed = tuple(activation.loaded() for activation in parse_all(activations))
     config = ReportConfig(
         activations=tuple(activation.label for activation in parsed),
@@ -100,7 +102,9 @@ def prepare(
     )
     resolve_device(config.device)
     dataset = load_data(data, target=config.target, task=config.task, seed=config.seed)
-    return Job(config, parsed, data, dataset, clock)
+    job = Job(config, parsed, data, dataset, clock)
+    job.check()
+    return job
 
 
 def carry_out(job: Job, listen: Listener | None = None) -> tuple[Report, BaseException | None]:

@@ -14,6 +14,7 @@ from actcompare.reporting.answers import (
     changes,
     difference_in_words,
     mean_in_words,
+    ratio_in_words,
     uses,
 )
 from actcompare.reporting.claims import Claim
@@ -50,8 +51,7 @@ def _ratio(row: Mapping[str, Any]) -> str:
         return f"1 ({seconds(row['step_s'])})"
     if row["step_ratio"] is None:
         return "n/a"
-    low, high = row["step_ratio_low"], row["step_ratio_high"]
-    return f"{row['step_ratio']:.2f} ({low:.2f} to {high:.2f}), {row['step_verdict']}"
+    return f"{ratio_in_words(row)}, {row['step_verdict']}"
 
 
 def _basis(evidence: Evidence) -> str:
@@ -84,8 +84,7 @@ def uses_grid(evidence: Evidence) -> Grid:
 
 def changes_grid(evidence: Evidence) -> Grid:
     """Return the differences from the baseline with one setting changed."""
-    assert evidence.study is not None
-    metric = evidence.study.metric
+    metric = next((each.study.metric for each in evidence.variations or ()), "accuracy")
     rows = [
         [
             row["setting"],

@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from actcompare.output.canvas import MOST_TOGETHER, Canvas, Interval, Panel, Style, curves_size
+from actcompare.output.canvas import (
+    MOST_TOGETHER,
+    Canvas,
+    Interval,
+    Panel,
+    Style,
+    curves_size,
+    wrapped,
+)
 from actcompare.output.plotting import Picture
 from actcompare.output.scales import mark_below, said_metric, scale_metric, whole_numbers, zoomed
 from actcompare.output.styles import terminal_styles
@@ -102,7 +110,7 @@ def draw_differences(canvas: Canvas, axes: Any, answer: Columns, study: Study) -
     axes.axvspan(-margin, margin, color=canvas.palette.faint, alpha=0.35, linewidth=0, zorder=0)
     axes.axvline(0, color=canvas.palette.quiet, linewidth=0.6, zorder=1)
     canvas.forest(axes, rows)
-    axes.set_title(f"difference from {answer['activation'][0]}")
+    axes.set_title(f"difference from {wrapped(answer['activation'][0], 40)}")
     of = f"{'points of ' * in_points}test {_named(study.metric)}"
     axes.set_xlabel(f"{of}, paired by seed\nshaded: margin {margin:g}")
     axes.locator_params(axis="x", nbins=5)

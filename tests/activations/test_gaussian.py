@@ -5,6 +5,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
+import torch
 
 from actcompare.activations.catalogue import CATALOGUE
 from actcompare.activations.exact import formula_in_mpmath
@@ -16,6 +17,7 @@ from actcompare.activations.gaussian import (
     slope_product,
 )
 from actcompare.activations.spec import parse
+from actcompare.errors import ActcompareError
 
 SPECS = [entry.spec for entry in CATALOGUE]
 
@@ -124,3 +126,14 @@ def test_crossings_find_every_change_of_sign() -> None:
     assert crossings(lambda q: q - 10.0) == pytest.approx([10.0])  # a zero on the grid
     assert crossings(lambda q: q) == []
     assert crossings(lambda q: 1e-14 * q * np.sin(q)) == []
+
+
+def test_a_function_that_fails_on_grids_is_named() -> None:
+    def on_lines(x: torch.Tensor) -> torch.Tensor:
+        if x.dim() > 1:
+            raise RuntimeError("no grids")
+        return torch.tanh(x)
+
+    curve = Curve("mine", on_lines, ())
+    with pytest.raises(ActcompareError, match="mine failed on a tensor of shape 2x3: RuntimeError"):
+        curve.values(torch.zeros(2, 3, dtype=torch.float64))

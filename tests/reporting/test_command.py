@@ -54,7 +54,7 @@ def test_json_has_everything(run: Run, canned: Report) -> None:
     assert [part["name"] for part in found["parts"]] == [kind.name for kind in KINDS]
     assert set(found["sections"]) >= {"functions", "step", "study", "alone", "depth"}
     assert found["answer"] == canned.reading()
-    assert found["config"]["budget"] == 20
+    assert found["config"]["budget"] == 120
 
 
 def test_csv_and_markdown(run: Run, canned: Report) -> None:
@@ -131,7 +131,10 @@ def test_a_gate_trips_on_what_failed(run: Run, monkeypatch: pytest.MonkeyPatch) 
     gathered(monkeypatch, replace(evidence("relu", "softplus", "gelu"), study=study))
     result = run("report", "-q", "--fail-on", "difference<-1%")
     assert result.exit_code == 3
-    assert result.stderr == "failed on difference<-1%: nothing to judge for softplus: failed\n"
+    assert result.stderr == (
+        "error: softplus: it broke\n"
+        "failed on difference<-1%: nothing to judge for softplus: failed\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -251,3 +254,87 @@ def test_the_records_are_documented_numbers(real: Report) -> None:
     assert rows[0]["step_ratio"] is None
     assert all(row["mean"] > 0.9 for row in rows)
     assert "<iframe" in real._repr_html_()
+
+
+BREAKING = """
+import torch
+
+def on_grids(x):
+    if x.dim() > 1:
+        raise RuntimeError("no grids")
+    return torch.tanh(x)
+
+def leaves(x):
+    if x.dim() > 1:
+        raise SystemExit(3)
+    return torch.tanh(x)
+"""
+
+
+@pytest.mark.parametrize("name", ["on_grids", "leaves"])
+def test_an_activation_that_fails_later_costs_only_itself(
+    run: Run, in_tmp: Path, name: str
+) -> None:
+    (in_tmp / "late.py").write_text(BREAKING, "utf-8")
+    acts = ("--act", "relu", "--act", "softplus", "--act", f"late.py:{name}")
+    line = ("report", "--budget", "20", *acts, "-o", "r.json")
+    result = run(*line, "-q", "--fail-on", "mean<0.1", "--fail-on", "step_ratio_low>1e9")
+    assert result.exit_code == 3, result.output
+    found = json.loads((in_tmp / "r.json").read_text("utf-8"))
+    qualities = {row["activation"]: row["quality"] for row in found["rows"]}
+    assert qualities[f"late.py:{name}"] == "failed"
+    assert qualities["relu"] == "baseline"
+    assert qualities["softplus"] not in ("failed", "not run")
+    states = {part["name"]: part["state"] for part in found["parts"]}
+    assert states["study"] == "done"
+    assert f"error: late.py:{name}" in result.stderr
+    for column in ("mean", "step_ratio_low"):
+        assert f"failed on {column}" in result.stderr
+        assert f"nothing to judge for late.py:{name}: failed" in result.stderr
+
+
+def test_variations_without_a_study_are_still_shown(
+    run: Run, monkeypatch: pytest.MonkeyPatch, real: Report
+) -> None:
+    gathered(monkeypatch, replace(real.evidence, study=None))
+    result = run("report", "-q")
+    assert result.exit_code == 0
+    assert "3 hidden layers" in result.stdout
+    assert "3 hidden layers" in replace(real, evidence=replace(real.evidence, study=None)).html()
+
+
+def test_an_interrupt_while_it_is_written_still_writes(
+    run: Run, monkeypatch: pytest.MonkeyPatch, canned: Report, in_tmp: Path
+) -> None:
+    drawn = []
+
+    def html(report: Report) -> str:
+        drawn.append(report)
+        if len(drawn) == 1:
+            raise KeyboardInterrupt
+        return "the page"
+
+    monkeypatch.setattr(Report, "html", html)
+    assert run("report", "-o", "r.html").exit_code == 130
+    assert (in_tmp / "r.html").read_text("utf-8") == "the page"
+    assert canned.claims
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("--store t.csv", "t.csv is damaged or not a study"),
+        ("--act relu --act relu", "act relu is given twice"),
+        ("--data few.csv --target y", "too few to split"),
+    ],
+)
+def test_what_the_study_needs_is_checked_first(
+    run: Run, monkeypatch: pytest.MonkeyPatch, in_tmp: Path, line: str, said: str
+) -> None:
+    monkeypatch.setattr(report_module, "gather", lambda *_: pytest.fail("it ran"))
+    (in_tmp / "t.csv").write_text("x,y\n1,2\n", "utf-8")
+    (in_tmp / "few.csv").write_text("x,y\n" + "1,2\n3,4\n", "utf-8")
+    result = run("report", *line.split())
+    assert result.exit_code in (1, 2)
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
