@@ -62,9 +62,10 @@ def report_command(
     destination = written.destination()
     from actcompare.output.gates import parse_gates
     from actcompare.reporting.answers import NUMBERS, QUALITIES
-    from actcompare.reporting.claims import NAMES, VERDICTS
+    from actcompare.reporting.claims import NAMES
     from actcompare.reporting.page import check_page
     from actcompare.reporting.report import carry_out, prepare
+    from actcompare.reporting.verdicts import VERDICTS
 
     texts = {"quality": QUALITIES} | {f"claim.{name}": VERDICTS for name in NAMES}
     gates = parse_gates(fail_on, NUMBERS, more=texts)
@@ -121,7 +122,8 @@ def part_lines(quiet: bool) -> "Iterator[Listener | None]":
 def _show(report: "Report", destination: Destination) -> None:
     from actcompare.files.writing import open_output
     from actcompare.reporting import tables
-    from actcompare.reporting.answers import changes, headline, limits, missing, sentences, uses
+    from actcompare.reporting.advice import changes, limits, uses
+    from actcompare.reporting.answers import headline, missing, sentences
 
     evidence = report.evidence
     if destination.format is Format.html:

@@ -8,8 +8,8 @@ from actcompare.benchmark.bench import Benchmark
 from actcompare.errors import UsageError
 from actcompare.machine.environment import Environment
 from actcompare.propagation.signal import Propagation
-from actcompare.reporting.functions import Functions
-from actcompare.reporting.outputs import Outputs
+from actcompare.reporting.parts.functions import Functions
+from actcompare.reporting.parts.outputs import Outputs
 from actcompare.studies.study import Study
 
 WAITING, RUNNING, DONE = "waiting", "running", "done"

@@ -12,7 +12,8 @@ from actcompare.output.canvas import mixed, readable
 from actcompare.output.plotting import figure_bytes
 from actcompare.output.styles import PALETTES, Theme
 from actcompare.reporting import tables
-from actcompare.reporting.answers import LARGER, headline, limits, sentences
+from actcompare.reporting.advice import limits
+from actcompare.reporting.answers import LARGER, headline, sentences
 from actcompare.reporting.claims import judge_claims
 from actcompare.reporting.evidence import Evidence, Part
 from actcompare.reporting.plots import Figure, bars, curves

@@ -15,7 +15,8 @@ from actcompare.machine.environment import describe_environment
 from actcompare.reporting.answers import answer_rows, reading
 from actcompare.reporting.claims import Claim, judge_claims
 from actcompare.reporting.evidence import ARRAYS, Evidence, Part, ReportConfig
-from actcompare.reporting.parts import Clock, Job, gather
+from actcompare.reporting.parts.budget import gather
+from actcompare.reporting.parts.job import Clock, Job
 from actcompare.table import Table, Tabular
 
 Listener = Callable[[Sequence[Part], float], None]

@@ -9,13 +9,12 @@ import numpy as np
 from actcompare.evaluation.evaluate import Evaluation
 from actcompare.output.render import Grid, cell
 from actcompare.propagation.signal import Propagation
+from actcompare.reporting.advice import changes, uses
 from actcompare.reporting.answers import (
     answer_rows,
-    changes,
     difference_in_words,
     mean_in_words,
     ratio_in_words,
-    uses,
 )
 from actcompare.reporting.claims import Claim
 from actcompare.reporting.evidence import DONE, Evidence

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from actcompare.reporting import parts
+from actcompare.reporting.parts import budget, kinds, training
 from actcompare.reporting.report import Report, report
 
 
@@ -12,12 +12,13 @@ from actcompare.reporting.report import Report, report
 def real() -> Report:
     """A real report; nothing is compiled, seeds are few, and no more time is taken than needed."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(parts, "SEEDS", (2, 3))
-        patched.setattr(parts, "VARIATIONS", {"3 hidden layers": {"depth": 3}})
-        patched.setattr(parts, "CASE_S", 0.3)
-        kinds = [
+        patched.setattr(training, "SEEDS", (2, 3))
+        patched.setattr(training, "FEW_SEEDS", (3,))
+        patched.setattr(training, "VARIATIONS", {"3 hidden layers": {"depth": 3}})
+        patched.setattr(kinds, "CASE_S", 0.3)
+        shortened = [
             replace(kind, least_s=lambda _: 1e9) if kind.name == "compiled" else kind
-            for kind in parts.KINDS
+            for kind in kinds.KINDS
         ]
-        patched.setattr(parts, "KINDS", tuple(kinds))
+        patched.setattr(budget, "KINDS", tuple(shortened))
         return report(("relu", "softplus", "gelu"), budget=120.0)

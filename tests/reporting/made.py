@@ -2,7 +2,7 @@
 
 from actcompare.machine.environment import Environment
 from actcompare.reporting.evidence import NOT_RUN, Evidence, Part, ReportConfig
-from actcompare.reporting.parts import KINDS
+from actcompare.reporting.parts.kinds import KINDS
 
 HERE = Environment("0", "2.0", "3.11", "Linux", "a CPU", 2, 2, "cpu", "a CPU")
 

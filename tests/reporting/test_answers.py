@@ -6,18 +6,10 @@ import pytest
 
 from actcompare.benchmark.bench import Benchmark
 from actcompare.benchmark.records import Case
-from actcompare.reporting.answers import (
-    NUMBERS,
-    answer_rows,
-    changes,
-    headline,
-    limits,
-    reading,
-    sentences,
-    uses,
-)
+from actcompare.reporting.advice import changes, limits, uses
+from actcompare.reporting.answers import NUMBERS, answer_rows, headline, reading, sentences
 from actcompare.reporting.evidence import DONE, Evidence, Variation
-from actcompare.reporting.outputs import OUTPUTS, Outputs
+from actcompare.reporting.parts.outputs import OUTPUTS, Outputs
 from actcompare.studies.study import Study
 from tests.benchmark.runs import benchmark
 from tests.reporting.made import evidence

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from actcompare.reporting.claims import (
+from actcompare.reporting.claims import NAMES, judge_claims
+from actcompare.reporting.parts.functions import Use
+from actcompare.reporting.verdicts import (
     DEPENDS,
     HOLDS,
     LIMITS,
-    NAMES,
     NOT,
     NOT_RUN,
     UNCLEAR,
     VERDICTS,
-    judge_claims,
     judge_convergence,
     judge_dead_units,
     judge_deep_nets,
@@ -29,7 +29,6 @@ from actcompare.reporting.claims import (
     judge_smooth,
     judge_sparsity,
 )
-from actcompare.reporting.functions import Use
 from actcompare.stats import Estimate
 from actcompare.studies.study import Study
 from tests.benchmark.runs import benchmark

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from actcompare.errors import ActcompareError
-from actcompare.reporting import parts
 from actcompare.reporting import report as report_module
 from actcompare.reporting.answers import NUMBERS
-from actcompare.reporting.claims import NAMES, VERDICTS
+from actcompare.reporting.claims import NAMES
 from actcompare.reporting.evidence import DONE, FAILED, Evidence
-from actcompare.reporting.parts import KINDS
+from actcompare.reporting.parts import budget, kinds, training
+from actcompare.reporting.parts.kinds import KINDS
 from actcompare.reporting.report import Report
+from actcompare.reporting.verdicts import VERDICTS
 from tests.conftest import Run
 from tests.reporting.made import evidence
 from tests.studies.runs import failure, study_of
@@ -276,10 +277,10 @@ def leaves(x):
 def test_an_activation_that_fails_later_costs_only_itself(
     run: Run, monkeypatch: pytest.MonkeyPatch, in_tmp: Path, name: str
 ) -> None:
-    monkeypatch.setattr(parts, "CASE_S", 0.1)
-    monkeypatch.setattr(parts, "SEEDS", (2,))
+    monkeypatch.setattr(kinds, "CASE_S", 0.1)
+    monkeypatch.setattr(training, "SEEDS", (2,))
     later = [replace(kind, least_s=lambda _: 1e9) for kind in KINDS[3:]]
-    monkeypatch.setattr(parts, "KINDS", (*KINDS[:3], *later))
+    monkeypatch.setattr(budget, "KINDS", (*KINDS[:3], *later))
     (in_tmp / "late.py").write_text(BREAKING, "utf-8")
     acts = ("--act", "relu", "--act", "softplus", "--act", f"late.py:{name}")
     line = ("report", *acts, "-o", "r.json")

@@ -10,7 +10,6 @@ import pytest
 
 from actcompare.activations.spec import parse_all
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.reporting import parts as parts_module
 from actcompare.reporting.evidence import (
     DONE,
     FAILED,
@@ -20,11 +19,13 @@ from actcompare.reporting.evidence import (
     Part,
     ReportConfig,
 )
-from actcompare.reporting.parts import KINDS, Job, Kind, NoTimeError, gather
+from actcompare.reporting.parts import budget, training
+from actcompare.reporting.parts.budget import gather
+from actcompare.reporting.parts.job import Job, NoTimeError
+from actcompare.reporting.parts.kinds import KINDS, Kind
+from actcompare.reporting.parts.training import Offer, run_study, run_variations
 from actcompare.reporting.report import prepare
 from actcompare.studies.plan import make_plan
-from actcompare.studies.store import Store
-from actcompare.studies.study import Study, Work
 from tests.reporting.made import HERE
 
 NAMES = [kind.name for kind in KINDS]
@@ -43,13 +44,13 @@ class Clock:
 class Script:
     """Parts that take given times or fail, in place of the real ones."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, budget: float = 100.0) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock, self.shares = Clock(), dict[str, float]()
         self.takes: dict[str, float | BaseException] = {}
         kinds = tuple(replace(kind, run=self._play(kind)) for kind in KINDS)
-        monkeypatch.setattr(parts_module, "KINDS", kinds)
+        monkeypatch.setattr(budget, "KINDS", kinds)
         self.job = Job(
-            ReportConfig(activations=("relu", "softplus"), data="digits", budget=budget),
+            ReportConfig(activations=("relu", "softplus"), data="digits", budget=100.0),
             tuple(parse_all(("relu", "softplus"))),
             "digits",
             prepare(("relu",), "digits").dataset,
@@ -83,7 +84,7 @@ def test_each_gets_its_least_and_a_share_of_the_rest(script: Script) -> None:
     kinds = {kind.name: kind for kind in KINDS}
     least = {name: kind.least_s(script.job) for name, kind in kinds.items()}
     after = KINDS[NAMES.index("study") :]
-    left = 100 - parts_module.PAGE_S
+    left = 100 - budget.PAGE_S
     rest = left - sum(least[kind.name] for kind in after)
     expected = least["study"] + rest * kinds["study"].weight / sum(kind.weight for kind in after)
     assert script.shares["study"] == pytest.approx(expected)
@@ -148,7 +149,7 @@ def test_the_listener_sees_every_beginning_and_end(script: Script) -> None:
 @pytest.mark.parametrize("budget", [0, -1, float("nan"), float("inf")])
 def test_a_budget_is_a_positive_number_of_seconds(budget: float) -> None:
     with pytest.raises(UsageError, match="budget must be a positive number of seconds"):
-        ReportConfig(activations=("relu",), data="digits", budget=budget)
+        ReportConfig(activations=("relu",), data="digits", budget=100.0)
 
 
 def test_every_part_fills_a_field_and_has_a_command() -> None:
@@ -171,50 +172,60 @@ def small() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     return X, (X[:, 0] > 0).astype(int)
 
 
-def study_within(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, per_cell: float, store: Path | None = None
-) -> Study:
-    """The study of a report, where a run is said to take some seconds."""
+def job_with(per_cell: float, monkeypatch: pytest.MonkeyPatch, store: Path | None = None) -> Job:
+    """A job in which a run is said to take so many seconds."""
     monkeypatch.setattr(
-        parts_module, "seconds_per_cell", lambda *_: {"relu": per_cell, "softplus": per_cell}
+        training, "seconds_per_cell", lambda *_: {"relu": per_cell, "softplus": per_cell}
     )
-    monkeypatch.setattr(parts_module, "usable_cores", lambda: 1)
-    job = prepare(("relu", "softplus"), small(), clock=Clock())
-    settings: dict[str, Any] = {"epochs": 1, "lr": [0.1]}
-    if store is None:
-        return parts_module._study_within(job, seconds, None, parts_module.SEEDS, **settings)
-    with Store(store) as kept:
-        return parts_module._study_within(job, seconds, kept, parts_module.SEEDS, **settings)
+    monkeypatch.setattr(training, "usable_cores", lambda: 1)
+    monkeypatch.setattr(training, "FEW_RATES", (1.0,))
+    plan = Job.plan
+    changes: dict[str, Any] = {"epochs": 1, "lr": [0.1]}
+    monkeypatch.setattr(Job, "plan", lambda job, seeds, **more: plan(job, seeds, **more | changes))
+    kept = None if store is None else str(store)
+    return prepare(("relu", "softplus"), small(), clock=Clock(), store=kept)
 
 
 @pytest.mark.parametrize(("seconds", "seeds"), [(5.0, 2), (8.0, 3), (26.0, 10), (1e6, 100)])
 def test_as_many_seeds_as_fit(monkeypatch: pytest.MonkeyPatch, seconds: float, seeds: int) -> None:
     """A seed has two runs, each a second long, and a quarter more to be careful."""
-    assert study_within(monkeypatch, seconds, 1.0).config.seeds == seeds
+    assert run_study(job_with(1.0, monkeypatch), seconds).config.seeds == seeds
 
 
 def test_a_study_that_does_not_fit_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NoTimeError, match="it takes about 8 min"):
-        study_within(monkeypatch, 10.0, 100.0)
+        run_study(job_with(100.0, monkeypatch), 10.0)
 
 
 def test_a_study_in_a_store_takes_no_time_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    store = tmp_path / "s.db"
-    first = study_within(monkeypatch, 8.0, 1.0, store)
-    again = study_within(monkeypatch, 1e-3, 1.0, store)
+    job = job_with(1.0, monkeypatch, tmp_path / "s.db")
+    first = run_study(job, 8.0)
+    again = run_study(job, 1e-3)
     assert again.config.seeds == first.config.seeds == 3
     assert again.results == first.results
-    assert study_within(monkeypatch, 13.0, 1.0, store).config.seeds == 5
+    assert run_study(job, 13.0).config.seeds == 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count", "seeds"), [(1e6, 4, 10), (60.0, 4, 5), (31.0, 4, 3), (17.0, 2, 3)]
+)
+def test_variations_have_equal_seeds(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, count: int, seeds: int
+) -> None:
+    found = run_variations(job_with(1.0, monkeypatch), seconds)
+    assert [each.study.config.seeds for each in found] == [seeds] * count
+    assert [each.setting for each in found] == [*training.VARIATIONS][:count]
 
 
 def test_a_study_that_is_slower_than_thought_keeps_its_complete_seeds() -> None:
     """Groups are in the order of seeds; time runs out once the first ones are done."""
     job = prepare(("relu", "softplus"), small(), clock=Clock())
-    work = Work(make_plan(job.activations, job.source, seeds=100, epochs=1, lr=[0.1]))
+    plan = make_plan(job.activations, job.source, seeds=100, epochs=1, lr=[0.1])
+    task = Offer(plan, {"relu": 0.0, "softplus": 0.0}, 1).work(100)
     ticks = iter([0.0, 0.0, 0.0, *[1e9] * 1000])
-    study = parts_module._carry_on(work, 1, 1.0, lambda: next(ticks))
+    study = task.carry_on(1.0, lambda: next(ticks))
     assert 1 <= study.config.seeds < 100
     assert study.missing == 0
     assert len(study.results) == 2 * study.config.seeds

@@ -1,0 +1,1 @@
+"""What a report measures, and how its parts share a budget of seconds."""
