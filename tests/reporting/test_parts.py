@@ -149,7 +149,7 @@ def test_the_listener_sees_every_beginning_and_end(script: Script) -> None:
 @pytest.mark.parametrize("budget", [0, -1, float("nan"), float("inf")])
 def test_a_budget_is_a_positive_number_of_seconds(budget: float) -> None:
     with pytest.raises(UsageError, match="budget must be a positive number of seconds"):
-        ReportConfig(activations=("relu",), data="digits", budget=100.0)
+        ReportConfig(activations=("relu",), data="digits", budget=budget)
 
 
 def test_every_part_fills_a_field_and_has_a_command() -> None:

@@ -17,6 +17,9 @@ from actcompare.reporting.parts.training import run_outputs, run_study, run_vari
 CASE_S = 1.2
 """Most seconds of a case that is timed."""
 
+LEAST_S, ASIDE_S = 0.15, 0.3
+"""Fewest seconds of a case, and those in which it is prepared, for each activation."""
+
 CASES = len(SIZES["cpu"])
 """Sizes of a lone call, on every device."""
 
@@ -49,7 +52,7 @@ def _bench(job: Job, seconds: float, cases: int, **settings: Any) -> Any:
         job.activations,
         device=config.device,
         seed=config.seed,
-        time_limit=min(CASE_S, seconds / cases),
+        time_limit=min(CASE_S, max(LEAST_S, seconds / cases - ASIDE_S * len(job.activations))),
         **settings,
     )
 
@@ -137,23 +140,23 @@ KINDS = (
         "cost of a training step",
         _step,
         4,
-        _at_least(0.5, 0.2),
+        _at_least(2 * LEAST_S, 2 * ASIDE_S),
         _bench_command("--pass", "step"),
     ),
-    Kind("study", "training, with paired seeds", run_study, 30, _least_of_study, _study_command),
+    Kind("study", "training, with paired seeds", run_study, 16, _least_of_study, _study_command),
     Kind(
         "alone",
         "cost of a lone call",
         _alone,
         6,
-        _at_least(0.5, 0.5),
+        _at_least(CASES * LEAST_S, CASES * ASIDE_S),
         _bench_command("--pass", "both"),
     ),
     Kind("depth", "signal through deep nets", _depth, 10, _at_least(0, 1), _depth_command),
     Kind(
         "outputs", "outputs that must be positive", run_outputs, 8, _at_least(1.5), _outputs_command
     ),
-    Kind("variations", "other settings", run_variations, 14, _at_least(1, 1), _variations_command),
+    Kind("variations", "other settings", run_variations, 24, _at_least(1, 1), _variations_command),
     Kind(
         "compiled",
         "cost when compiled",
