@@ -1,8 +1,11 @@
 """Copy a model with other activations, to see what they would change."""
 
 import copy
+import inspect
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -19,7 +22,7 @@ from actcompare.activations.torch_calls import (
 )
 from actcompare.activations.user_code import describe, find_users_own
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.models.places import module_paths
+from actcompare.models.places import acting_paths, module_paths
 
 Swaps = Mapping[str, str | Activation | Callable[..., Any]]
 """The new activation of each old one: `{"relu": "softplus"}`."""
@@ -105,8 +108,7 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
     root = exchange.for_module(twin, "")
     if root is not None:
         return root, tuple(exchange.done)
-    if not isinstance(twin, torch.jit.ScriptModule):
-        twin.forward = _Forward(twin, vars(twin).get("forward"), news)
+    _swap_calls(twin, news)
     return twin, tuple(exchange.done)
 
 
@@ -229,19 +231,86 @@ def swaps_of_calls(
     return found
 
 
-class _Forward:
-    """The forward method of a copy, with activations replaced while it runs."""
+def _swap_calls(twin: nn.Module, news: Mapping[str, Activation]) -> None:
+    """Replace calls of activations in every method of every module.
+
+    Whatever is called from outside then swaps: a part of the model, a method other than forward,
+    and the forward passes that activation checkpointing repeats within backward.
+    """
+    for module in {id(module): module for module in acting_paths(twin)}.values():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue
+        for name in _methods(module):
+            vars(module)[name] = _Method(module, name, vars(module).get(name), news)
+
+
+def _methods(module: nn.Module) -> list[str]:
+    """Return the names of a module's methods that may compute: all of a user's class."""
+    found = {"forward": None}
+    for kind in type(module).__mro__:
+        if kind is nn.Module:
+            break
+        if not kind.__module__.startswith("torch.nn.modules."):
+            found |= {
+                name: None
+                for name, value in vars(kind).items()
+                if isinstance(value, FunctionType) and not name.startswith("__")
+            }
+    return [*found]
+
+
+class _Method:
+    """A method of a module in a copy, with activations replaced while it runs."""
 
     def __init__(
-        self, model: nn.Module, own: Callable[..., Any] | None, news: Mapping[str, Activation]
+        self,
+        module: nn.Module,
+        name: str,
+        own: Callable[..., Any] | None,
+        news: Mapping[str, Activation],
     ) -> None:
-        self.model, self.own, self.news = model, own, news
+        self.module, self.name, self.news = module, name, news
+        self.own = own
+        """What the module itself had in place of its class's method; None if nothing."""
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The method without swaps."""
+        if self.own is not None:
+            return self.own
+        method: Callable[..., Any] = getattr(type(self.module), self.name).__get__(self.module)
+        return method
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    @property
+    def __code__(self) -> Any:
+        return self.function.__code__  # torch.export reads where a forward method stands
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with _Swapping(self.news):
-            if self.own is not None:
-                return self.own(*args, **kwargs)
-            return type(self.model).forward(self.model, *args, **kwargs)
+        if id(self.news) in _SWAPPING.now:  # once: in two modes, swaps would chain
+            return self.function(*args, **kwargs)
+        _SWAPPING.now.add(id(self.news))
+        try:
+            with _Swapping(self.news):
+                return self.function(*args, **kwargs)
+        finally:
+            _SWAPPING.now.discard(id(self.news))
+
+
+class _Thread(threading.local):
+    """The swaps that are made now in this thread."""
+
+    def __init__(self) -> None:
+        self.now: set[int] = set()
+
+
+_SWAPPING = _Thread()
+
+
+_KNOWN = known_calls()
 
 
 class _Swapping(TorchFunctionMode):
@@ -249,7 +318,7 @@ class _Swapping(TorchFunctionMode):
 
     def __init__(self, news: Mapping[str, Activation]) -> None:
         super().__init__()
-        self._news, self._known = news, known_calls()
+        self._news = news
 
     def __torch_function__(
         self,
@@ -259,7 +328,7 @@ class _Swapping(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        known = self._known.get(func)
+        known = _KNOWN.get(func)
         call = read_call(known, args, kwargs) if known is not None else None
         old = _match(call.use, self._news) if call is not None else None
         if known is None or call is None or old is None:

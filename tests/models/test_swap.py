@@ -1,11 +1,14 @@
 """A copy with other activations: all of them, and the model stays as it was."""
 
 import copy
+import inspect
 import pickle
+from collections.abc import Callable
 from typing import cast
 
 import pytest
 import torch
+import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -179,3 +182,126 @@ def test_a_model_that_cannot_be_copied_is_told() -> None:
 
     with pytest.raises(ActcompareError, match="cannot be copied: TypeError: one of a kind"):
         swap_activations(Stubborn(), {"relu": "elu"})
+
+
+class Block(nn.Module):
+    """Calls a function, so that only a mode can swap it."""
+
+    def __init__(self, act: str = "relu") -> None:
+        super().__init__()
+        self.fc, self.act = nn.Linear(6, 6), act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(x) + x
+
+    def mix(self, x: Tensor) -> Tensor:
+        function = F.relu if self.act == "relu" else F.softplus
+        return function(self.fc(x))
+
+
+class Checkpointed(nn.Module):
+    """Runs its blocks, or a method of its own, again within backward."""
+
+    def __init__(self, act: str = "relu", reentrant: bool | None = None) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([Block(act), Block(act)])
+        self.own, self.reentrant = Block(act), reentrant
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = self.run(block, x)
+        return self.run(self.last, x)
+
+    def last(self, x: Tensor) -> Tensor:
+        function = F.relu if self.own.act == "relu" else F.softplus
+        return function(self.own.fc(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        return self.last(self.blocks[0](x))
+
+    def run(self, part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        if self.reentrant is None:
+            return part(x)
+        again = torch.utils.checkpoint.checkpoint(part, x, use_reentrant=self.reentrant)
+        return cast(Tensor, again)
+
+
+def written_like(twin: nn.Module, reentrant: bool | None = None) -> Checkpointed:
+    """The same net, written with softplus."""
+    written = Checkpointed("softplus", reentrant)
+    written.load_state_dict(twin.state_dict())
+    return written
+
+
+def gradients(model: nn.Module, x: Tensor) -> list[Tensor]:
+    model.zero_grad()
+    x = x.clone().requires_grad_()
+    model(x).square().sum().backward()
+    return [x.grad, *(p.grad for p in model.parameters())]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("reentrant", [None, True, False])
+def test_gradients_are_right_under_activation_checkpointing(reentrant: bool | None) -> None:
+    model, x = Checkpointed("relu", reentrant), torch.randn(5, 6)
+    twin, _ = swap_activations(model, {"relu": "softplus"})
+    for ours, right in zip(
+        gradients(twin, x), gradients(written_like(twin, reentrant), x), strict=True
+    ):
+        assert torch.equal(ours, right)
+
+
+def test_every_way_into_a_copy_swaps() -> None:
+    model, x = Checkpointed("relu"), torch.randn(5, 6)
+    twin, _ = swap_activations(model, {"relu": "softplus"})
+    assert isinstance(twin, Checkpointed)
+    written = written_like(twin)
+    for way in ("forward", "features", "last"):
+        assert torch.equal(getattr(twin, way)(x), getattr(written, way)(x)), way
+        assert not torch.equal(getattr(twin, way)(x), getattr(model, way)(x)), way
+    for part in ("blocks.0", "own"):
+        inner, right = twin.get_submodule(part), written.get_submodule(part)
+        assert torch.equal(inner(x), right(x)), part
+        assert torch.equal(inner.mix(x), right.mix(x)), part  # type: ignore[operator]
+
+
+def test_swaps_do_not_chain() -> None:
+    class Two(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.one(x) - F.gelu(x)
+
+        def one(self, x: Tensor) -> Tensor:
+            return F.relu(x)
+
+    x = torch.randn(9)
+    twin, _ = swap_activations(Two(), {"relu": "gelu", "gelu": "relu"})
+    assert torch.equal(twin(x), F.gelu(x) - F.relu(x))
+
+
+@pytest.mark.parametrize("how", ["deepcopy", "pickle"])
+def test_copies_of_a_copy_swap_on_their_own(how: str) -> None:
+    twin, _ = swap_activations(Checkpointed("relu", False), {"relu": "softplus"})
+    again = copy.deepcopy(twin) if how == "deepcopy" else pickle.loads(pickle.dumps(twin))
+    x = torch.randn(5, 6)
+    assert torch.equal(again(x), twin(x))
+    for ours, right in zip(gradients(again, x), gradients(twin, x), strict=True):
+        assert torch.equal(ours, right)
+    with torch.no_grad():
+        again.get_submodule("own.fc").weight.zero_()  # type: ignore[operator]
+    assert not torch.equal(again(x), twin(x))
+    assert not torch.equal(again(x), Checkpointed("relu")(x))
+
+
+def test_the_arguments_of_methods_are_still_known() -> None:
+    twin, _ = swap_activations(Checkpointed("relu"), {"relu": "softplus"})
+    assert list(inspect.signature(twin.forward).parameters) == ["x"]
+
+
+def test_a_copy_can_be_exported_and_compiled() -> None:
+    model, x = Checkpointed("relu").eval(), torch.randn(5, 6)
+    twin, _ = swap_activations(model, {"relu": "softplus"})
+    exported = torch.export.export(twin, (x,)).module()
+    assert torch.allclose(exported(x), twin(x))
+    compiled = torch.compile(twin, backend="eager")
+    with torch.no_grad():
+        assert torch.allclose(compiled(x), twin(x))
+        assert not torch.allclose(compiled(x), model(x))
