@@ -127,6 +127,12 @@ def _advice(layers: Sequence[WatchedLayer]) -> list[str]:
                 f" no gradient (the median unit's largest |f'| is {slope:.2g}). Try a lower"
                 " learning rate, or normalisation before it."
             )
+        elif share["constant"] <= MANY:
+            sentences.append(
+                f"{layer.name}: {_percent(share['saturated'])} of the units are saturated: they"
+                " pass practically no gradient on at least 95 % of the samples, and learn from the"
+                " others alone."
+            )
         else:
             sentences.append(
                 f"{layer.name}: {_percent(share['constant'])} of the units are constant, so they"

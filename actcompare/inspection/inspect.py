@@ -156,9 +156,10 @@ def inspect_named(
             total = 0
             for inputs in _inputs(model, batches, source, settings, (here, number)):
                 if twin is not None and other is not None:
-                    with other:
+                    with other, other.taking(inputs.samples):
                         _run(twin, _copied(inputs), f"{name} with swapped activations")
-                _run(model, inputs, name)
+                with seen.taking(inputs.samples):
+                    _run(model, inputs, name)
                 total += inputs.samples
                 if progress is not None:
                     progress(total)
@@ -193,8 +194,9 @@ def _inputs(
     total, most, empty = 0, settings.samples, 0
     for batch in batches:
         with users_code(f"{source}: a batch cannot be used"):
-            part = batch if most is None else cut(batch, most - total)
-            args, kwargs = select(part, model, settings.input_index, settings.input_key)
+            args, kwargs = select(batch, model, settings.input_index, settings.input_key)
+            if most is not None:
+                args, kwargs = cut(args, kwargs, most - total)
             inputs = prepare(args, kwargs, *place, name=source, before=total)
         total += inputs.samples
         empty = 0 if inputs.samples else empty + 1

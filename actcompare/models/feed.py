@@ -1,5 +1,6 @@
 """Turn files and iterables into batches, and batches into arguments of a user's model."""
 
+import copy
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -221,8 +222,9 @@ def select(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments that a model takes from a batch.
 
-    A tensor is the only argument; a mapping becomes keyword arguments; a tuple or list is cut to
-    the number of arguments that `forward` requires.
+    A tensor, a list of images, or an object such as a graph is the only argument; a mapping becomes
+    keyword arguments; a tuple or another list is cut to the number of arguments that `forward`
+    requires.
 
     Args:
         batch: A batch of the data.
@@ -246,6 +248,8 @@ def select(
     if isinstance(batch, tuple | list):
         if keys:
             raise UsageError(f"batches have {len(batch)} parts without names: use --input-index")
+        if not indices and _are_images(batch) and _fewest_arguments(model) <= 1:
+            return (batch,), {}
         beyond = [i for i in indices if not -len(batch) <= i < len(batch)]
         if beyond:
             raise UsageError(
@@ -254,11 +258,32 @@ def select(
         if indices:
             return tuple(batch[i] for i in indices), {}
         return tuple(batch[: _arguments(model, len(batch))]), {}
-    if not isinstance(batch, Tensor | np.ndarray):
+    if not isinstance(batch, Tensor | np.ndarray) and not _is_own_kind(batch):
         raise ActcompareError(
             f"a batch is of type {type(batch).__name__}: use tensors, or tuples or dicts of them"
         )
     return (batch,), {}
+
+
+def _are_images(batch: Sequence[Any]) -> bool:
+    """Return whether a list holds images of 1, 3 or 4 channels, as detectors take them."""
+    return isinstance(batch, list) and all(
+        isinstance(part, Tensor)
+        and part.dim() == 3
+        and part.is_floating_point()
+        and len(part) in (1, 3, 4)
+        for part in batch
+    )
+
+
+def _fewest_arguments(model: nn.Module) -> int:
+    """Return how many positional arguments `forward` requires."""
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        taken = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):
+        return 1
+    return sum(p.kind in positional and p.default is p.empty for p in taken)
 
 
 def _arguments(model: nn.Module, parts: int) -> int:
@@ -268,7 +293,7 @@ def _arguments(model: nn.Module, parts: int) -> int:
         taken = inspect.signature(model.forward).parameters.values()
     except (TypeError, ValueError):
         return parts
-    least = sum(p.kind in positional and p.default is p.empty for p in taken)
+    least = _fewest_arguments(model)
     most = sum(p.kind in positional for p in taken)
     if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in taken):
         most = max(most, parts)
@@ -327,16 +352,62 @@ def prepare(
             return type(value)(moved(part) for part in value)
         if isinstance(value, dict):
             return {key: moved(part) for key, part in value.items()}
-        return value
+        return copy.copy(value).to(device) if _is_own_kind(value) else value
 
     ready, named = tuple(moved(a) for a in args), {k: moved(v) for k, v in kwargs.items()}
-    tensors = [v for v in (*ready, *named.values()) if isinstance(v, Tensor) and v.dim()]
-    return Inputs(ready, named, len(tensors[0]) if tensors else 1)
+    samples = samples_of(ready, named)
+    return Inputs(ready, named, 1 if samples is None else samples)
 
 
-def cut(batch: Any, samples: int) -> Any:
-    """Return the first samples of a batch of any structure."""
-    return _each(batch, lambda part: part[:samples] if part.ndim else part)
+def samples_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> int | None:
+    """Return the number of samples that a model is called with; None if no argument tells it.
+
+    It is the length of the first positional argument that has one, or else that of most keyword
+    arguments, among which masks, positions or a graph's edges may have others.
+    """
+    first = next((n for n in map(_samples_in, args) if n is not None), None)
+    if first is not None:
+        return first
+    lengths = [n for n in map(_samples_in, kwargs.values()) if n is not None]
+    return max(lengths, key=lengths.count) if lengths else None
+
+
+def _samples_in(value: Any) -> int | None:
+    """Return the number of samples in an argument: a list, as of images, has one per element."""
+    if isinstance(value, Tensor | np.ndarray):
+        return len(value) if value.ndim else None
+    if isinstance(value, list | tuple):
+        return len(value) if value and all(isinstance(part, Tensor) for part in value) else None
+    if isinstance(value, Mapping):
+        return samples_of((), value)
+    return getattr(value, "num_graphs", 1) if _is_own_kind(value) else None
+
+
+def cut(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], samples: int
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return a model's arguments with the first samples alone.
+
+    What has another length than the samples is kept whole, and so are graphs, whose edges lead to
+    all of their nodes.
+    """
+    total = samples_of(args, kwargs)
+    if total is None or total <= samples or "edge_index" in kwargs:
+        return args, dict(kwargs)
+
+    def first(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: first(part) for key, part in value.items()}
+        if isinstance(value, Tensor | np.ndarray | list | tuple) and _samples_in(value) == total:
+            return value[:samples]
+        return value
+
+    return tuple(map(first, args)), {key: first(value) for key, value in kwargs.items()}
+
+
+def _is_own_kind(value: object) -> bool:
+    """Return whether a value is of a class of its own that moves between devices, as graphs do."""
+    return not isinstance(value, Tensor | nn.Module | type) and callable(getattr(value, "to", None))
 
 
 def as_floats(batch: Any) -> Any:

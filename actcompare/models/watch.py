@@ -25,6 +25,7 @@ from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.models.aside import Aside, plain, slope_of, unwatched
 from actcompare.models.bindings import Own, patched
+from actcompare.models.feed import samples_of
 from actcompare.models.places import acting_paths, opaque_modules
 from actcompare.models.records import Unseen, WatchedLayer, layer_columns, name_of
 from actcompare.models.state import function_modes, left_as_it_was, set_function_modes
@@ -87,6 +88,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self._running: list[tuple[nn.Module, str]] = []
         self._uses: dict[tuple[str, str], int] = {}
         self._batch: int | None = None
+        self._expected: int | None = None
         self._ignored = False
         self._last: _Producer | None = None
         self._thread = 0
@@ -120,6 +122,15 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         kept, self._kept = self._kept, None
         if kept is not None:
             kept.close()
+
+    @contextlib.contextmanager
+    def taking(self, samples: int) -> Iterator[None]:
+        """Say how many samples each pass within the context has, whatever its arguments are."""
+        self._expected = samples
+        try:
+            yield
+        finally:
+            self._expected = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle to None: a copy of a model that holds its watch is not watched."""
@@ -179,7 +190,9 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             self.passes += 1
             self._uses.clear()
             self._last = self._batch = None
-            self._batch = next((len(x) for x in args if isinstance(x, Tensor) and x.dim()), None)
+            self._batch = self._expected
+            if self._batch is None:
+                self._batch = samples_of(args, _keywords())
             self.samples += self._batch or 0
             self.trained |= bool(self.model.training)
 
@@ -338,6 +351,21 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             if len(same) == 1:
                 return same[0]
         return -1 if dims <= 3 else 1
+
+
+def _keywords() -> Mapping[str, Any]:
+    """Return the keyword arguments of the module call whose global hook calls our caller.
+
+    Torch passes them to no hook for all modules; they stand in the frame that calls the hook.
+    """
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename != _MODULE_FILE:
+        frame = frame.f_back  # type: ignore[assignment]
+    found = frame.f_locals.get("kwargs") if frame is not None else None
+    return found if isinstance(found, dict) else {}
+
+
+_MODULE_FILE = nn.Module.__call__.__code__.co_filename
 
 
 @cache

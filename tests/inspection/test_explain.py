@@ -34,6 +34,14 @@ def test_a_healthy_model_gets_no_advice() -> None:
     assert said.endswith("may fire on up to 2.95 % of new samples (95 % bound).")
 
 
+class Rarely(nn.Module):
+    """Positive on one of 40 samples."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = torch.arange(len(x))[:, None]
+        return torch.where(rows % 40 == 0, 1.0, -1.0).expand(-1, 10) + 0 * x[:, :1]
+
+
 @pytest.mark.parametrize(
     ("model", "sentences"),
     [
@@ -44,6 +52,7 @@ def test_a_healthy_model_gets_no_advice() -> None:
         ),
         ([linear(99), nn.ReLU6()], ["mean |activation| 6", "smaller weights before it"]),
         ([linear(0, 99), nn.Tanh()], ["of the units are saturated"]),
+        ([Rarely(), nn.ReLU()], ["100.0 % of the units are saturated: they pass practically no"]),
         (
             [linear(-20), nn.Softplus()],
             ["Counting zeros misses 10 units", "pass practically no gradient"],

@@ -11,7 +11,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.models.feed import cut, open_batches, parse_shape, prepare, random_batches, select
+from actcompare.models.feed import (
+    cut,
+    open_batches,
+    parse_shape,
+    prepare,
+    random_batches,
+    samples_of,
+    select,
+)
 
 pytestmark = pytest.mark.usefixtures("in_tmp")
 X = np.random.default_rng(0).normal(size=(20, 3, 2))
@@ -197,12 +205,77 @@ def test_it_is_told_where_it_is_open(
         select(batch, model, **options)
 
 
-def test_batches_of_every_make_are_cut() -> None:
+def test_arguments_of_every_make_are_cut() -> None:
     x = torch.arange(5)
-    assert cut(x, 3).tolist() == [0, 1, 2]
-    first, second = cut((x, {"y": x.numpy(), "n": "name"}), 2)
+    (first,), _ = cut((x,), {}, 3)
+    assert first.tolist() == [0, 1, 2]
+    (first, second), _ = cut((x, {"y": x.numpy(), "n": "name"}), {}, 2)
     assert first.tolist() == second["y"].tolist() == [0, 1]
     assert second["n"] == "name"
+    _, named = cut((), {"mask": torch.ones(2, 2), "x": x[:, None], "y": x}, 2)
+    assert named["mask"].shape == (2, 2)
+    assert (named["x"].shape, named["y"].tolist()) == ((2, 1), [0, 1])
+
+
+def test_images_are_cut_by_image_and_graphs_not_at_all() -> None:
+    images = [torch.zeros(3, 20 + k, 30) for k in range(4)]
+    ((first, second),), _ = cut((images,), {}, 2)
+    assert (first.shape, second.shape) == ((3, 20, 30), (3, 21, 30))
+    graph = {"x": torch.zeros(9, 4), "edge_index": torch.zeros(2, 30, dtype=torch.long)}
+    assert cut((), graph, 2) == ((), graph)
+
+
+class Detector(nn.Module):
+    def forward(self, images: list[torch.Tensor], targets: object = None) -> torch.Tensor:
+        assert targets is None
+        return torch.stack([image.mean() for image in images])
+
+
+class Pair(nn.Module):
+    def forward(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        return one + other
+
+
+def test_a_bare_list_of_images_goes_in_as_it_is() -> None:
+    images = [torch.zeros(3, 20, 30), torch.zeros(3, 25, 30)]
+    assert select(images, Detector()) == ((images,), {})
+    two = [torch.zeros(3, 4, 5), torch.zeros(3, 4, 5)]
+    assert select(two, Pair()) == (tuple(two), {})
+
+
+class Graph:
+    """As torch_geometric's Data: an object that moves between devices."""
+
+    num_graphs = 7
+
+    def __init__(self) -> None:
+        self.x = torch.zeros(5, 2)
+
+    def to(self, device: torch.device) -> "Graph":
+        self.x = self.x.to(device)
+        return self
+
+
+def test_an_object_that_moves_goes_in_as_it_is() -> None:
+    graph = Graph()
+    args, kwargs = select(graph, Detector())
+    ready = prepare(args, kwargs, torch.device("cpu"), torch.float32, name="data", before=0)
+    assert ready.samples == 7
+    assert isinstance(ready.args[0], Graph)
+    assert ready.args[0] is not graph
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "samples"),
+    [
+        ((torch.zeros(4, 9),), {"mask": torch.zeros(9, 9)}, 4),
+        ((), {"position_ids": torch.zeros(9), "x": torch.zeros(4, 9), "y": torch.zeros(4)}, 4),
+        (([torch.zeros(3, 8, 8)] * 5,), {}, 5),
+        ((3, "name"), {}, None),
+    ],
+)
+def test_samples_are_those_of_the_batch(args: Any, kwargs: Any, samples: int | None) -> None:
+    assert samples_of(args, kwargs) == samples
 
 
 def test_expanded_tensors_that_fit_are_read() -> None:

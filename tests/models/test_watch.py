@@ -20,7 +20,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-from actcompare import CATALOGUE, watch
+from actcompare import CATALOGUE, inspect_model, watch
 from actcompare.activations.torch_calls import known_calls
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.models.records import WatchedLayer
@@ -740,3 +740,28 @@ def test_the_frame_is_tidy() -> None:
     assert list(frame["layer"]) == rows(*units.layers)
     assert frame["zero_dead"].dtype.kind == "i"
     assert {"module", "activation", "units", "sparsity", "mean", "variance"} <= set(frame)
+
+
+class Tokens(nn.Module):
+    """Takes everything by keyword, with positions before the tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.fc = nn.Embedding(50, 6), nn.Linear(6, 6)
+
+    def forward(self, *, positions: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        x = F.relu(self.fc(self.embed(tokens) + positions[:, None]))
+        return x * mask[..., None]
+
+
+def test_samples_of_keyword_inputs_are_those_of_the_batch() -> None:
+    model, tokens = Tokens(), torch.randint(50, (4, 9))
+    batch = {"positions": torch.zeros(9), "tokens": tokens, "mask": torch.ones(4, 9)}
+    with torch.no_grad(), watch(model) as units:
+        model(**batch)
+        model(**batch)
+    assert units.samples == 8
+    (layer,) = units.layers
+    assert (layer.statistics.samples, layer.statistics.values) == (8, 72)
+    inspection = inspect_model(model, [batch])
+    assert (inspection.samples, inspection.layers[0].statistics.samples) == (4, 4)
