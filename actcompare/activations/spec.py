@@ -8,6 +8,7 @@ part with `=` holds the parameters. A SPEC may also be written as in Python: `nn
 
 import copy
 import difflib
+import inspect
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -60,8 +61,13 @@ class Activation:
         import torch
 
         if self.entry is not None:
+            made: torch.nn.Module
+            kind = getattr(torch.nn, self.entry.torch_class)
+            given: dict[str, Any] = dict(self.parameters)
+            if "dtype" in inspect.signature(kind).parameters:  # its weight is rounded only once
+                given["dtype"] = dtype
             try:
-                made: torch.nn.Module = getattr(torch.nn, self.entry.torch_class)(**self.parameters)
+                made = kind(**given)
             except RuntimeError as error:  # a weight that overflows float32
                 raise ActcompareError(f"cannot create {self.label}: {error}") from error
             return made.eval().to(device, dtype)

@@ -1,9 +1,11 @@
 """Read tensors from torch.save and safetensors files, without running code in them."""
 
+import argparse
 import pickle
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,8 @@ def _read_safetensors(path: Path) -> Any:
 def _read_saved(path: Path) -> Any:
     _check_unpacked_size(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with _plain_classes():
+            return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
         raise
     except pickle.UnpicklingError as error:
@@ -60,6 +63,12 @@ def _read_saved(path: Path) -> Any:
         ) from error
     except Exception as error:  # damaged files fail anywhere in torch, in any way
         raise ActcompareError(f"{path} is not a torch.save file or is damaged") from error
+
+
+def _plain_classes() -> AbstractContextManager[object]:
+    """Let torch.load make what training scripts keep beside weights, and that runs no code."""
+    allowed = getattr(torch.serialization, "safe_globals", None)  # from torch 2.5 on
+    return nullcontext() if allowed is None else allowed([argparse.Namespace])
 
 
 def _check_unpacked_size(path: Path) -> None:

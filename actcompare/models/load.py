@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -92,7 +93,7 @@ def load_weights(model: nn.Module, path: Path) -> str:
             state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
             within += f" without the prefix {prefix!r}"
     misfits = {
-        "lacks": sorted(wanted.keys() - state.keys()),
+        "lacks": sorted(wanted.keys() - state.keys() - _tied(wanted, state)),
         "also has": sorted(state.keys() - wanted.keys()),
         "has other shapes:": [
             f"{name} {tuple(state[name].shape)} for {tuple(tensor.shape)}"
@@ -103,8 +104,21 @@ def load_weights(model: nn.Module, path: Path) -> str:
     said = [f"it {how} {listed(names, 4)}" for how, names in misfits.items() if names]
     if said:
         raise ActcompareError(f"{path} does not fit the model: {'; '.join(said)}")
-    model.load_state_dict(state)
+    model.load_state_dict(state, strict=False)
     return f"{path.name}: all {len(state)} tensors{within} fit the model's"
+
+
+def _tied(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> set[str]:
+    """Return the names of weights that are the same as one in the checkpoint.
+
+    Such are output layers tied to the embedding, which .safetensors files hold once.
+    """
+
+    def place(tensor: Tensor) -> tuple[int, int, torch.Size]:
+        return tensor.untyped_storage().data_ptr(), int(tensor.storage_offset()), tensor.shape
+
+    held = {place(tensor) for name, tensor in wanted.items() if name in state}
+    return {name for name, tensor in wanted.items() if tensor.numel() and place(tensor) in held}
 
 
 def _are_weights(content: Any) -> bool:

@@ -221,9 +221,12 @@ def swaps_of_calls(
     for old, new in zip(before, after, strict=True):
         where, _, use = old.rpartition(" / ")
         use, _, _ = use.partition(" #")
-        if not any(name in (use, use.partition(":")[0]) for name in swaps) or where in of_modules:
+        moved, _, by = new.rpartition(" / ")  # a function kept as an attribute is a module now
+        if not any(name in (use, use.partition(":")[0]) for name in swaps):
             continue
-        by = new.rpartition(" / ")[2].partition(" #")[0]
+        if {where, moved} & of_modules:
+            continue
+        by = by.partition(" #")[0]
         why = (
             "this call is out of reach" if new == old and by not in map(str, swaps.values()) else ""
         )

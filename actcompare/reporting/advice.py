@@ -8,6 +8,7 @@ from actcompare.reporting.answers import (
     BETTER,
     SAME,
     UNCLEAR,
+    WORSE,
     answer_rows,
     difference_in_words,
     names_of,
@@ -51,11 +52,14 @@ def _for_data(evidence: Evidence) -> tuple[str, str]:
     ]
     good = [row for row in rows[1:] if row["quality"] == BETTER]
     fine = [row for row in rows if row["quality"] in (BASELINE, SAME)]
-    unclear = any(row["quality"] == UNCLEAR for row in rows[1:])
+    unclear = [row for row in rows[1:] if row["quality"] == UNCLEAR]
+    bad = [row for row in rows[1:] if row["quality"] == WORSE]
     advice = names_of(good or fine, "or")
     if unclear and not good:
-        advice = "not settled" if len(fine) == 1 else f"{advice}; others are not settled"
-    return advice, "; ".join(compared)
+        if len(fine) == 1 and not bad:
+            return "not settled", "; ".join(compared)
+        advice += f", or {names_of(unclear, 'or')} (not settled)"
+    return advice + (f"; not {names_of(bad, 'or')}" if bad else ""), "; ".join(compared)
 
 
 def _for_depth(evidence: Evidence) -> list[Advice]:
@@ -154,13 +158,17 @@ def _for_low_precision(evidence: Evidence) -> list[Advice]:
 
 def changes(evidence: Evidence) -> list[dict[str, Any]]:
     """Return one record per setting changed and activation compared with the baseline."""
-    kept = ("mean", "difference", "difference_low", "difference_high", "seeds", "lr")
-    return [
-        {"setting": each.setting, "activation": row["activation"], "quality": row["verdict"]}
-        | {name: row[name] for name in kept}
-        for each in evidence.variations or ()
-        for row in each.study.rows()[1:]
-    ]
+    kept = ("mean", "lr", "difference", "difference_low", "difference_high", "seeds")
+    found = []
+    for each in evidence.variations or ():
+        baseline, *others = each.study.rows()
+        found += [
+            {"setting": each.setting, "activation": row["activation"], "quality": row["verdict"]}
+            | {name: row[name] for name in kept}
+            | {"baseline_mean": baseline["mean"], "baseline_lr": baseline["lr"]}
+            for row in others
+        ]
+    return found
 
 
 def limits(evidence: Evidence) -> list[str]:
@@ -183,11 +191,12 @@ def _what_changes(evidence: Evidence) -> list[str]:
     by_head: dict[str, list[str]] = {}
     for row in rows:
         before, now = main[row["activation"]], row["quality"]
-        head = "It changes"
-        if now == before:
-            head = "The verdict stays"
-        elif now == UNCLEAR:
+        if now == UNCLEAR:
             head = "Too few seeds or too much noise to tell"
+        elif before == UNCLEAR:
+            head = "It is settled there"
+        else:
+            head = "The verdict stays" if now == before else "It changes"
         by_head.setdefault(head, []).append(f"{row['activation']} with {row['setting']} ({now})")
     return [
         *(f"{head}: {', '.join(which)}." for head, which in by_head.items()),

@@ -142,7 +142,21 @@ def headline(evidence: Evidence) -> str:
         (NOT_RUN, "did not run"),
     ):
         said += [f"{names_of(by[verdict])} {what}."] if by[verdict] else []
+    said += _elsewhere(evidence)
     return " ".join(filter(None, said))
+
+
+def _elsewhere(evidence: Evidence) -> list[str]:
+    """Say where, with one setting changed, an activation does better or worse than it does here."""
+    here = {row["activation"]: row["quality"] for row in answer_rows(evidence)}
+    said = []
+    for each in evidence.variations or ():
+        for row in each.study.rows()[1:]:
+            verdict = row["verdict"]
+            if verdict in (BETTER, WORSE) and verdict != here[row["activation"]]:
+                by = difference_in_words(each.study.metric, row)
+                said.append(f"With {each.setting}, {row['activation']} does {verdict}: {by}.")
+    return said
 
 
 def names_of(rows: Sequence[Mapping[str, Any]], last: str = "and") -> str:
@@ -179,10 +193,10 @@ def _cheaper(baseline: dict[str, Any], same: Sequence[dict[str, Any]]) -> str:
     if SAME in by:
         said.append(f"The training step of {names_of(by[SAME])} costs as much.")
     if UNCLEAR in by:
-        ratios = ", ".join(f"{row['step_ratio']:.2f} times" for row in by[UNCLEAR])
+        ratios = ", ".join(ratio_in_words(row, " times") for row in by[UNCLEAR])
         said.append(
-            f"A training step of {names_of(by[UNCLEAR])} took {ratios} {baseline['activation']}'s,"
-            " which is within the noise of this run."
+            f"A training step of {names_of(by[UNCLEAR])} took {ratios} {baseline['activation']}'s:"
+            " this run cannot tell whether it costs more."
         )
     return " ".join(said) or "What a training step costs was not measured."
 

@@ -158,6 +158,7 @@ def _dead_units(found: Study) -> Finding:
     return judge_dead_units(
         paired_mean(differences).interval() if differences else UNKNOWN,
         {RELU: both[0].share(ZERO_DEAD), SOFTPLUS: both[1].share(GRADIENT_DEAD)},
+        {RELU: both[0].lr, SOFTPLUS: both[1].lr},
         worst,
     )
 

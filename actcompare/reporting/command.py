@@ -185,7 +185,7 @@ def _trips(gates: "list[Gate]", report: "Report") -> bool:
     tripped = [
         report_tripped(others, columns, where),
         report_tripped(
-            of_claims, claims, lambda column, _: f"it {claims[column][0]} ({measured[column]})"
+            of_claims, claims, lambda column, _: f"it is: {claims[column][0]} ({measured[column]})"
         ),
     ]
     return any(tripped)

@@ -126,6 +126,8 @@ class Evidence:
     config: ReportConfig
     environment: Environment
     parts: tuple[Part, ...]
+    why: str = ""
+    """What the task was inferred from."""
     functions: Functions | None = None
     step: Benchmark | None = None
     study: Study | None = None

@@ -14,7 +14,7 @@ from actcompare.evaluation.evaluate import Evaluation
 from actcompare.evaluation.plots import curve_panel
 from actcompare.output.canvas import Canvas, Interval, Panel, Style, curves_size
 from actcompare.output.plotting import Picture
-from actcompare.output.render import Grid, cell
+from actcompare.output.render import Grid
 from actcompare.propagation.plots import rows_with, signal_panel
 from actcompare.propagation.signal import Propagation
 from actcompare.reporting.answers import answer_rows
@@ -47,7 +47,8 @@ def bars(evidence: Evidence) -> list[Figure]:
     rows, found = answer_rows(evidence), list[Figure]()
     study = evidence.study
     if study is not None and len(rows) > 1 and any(row["difference"] is not None for row in rows):
-        grid = bar_grid(rows, "difference", "difference (95 %)")
+        points = study.metric == "accuracy"
+        grid = bar_grid(rows, "difference", "difference (95 %)", points=points)
         says = _said("Difference in the test metric from the baseline", grid)
         found.append(Figure("quality", "Quality", says, _differences(study), grid))
     if any(row["step_ratio"] is not None for row in rows):
@@ -221,17 +222,13 @@ def _depths(found: Propagation) -> Iterator[Figure]:
     nets = max(row.nets for row in found.rows)
     for of, init, title in _DEPTHS:
         rows = rows_with(found, init)
-        said = "; ".join(
-            f"{label} {cell(row.prospect.log10_gradient_measured, 3)}"
-            for label, row in rows.items()
-        )
+        grid = layers_grid(found, of, init)
         yield Figure(
             f"depth-{of}-{init}".replace("_", "-"),
             title,
-            f"{title}: by layer, as a logarithm to base 10. Of the gradient's variance there is"
-            f" left, over {found.config.layers} layers: {said}.",
+            _said(f"{title}, by layer, as a logarithm to base 10", grid),
             _panel_picture(labels, partial(signal_panel, rows=rows, of=of, labels=labels)),
-            layers_grid(found, of, init),
+            grid,
             "Logarithms to base 10. Lines: theory of wide nets. Dots: measured, in the mean over"
             f" {nets} random nets of width {found.config.width}. Band: where 95 % of such nets are"
             " expected.",

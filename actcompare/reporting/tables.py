@@ -19,7 +19,7 @@ from actcompare.reporting.answers import (
 from actcompare.reporting.claims import Claim
 from actcompare.reporting.evidence import DONE, Evidence
 from actcompare.studies.comparison import BASELINE
-from actcompare.studies.explain import size_of
+from actcompare.studies.explain import Metric, size_of
 from actcompare.text import percent, seconds
 
 MOST_POINTS = 9
@@ -64,7 +64,11 @@ def _basis(evidence: Evidence) -> str:
         )
     if evidence.step is not None:
         shape = min(each.case.shape for each in evidence.step.measurements)
-        said.append(f"training step: SimpleNet of width {shape[-1]}, batch of {shape[0]}.")
+        said.append(
+            f"training step: SimpleNet of width {shape[-1]}, batch of {shape[0]}; a ratio is"
+            " settled if it is farther from 1 than the noise floor, by which the first activation's"
+            " time differs from itself."
+        )
     return " ".join(said)
 
 
@@ -84,18 +88,25 @@ def uses_grid(evidence: Evidence) -> Grid:
 def changes_grid(evidence: Evidence) -> Grid:
     """Return the differences from the baseline with one setting changed."""
     metric = next((each.study.metric for each in evidence.variations or ()), "accuracy")
+    baseline, said = evidence.config.activations[0], Metric(metric)
+
+    def score(mean: float | None, lr: float | None) -> str:
+        return "n/a" if mean is None else f"{said.value(mean)} (lr {cell(lr, 3)})"
+
     rows = [
         [
             row["setting"],
             row["activation"],
             row["quality"],
+            score(row["mean"], row["lr"]),
+            score(row["baseline_mean"], row["baseline_lr"]),
             "" if row["difference"] is None else difference_in_words(metric, row),
-            cell(row["lr"], 3),
             str(row["seeds"]),
         ]
         for row in changes(evidence)
     ]
-    titles = ["changed", "activation", "quality", "difference (95 %)", "lr", "seeds"]
+    titles = ["changed", "activation", "quality", f"test {metric}", f"{baseline}'s"]
+    titles += ["difference (95 %)", "seeds"]
     return Grid(titles, rows, keys=2, align="left")
 
 
@@ -134,6 +145,7 @@ def machine_grid(evidence: Evidence) -> Grid:
         training = study.config.training
         rates = ", ".join(f"{lr:g}" for lr in study.config.lrs)
         rows += [
+            ["task", f"{training.task} ({evidence.why})" if evidence.why else training.task],
             ["net", f"SimpleNet, depth {training.depth}, width {training.hidden}"],
             [
                 "training",
@@ -153,11 +165,14 @@ def bar_grid(
     *,
     baseline: float | None = None,
     percent: bool = False,
+    points: bool = False,
 ) -> Grid:
     """Return what a bar shows: one interval per activation."""
     stem = column.removesuffix("_share")
 
     def said(value: float) -> str:
+        if points:
+            return f"{100 * value:+.2f} points"
         return f"{100 * value:.1f} %" if percent else f"{value:.4g}"
 
     cells = []
@@ -180,7 +195,9 @@ def points_grid(curves: Evaluation, name: str) -> Grid:
     x = np.asarray(columns["x"], dtype=np.float64)[:: len(labels)]
     y = np.asarray(columns[name], dtype=np.float64).reshape(-1, len(labels))
     chosen = np.linspace(0, len(x) - 1, MOST_POINTS).round().astype(int)
-    rows = [[cell(float(x[i]), 4), *(cell(float(v), 4) for v in y[i])] for i in chosen]
+    rows = [
+        [cell(round(float(x[i]), 3) + 0.0, 4), *(cell(float(v), 4) for v in y[i])] for i in chosen
+    ]
     return Grid(["x", *labels], rows)
 
 

@@ -121,9 +121,10 @@ def judge_slower(ratios: Mapping[str, tuple[Estimate, str]]) -> Finding:
     if not ratios:
         return Finding(NOT_RUN, "not both could be timed")
     measured = "; ".join(
-        f"{where}: {ratio.value:.2f} times as long"
-        + (f" ({ratio.low:.2f} to {ratio.high:.2f})" if math.isfinite(ratio.high) else "")
-        for where, (ratio, _) in ratios.items()
+        f"{where}: {ratio.value:.2f} times as long ("
+        + (f"{ratio.low:.2f} to {ratio.high:.2f}, " if math.isfinite(ratio.high) else "")
+        + f"{verdict})"
+        for where, (ratio, verdict) in ratios.items()
     )
     verdicts = {verdict.partition(" ")[0] for _, verdict in ratios.values()}
     if verdicts == {"slower"}:
@@ -135,7 +136,10 @@ def judge_slower(ratios: Mapping[str, tuple[Estimate, str]]) -> Finding:
 
 
 def judge_dead_units(
-    difference: Estimate, shares: Mapping[str, float], worst: Mapping[str, tuple[float, float]]
+    difference: Estimate,
+    shares: Mapping[str, float],
+    rates: Mapping[str, float],
+    worst: Mapping[str, tuple[float, float]],
 ) -> Finding:
     """Judge by shares of dead hidden units.
 
@@ -143,11 +147,12 @@ def judge_dead_units(
         difference: Relu's zero-dead share less softplus's gradient-dead share at the chosen rates,
             paired by seed.
         shares: The two shares.
+        rates: The chosen rates.
         worst: For each, the largest share at any rate tried, and that rate.
     """
     measured = (
-        f"at the chosen rates relu {percent(shares[RELU], 1)} zero-dead, softplus"
-        f" {percent(shares[SOFTPLUS], 1)} gradient-dead"
+        f"at the chosen rates relu ({rates[RELU]:g}) {percent(shares[RELU], 1)} zero-dead, softplus"
+        f" ({rates[SOFTPLUS]:g}) {percent(shares[SOFTPLUS], 1)} gradient-dead"
     )
     for name, (share, lr) in worst.items():
         if share > shares[name]:

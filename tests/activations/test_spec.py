@@ -257,3 +257,9 @@ def test_all_stands_among_others_and_none_is_missing() -> None:
 )
 def test_where_the_result_is_written_does_not_matter(spec: str, label: str) -> None:
     assert parse(spec).label == label
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_a_weight_is_rounded_only_to_the_dtype(dtype: torch.dtype) -> None:
+    made = parse("prelu:init=0.1").build(dtype, torch.device("cpu"))
+    assert made(torch.tensor(-1.0, dtype=dtype)) == -torch.tensor(0.1, dtype=dtype)

@@ -291,3 +291,20 @@ def test_on_a_gpu_verdicts_are_those_of_the_cpu() -> None:
         for verdict in VERDICTS:
             assert here.columns()[verdict] == there.columns()[verdict]
         assert next(model.parameters()).device.type == "cpu"
+
+
+class Keeps(nn.Module):
+    """Keeps its activation as an attribute that is no module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.act = nn.Linear(4, 4), nn.functional.relu
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.fc(x))
+
+
+def test_a_function_kept_as_an_attribute_is_one_swap() -> None:
+    what_if = inspect_model(Keeps(), torch.randn(9, 4), swap={"relu": "softplus"}).what_if
+    assert what_if is not None
+    assert [(swap.where, swap.why_not) for swap in what_if.swaps] == [("act", "")]

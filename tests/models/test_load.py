@@ -1,5 +1,6 @@
 """A user's own model: made, and given weights that fit."""
 
+import argparse
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,32 @@ def test_what_is_no_checkpoint_is_told() -> None:
     torch.save([torch.zeros(2)], "list.pt")
     with pytest.raises(ActcompareError, match=r"list\.pt holds no named weights"):
         load_weights(net(), Path("list.pt"))
+
+
+class Language(nn.Module):
+    """Ties its output layer to the embedding, as language models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.fc = nn.Embedding(7, 4), nn.Linear(4, 4)
+        self.lm_head = nn.Linear(4, 7, bias=False)
+        self.lm_head.weight = self.embed.weight
+
+
+def test_tied_weights_are_held_once(tmp_path: Path) -> None:
+    first, second = Language(), Language()
+    state = {name: each for name, each in first.state_dict().items() if name != "lm_head.weight"}
+    torch.save(state, tmp_path / "w.pt")
+    assert "all 3 tensors fit" in load_weights(second, tmp_path / "w.pt")
+    assert torch.equal(second.lm_head.weight, first.embed.weight)
+    del state["embed.weight"]
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(ActcompareError, match=r"it lacks embed.weight, lm_head.weight"):
+        load_weights(second, tmp_path / "w.pt")
+
+
+def test_arguments_of_a_script_beside_the_weights_do_no_harm(tmp_path: Path) -> None:
+    model = nn.Linear(3, 2)
+    saved = {"model": model.state_dict(), "args": argparse.Namespace(lr=0.1), "epoch": 3}
+    torch.save(saved, tmp_path / "w.pt")
+    assert "under 'model' fit" in load_weights(nn.Linear(3, 2), tmp_path / "w.pt")

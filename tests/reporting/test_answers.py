@@ -77,7 +77,7 @@ def test_a_cost_within_the_noise_is_not_settled() -> None:
     noisy = benchmark(relu=1e-3, softplus=1.02e-3, case=STEP, cost=cost, noise=0.3)
     said = headline(of(study(relu=0.9, softplus=0.9001), noisy))
     assert "A training step of softplus took " in said
-    assert said.endswith("which is within the noise of this run.")
+    assert said.endswith("this run cannot tell whether it costs more.")
 
 
 def test_what_is_not_settled_says_what_would_settle_it() -> None:
@@ -195,6 +195,37 @@ def test_a_positive_output_gets_the_best_that_has_no_negative_prediction(
 def test_unsettled_data_advise_nothing_new() -> None:
     (use,) = (use for use in uses(of(UNSETTLED)) if use.situation == "these data")
     assert use.advice == "not settled"
+
+
+def test_what_is_worse_is_named_even_if_another_is_not_settled() -> None:
+    tests = {"relu": [0.9] * 12, "silu": [0.8 + j for j in JITTER]}
+    tests["gelu"] = [0.9 + 0.06 * (-1) ** k + 0.01 for k in range(12)]
+    (use,) = (use for use in uses(of(study_of(tests))) if use.situation == "these data")
+    assert use.advice == "relu, or gelu (not settled); not silu"
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "head"),
+    [
+        (0.9, 0.9, "The verdict stays"),
+        (0.9, 0.8, "It changes"),
+        (0.9, None, "Too few seeds or too much noise to tell"),
+        (None, 0.9, "It is settled there"),
+        (None, None, "Too few seeds or too much noise to tell"),
+    ],
+)
+def test_what_a_changed_setting_says(here: float | None, there: float | None, head: str) -> None:
+    made = [UNSETTLED if mean is None else study(relu=0.9, softplus=mean) for mean in (here, there)]
+    found = replace(of(made[0]), variations=(Variation("Adam", made[1]),))
+    assert limits(found)[0].startswith(f"{head}: softplus with Adam")
+
+
+def test_the_headline_names_a_reversal() -> None:
+    reversed_ = Variation("3 hidden layers", study(relu=0.9, softplus=0.8))
+    said = headline(replace(of(study(relu=0.9, softplus=0.9001)), variations=(reversed_,)))
+    assert "With 3 hidden layers, softplus does worse: -10.00 points (" in said
+    again = Variation("Adam", study(relu=0.9, softplus=0.9001))
+    assert "Adam" not in headline(replace(of(study(relu=0.9, softplus=0.9)), variations=(again,)))
 
 
 def test_changes_compare_each_with_the_baseline() -> None:

@@ -136,7 +136,8 @@ def test_dead_units(
 ) -> None:
     shares = {"relu": relu, "softplus": softplus}
     at = {name: (share, 1.0) for name, share in zip(shares, worst, strict=True)}
-    assert judge_dead_units(difference, shares, at).verdict == verdict
+    rates = dict.fromkeys(shares, 0.1)
+    assert judge_dead_units(difference, shares, rates, at).verdict == verdict
 
 
 @pytest.mark.parametrize(

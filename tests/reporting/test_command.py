@@ -93,7 +93,7 @@ def test_a_gate_on_a_claim(run: Run, canned: Report) -> None:
     assert verdicts["formula"] == "holds"
     tripped = run("report", "-q", "--fail-on", "claim.formula==holds")
     assert tripped.exit_code == 3
-    assert tripped.stderr.startswith("failed on claim.formula==holds: it holds (0.126928,")
+    assert tripped.stderr.startswith("failed on claim.formula==holds: it is: holds (0.126928,")
     assert run("report", "-q", "--fail-on", "claim.formula!=holds").exit_code == 0
     limits = run("report", "-q", "--fail-on", "claim.never_zero==holds within limits")
     assert limits.exit_code == 3

@@ -56,7 +56,7 @@ def gather(
         Part(kind.name, kind.title, shlex.join(["actcompare", *kind.command(job)]))
         for kind in KINDS
     )
-    evidence, stopped = Evidence(config, environment, parts), None
+    evidence, stopped = Evidence(config, environment, parts, job.dataset.why), None
     end = job.clock() + config.budget - min(PAGE_S, PAGE_SHARE * config.budget)
 
     def settle(name: str, **changes: Any) -> None:
