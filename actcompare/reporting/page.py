@@ -52,11 +52,13 @@ def page(evidence: Evidence) -> str:
     def missing_of(*names: str) -> list[Part]:
         return [part for part in evidence.missing if part.name in names]
 
+    first, dot, rest = headline(evidence).partition(". ")
     return template.render(
         version=__version__,
         title=f"{_named(config.activations)} on {config.data}",
         colours=[(f"--{name}", light, dark) for name, light, dark in _colours()],
-        headline=headline(evidence),
+        headline=f"{first}{dot.strip()}",
+        rest=rest,
         sentences=sentences(evidence),
         uses=tables.uses_grid(evidence),
         bars=[_Drawn.of(figure) for figure in bars(evidence)],
