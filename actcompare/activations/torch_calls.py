@@ -162,3 +162,33 @@ def use_of_function(function: object) -> str | None:
     except TypeError:  # unhashable
         return None
     return known.name if known is not None and known.entry is not None else None
+
+
+RECTIFYING = ("maximum", "fmax", "max", "where", "mul", "multiply", "__mul__", "__rmul__")
+"""Functions of two tensors with which relu can be written."""
+
+
+def is_rectifier(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], result: object) -> bool:
+    """Return whether a call of a function in RECTIFYING was relu of one of its arguments.
+
+    Such as `torch.maximum(z, 0)`, `torch.where(z > 0, z, 0)` and `z * (z > 0)`. Values are compared
+    only where the arguments have such a form: a mask, or zeros.
+    """
+    if not isinstance(result, Tensor) or not result.is_floating_point():
+        return False
+    given = [*args, *kwargs.values()]
+    of_shape = [each for each in given if isinstance(each, Tensor) and each.shape == result.shape]
+    masks = [each for each in of_shape if each.dtype == torch.bool]
+    if name in ("maximum", "fmax", "max"):
+        formed = len(given) == 2 and any(_is_zero(each) for each in given)
+    else:
+        formed = bool(masks) and (name != "where" or any(_is_zero(each) for each in given))
+    floats = [each for each in of_shape if each.dtype == result.dtype]
+    return formed and any(bool((z < 0).any()) and torch.equal(z.relu(), result) for z in floats)
+
+
+def _is_zero(value: object) -> bool:
+    """Return whether a value is 0, or a tensor of zeros."""
+    if isinstance(value, Tensor):
+        return value.dtype != torch.bool and value.numel() > 0 and not bool(value.any())
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == 0

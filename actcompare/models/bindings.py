@@ -20,33 +20,14 @@ See = Callable[["Own", Tensor, Tensor, Callable[[Tensor], Tensor], nn.Module | N
 _MISSING = object()
 
 
-class Own:
-    """A user's elementwise function: a module, its class, an autograd.Function, or a function."""
+class Calls:
+    """The calls of an activation that is a module, and their inputs."""
 
-    def __init__(self, spec: str) -> None:
-        """Import the function.
-
-        Raises:
-            UsageError: The SPEC has another form.
-            ActcompareError: It does not exist, or is something else.
-        """
-        self.spec, self.thing = spec, find_users_own(spec)
-        if why := _no_function(self.thing):
-            raise ActcompareError(
-                f"{spec} is {why}: name an elementwise function of yours, a torch.nn.Module or an"
-                " autograd.Function"
-            )
-        self.use = spec.rpartition(":")[2]
+    def __init__(self) -> None:
         self.calls = 0
         self.running = 0
         """Calls in progress, within which calls of torch's activations are not recorded."""
         self._inputs: list[tuple[nn.Module, Tensor | None]] = []
-
-    def is_module(self, module: nn.Module) -> bool:
-        """Return whether this is the module, or its class."""
-        if isinstance(self.thing, type):
-            return isinstance(module, self.thing)
-        return module is self.thing
 
     def before(self, module: nn.Module, z: object) -> None:
         """Record the start of a call as a module, and copy its input, which it may overwrite."""
@@ -62,6 +43,32 @@ class Own:
             if called is module:
                 return z
         return None
+
+
+class Own(Calls):
+    """A user's elementwise function: a module, its class, an autograd.Function, or a function."""
+
+    def __init__(self, spec: str) -> None:
+        """Import the function.
+
+        Raises:
+            UsageError: The SPEC has another form.
+            ActcompareError: It does not exist, or is something else.
+        """
+        super().__init__()
+        self.spec, self.thing = spec, find_users_own(spec)
+        if why := _no_function(self.thing):
+            raise ActcompareError(
+                f"{spec} is {why}: name an elementwise function of yours, a torch.nn.Module or an"
+                " autograd.Function"
+            )
+        self.use = spec.rpartition(":")[2]
+
+    def is_module(self, module: nn.Module) -> bool:
+        """Return whether this is the module, or its class."""
+        if isinstance(self.thing, type):
+            return isinstance(module, self.thing)
+        return module is self.thing
 
 
 def _copied(z: object) -> Tensor | None:

@@ -20,7 +20,14 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
-from actcompare.activations.torch_calls import Known, known_calls, read_call, use_of_module
+from actcompare.activations.torch_calls import (
+    RECTIFYING,
+    Known,
+    is_rectifier,
+    known_calls,
+    read_call,
+    use_of_module,
+)
 from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.models.aside import Aside, plain, slope_of, unwatched
@@ -29,6 +36,7 @@ from actcompare.models.feed import samples_of
 from actcompare.models.places import acting_paths, opaque_modules
 from actcompare.models.records import Unseen, WatchedLayer, layer_columns, name_of
 from actcompare.models.state import function_modes, left_as_it_was, set_function_modes
+from actcompare.models.whole import Whole, may_be_whole, whole_of
 from actcompare.table import Table
 from actcompare.units.statistics import EPS, Scratch, UnitAccumulator
 
@@ -80,6 +88,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self.trained = False
         """Whether a pass ran in training mode, where dropout and batch norm add randomness."""
         self._own = [Own(spec) for spec in own]
+        self._whole: dict[nn.Module, Whole | None] = {}
         self._known = _known_calls()
         self._paths = acting_paths(model)
         self._labels = {m: use for m in self._paths if (use := use_of_module(m)) is not None}
@@ -181,6 +190,9 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         for own in self._own:
             if own.is_module(module) and not self._ignored and args:
                 own.before(module, args[0])
+        whole = self._whole_of(module, args)
+        if whole is not None:
+            whole.before(module, args[0])
 
     def _watches(self, module: nn.Module) -> bool:
         return module in self._paths and not unwatched() and threading.get_ident() == self._thread
@@ -204,9 +216,43 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                 z = own.after(module)
                 if z is not None and isinstance(result, Tensor):
                     self._see_own(own, z, result, module.forward, module)
+        whole = self._whole.get(module)
+        if whole is not None and not self._ignored:
+            z = whole.after(module)
+            if z is not None and isinstance(result, Tensor):
+                self._see_whole(whole, z, result)
         while self._running:
             if self._running.pop()[0] is module:
                 break
+
+    def _whole_of(self, module: nn.Module, args: tuple[Any, ...]) -> Whole | None:
+        """Return the activation that a module is as a whole, found at its first call."""
+        if module not in self._whole:
+            z = args[0] if len(args) == 1 else None
+            if not isinstance(z, Tensor) or not z.is_floating_point() or z.dim() == 0:
+                return None
+            if self._ignored or any(own.is_module(module) for own in self._own):
+                return None
+            if not may_be_whole(module):
+                self._whole[module] = None
+                return None
+            with self._aside():
+                self._whole[module] = whole_of(module, plain(z))
+        return None if self._ignored or not args else self._whole.get(module)
+
+    def _see_whole(self, whole: Whole, z: Tensor, a: Tensor) -> None:
+        """Record a call of a module that is an activation as a whole."""
+        if not self._running or unwatched():
+            return
+        if whole.use == "relu":
+            self._record("relu", a, None)
+            return
+        slope, module = None, self._running[-1][0]
+        kept = () if whole.known else (module,)
+        with self._aside(whole.use, "its slope fails"), left_as_it_was(*kept):
+            slope = slope_of(whole.function, z)
+        if slope is not None:
+            self._record(whole.use, a, slope)
 
     # --- which activations it calls --------------------------------------------------------------
 
@@ -217,13 +263,21 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         known = self._known.get(called)
         if known is None or not self._running or self._ignored or unwatched():
             return called(*args, **kwargs)
-        if isinstance(known, str):
+        if isinstance(known, str) and known not in RECTIFYING:
             result = called(*args, **kwargs)
             with self._aside():
                 self._note(known, result)
             return result
-        if self._own and any(own.running for own in self._own):
+        if any(each.running for each in (*self._own, *filter(None, self._whole.values()))):
             return called(*args, **kwargs)
+        if isinstance(known, str):
+            result = called(*args, **kwargs)
+            rectifies = False
+            with self._aside():
+                rectifies = is_rectifier(known, args, kwargs, result)
+            if rectifies:
+                self._record("relu", result, None)
+            return result
         use, slope = known.name if known.is_relu else "", None
         if not known.is_relu:
             with self._aside(known.name, "its slope fails"):  # before: it may overwrite its input
@@ -372,7 +426,7 @@ _MODULE_FILE = nn.Module.__call__.__code__.co_filename
 def _known_calls() -> dict[Any, Known | str]:
     """Return every call of torch that matters: activations, and others by name."""
     found: dict[Any, Known | str] = {}
-    for name in (*_LAST_AXIS, *_CHANNEL_AXIS, *_CONVOLUTIONS, *_GATED, "glu"):
+    for name in (*_LAST_AXIS, *_CHANNEL_AXIS, *_CONVOLUTIONS, *_GATED, "glu", *RECTIFYING):
         for holder in (nn.functional, torch, torch.Tensor, torch._C._nn):
             if called := getattr(holder, name, None):
                 found[called] = name

@@ -3,12 +3,13 @@
 import contextlib
 import copy
 import io
+import math
 import pickle
 import random
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -765,3 +766,167 @@ def test_samples_of_keyword_inputs_are_those_of_the_batch() -> None:
     assert (layer.statistics.samples, layer.statistics.values) == (8, 72)
     inspection = inspect_model(model, [batch])
     assert (inspection.samples, inspection.layers[0].statistics.samples) == (4, 4)
+
+
+# --- modules that are an activation as a whole ---------------------------------------------------
+
+
+class TanhGelu(nn.Module):
+    """As transformers' NewGELUActivation."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        inner = math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)
+        return 0.5 * z * (1 + torch.tanh(inner))
+
+
+class QuickGelu(nn.Module):
+    """As CLIP's."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z * torch.sigmoid(1.702 * z)
+
+
+class Clipped(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return F.gelu(z).clamp(-10, 10)
+
+
+class Swish(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        ctx.save_for_backward(z)
+        return z * torch.sigmoid(z)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (z,) = ctx.saved_tensors
+        s = torch.sigmoid(z)
+        return grad * (s + z * s * (1 - s))  # type: ignore[no-any-return]
+
+
+class ByFunction(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return Swish.apply(z)  # type: ignore[no-any-return,no-untyped-call]
+
+
+class InPlaceWhole(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return z.mul_(torch.sigmoid(z))
+
+
+class Gated(nn.Module):
+    """Not elementwise: one half times the other."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        one, other = z.chunk(2, -1)
+        return torch.cat([one * torch.sigmoid(other)] * 2, -1)
+
+
+class Straight(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return 2 * z + 1
+
+
+def seen_at(act: nn.Module, value: float) -> tuple[WatchedLayer, ...]:
+    """What is seen of an activation whose units are all at about a value."""
+    z = value + torch.rand(16, 3) / 9
+    with torch.no_grad(), watch(nn.Sequential(act)) as units:
+        units.model(z)
+    return units.layers
+
+
+@pytest.mark.parametrize(
+    ("act", "name"),
+    [
+        (TanhGelu(), "gelu:approximate=tanh"),
+        (QuickGelu(), "QuickGelu"),
+        (Clipped(), "Clipped"),
+        (ByFunction(), "silu"),
+        (InPlaceWhole(), "silu"),
+    ],
+)
+def test_a_composed_activation_is_judged_as_a_whole(act: nn.Module, name: str) -> None:
+    (alive,) = seen_at(act, 6.0)
+    assert (alive.name, alive.dead, alive.units) == (f"0 / {name}", 0, 3)
+    assert float(alive.statistics.slope.min()) == pytest.approx(1, abs=0.02)
+    (dead,) = seen_at(act, -14.0)
+    assert dead.counts()["gradient_dead"] == 3
+
+
+def test_beyond_its_clip_a_composed_activation_is_dead() -> None:
+    (layer,) = seen_at(Clipped(), 11.0)
+    assert layer.counts()["gradient_dead"] == 3
+
+
+def test_a_module_that_is_no_activation_as_a_whole_is_judged_by_its_parts() -> None:
+    (layer,) = seen_at(Gated(), 1.0)
+    assert layer.use == "sigmoid"
+    assert seen_at(Straight(), 1.0) == ()
+    assert seen_at(nn.Identity(), 1.0) == ()
+
+
+def test_trying_a_module_leaves_no_trace() -> None:
+    class Counts(nn.Module):
+        calls = 0
+
+        def forward(self, z: Tensor) -> Tensor:
+            self.calls += 1
+            return z * torch.sigmoid(z) + 0 * torch.rand(1)
+
+    act = Counts()
+    torch.manual_seed(3)
+    expected = nn.Sequential(Counts())(torch.ones(2, 2)), torch.rand(1)
+    torch.manual_seed(3)
+    with watch(model := nn.Sequential(act)):
+        found = model(torch.ones(2, 2)), torch.rand(1)
+    assert act.calls == 1
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda z: torch.maximum(z, torch.zeros(())),
+        lambda z: torch.maximum(torch.zeros_like(z), z),
+        lambda z: torch.where(z > 0, z, 0.0),
+        lambda z: torch.where(z > 0, z, torch.zeros_like(z)),
+        lambda z: z * (z > 0),
+        lambda z: (z > 0) * z,
+        lambda z: z.mul(z > 0),
+    ],
+)
+def test_relu_is_known_however_it_is_written(write: Callable[[Tensor], Tensor]) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            z: Tensor = self.fc(x)
+            return write(z)
+
+    model, x = Net(), torch.randn(20, 4)
+    with torch.no_grad(), watch(model) as units:
+        model(x)
+    (layer,) = units.layers
+    assert (layer.name, layer.units) == ("(model) / relu", 4)
+    expected = (model.fc(x) <= 0).double().mean().item()
+    assert layer.statistics.sparsity == pytest.approx(expected)
+
+
+def test_masks_and_sums_are_no_relu() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            z = self.fc(x)
+            kept = torch.arange(4) > 1
+            one = torch.where(kept.expand_as(z), z, 0.0)
+            return one + z * kept.expand_as(z) + torch.maximum(z, x) + z * 2  # type: ignore[no-any-return]
+
+    with torch.no_grad(), watch(model := Net()) as units:
+        model(torch.randn(20, 4))
+    assert units.layers == ()

@@ -1,0 +1,106 @@
+"""Find modules of a user's that are one activation as a whole, whatever they compute it from.
+
+Such as GELU written with tanh: its units are judged by its own value and slope, not by tanh's.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from actcompare.activations.catalogue import CATALOGUE
+from actcompare.activations.spec import parse
+from actcompare.activations.torch_calls import MODULES
+from actcompare.models.bindings import Calls
+from actcompare.models.state import left_as_it_was
+
+_GRID, _REACH = 128, 12.0
+"""Points, and their range, on which a module is tried."""
+
+_VARIANTS = ("gelu:approximate=tanh",)
+"""Activations of the catalogue that are looked for besides those with default parameters."""
+
+_NEAR = 1e-4
+"""Largest difference from a function of the catalogue, relative to 1 + |value|."""
+
+
+class Whole(Calls):
+    """A leaf module that is an activation: its name, and its function."""
+
+    def __init__(self, use: str, function: Callable[[Tensor], Tensor], known: bool) -> None:
+        super().__init__()
+        self.use, self.function, self.known = use, function, known
+        """`known`: whether the function is torch's own, which leaves the module alone."""
+
+
+def may_be_whole(module: nn.Module) -> bool:
+    """Return whether a module may be one activation: a leaf that is not torch's own."""
+    return (
+        type(module) not in MODULES
+        and not type(module).__module__.startswith("torch.nn.modules.")
+        and not any(True for _ in module.children())
+        and not isinstance(module, torch.jit.ScriptModule)
+    )
+
+
+def whole_of(module: nn.Module, z: Tensor) -> Whole | None:
+    """Return the activation that a leaf module is; None if it is none.
+
+    It is one if it maps a tensor to one of the same shape, each element by itself, and not by a
+    straight line. The module is called a few times, and left as it was.
+
+    Args:
+        module: The module.
+        z: An input of it, for its dtype, device and number of axes.
+    """
+    x = torch.linspace(-_REACH, _REACH, _GRID, dtype=torch.float64).to(z.device, z.dtype)
+    x = x.view(*[1] * (z.dim() - 1), -1)
+    try:
+        with left_as_it_was(module), torch.no_grad():
+            tries = (x.clone(), x.flip(-1), x[..., :9].clone())  # it may overwrite them
+            y, turned, part = map(module.forward, tries)
+        if not _same_elements(x, y, turned, part):
+            return None
+    except (Exception, SystemExit):  # it takes other inputs, or fails: it is judged by its parts
+        return None
+    found = _in_catalogue(x, y)
+    if found is not None:
+        return Whole(found, _torch_function(found, z), known=True)
+    return Whole(type(module).__name__, module.forward, known=False)
+
+
+def _same_elements(x: Tensor, y: object, turned: object, part: object) -> bool:
+    """Return whether a function is elementwise and not straight, from its values."""
+    if not all(isinstance(each, Tensor) for each in (y, turned, part)):
+        return False
+    assert isinstance(y, Tensor)
+    assert isinstance(turned, Tensor)
+    assert isinstance(part, Tensor)
+    if y.shape != x.shape or turned.shape != x.shape or part.shape != x[..., :9].shape:
+        return False
+    near = 16 * torch.finfo(x.dtype).eps
+    if not torch.allclose(y, turned.flip(-1), near, near, equal_nan=True):
+        return False
+    if not torch.allclose(y[..., :9], part, near, near, equal_nan=True):
+        return False
+    steps = y.double().flatten().diff()
+    return bool((steps - steps.mean()).abs().max() > 1e-2 * steps.abs().max())
+
+
+def _in_catalogue(x: Tensor, y: Tensor) -> str | None:
+    """Return the SPEC of the function of the catalogue that has these values."""
+    for spec in (*(entry.spec for entry in CATALOGUE), *_VARIANTS):
+        made = parse(spec).build(torch.float64, torch.device("cpu"))
+        with torch.no_grad():
+            expected = made(x.double().cpu())
+        off = (y.double().cpu() - expected).abs() / (1 + expected.abs())
+        if bool((off <= max(_NEAR, 4 * torch.finfo(x.dtype).eps)).all()):
+            return spec
+    return None
+
+
+def _torch_function(spec: str, z: Tensor) -> Callable[[Tensor], Tensor]:
+    if spec == "relu":
+        return functional.relu
+    return parse(spec).build(z.dtype, z.device)
