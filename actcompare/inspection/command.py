@@ -146,7 +146,7 @@ def inspect_command(
     from actcompare.machine.processors import check_threads, torch_threads
     from actcompare.output.gates import parse_gates
 
-    gates = parse_gates(fail_on, NUMBERS)
+    gates = parse_gates(fail_on, NUMBERS, of_layers=True)
     asked = {name: value for name, value in settings_of(options).items() if value is not None}
     asked["swap"] = _swaps(options.swap or [])
     check_threads(threads)

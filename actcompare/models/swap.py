@@ -70,8 +70,10 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
     """Copy a model and swap activations in the copy.
 
     Modules of torch.nn, and functions that modules keep as attributes (as torch's transformer
-    layers do), are replaced by modules. Calls such as `F.relu(x)` in a forward method are replaced
-    each time the copy runs. nn.ReLU(inplace=True) becomes a module that is not in place; the
+    layers do), are replaced by modules. Calls such as `F.relu(x)` in any method of any module are
+    replaced whenever it runs, also where activation checkpointing runs it again within backward
+    (but not in a function that is no method, if that is what is checkpointed).
+    nn.ReLU(inplace=True) becomes a module that is not in place; the
     replacement of `x.relu_()` still overwrites x.
 
     Args:

@@ -9,6 +9,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from actcompare.errors import UsageError
@@ -45,6 +46,11 @@ class Gate:
     column: str
     sign: str
     bound: float | str
+    layers: str = ""
+    """Pattern of the names of the rows that it judges, as in `fnmatch`; empty for all."""
+
+    def _concerns(self, row: Mapping[str, Any]) -> bool:
+        return not self.layers or fnmatchcase(str(row["layer"]), self.layers)
 
     @property
     def of_text(self) -> bool:
@@ -53,6 +59,8 @@ class Gate:
 
     def misses(self, row: Mapping[str, Any]) -> str:
         """Return why a row has no result, such as `failed`; empty if it has one."""
+        if not self._concerns(row):
+            return ""
         value = row.get(self.column)
         found = [row.get(VERDICT), *([value] if self.of_text else [])]
         found += [row.get(QUALITY)] if value is None else []
@@ -60,7 +68,7 @@ class Gate:
 
     def judges(self, row: Mapping[str, Any]) -> bool:
         """Return whether a row has a value to judge."""
-        if self.misses(row):
+        if not self._concerns(row) or self.misses(row):
             return False
         if row.get(VERDICT) == BASELINE and self.column.startswith(_COMPARED):
             return False
@@ -93,16 +101,19 @@ def parse_gate(
     columns: Sequence[str],
     verdicts: Sequence[str] = (),
     more: Mapping[str, Sequence[str]] | None = None,
+    *,
+    of_layers: bool = False,
 ) -> Gate:
     """Parse COLUMN OP NUMBER, where % divides by 100, or verdict==TEXT.
 
-    `slower` stands for ratio_low - 1.
+    `slower` stands for ratio_low - 1. A row of a layer may be chosen, as in `blocks.*:units>9`.
 
     Args:
         text: The condition.
         columns: The columns of numbers.
         verdicts: The verdicts that rows may have; none if they have no verdict.
         more: Further columns of verdicts, with the verdicts in each.
+        of_layers: Whether the rows are layers, so that a pattern may stand before the column.
 
     Raises:
         UsageError: The condition cannot be parsed, or the column or verdict does not exist.
@@ -110,7 +121,8 @@ def parse_gate(
     choices = ({VERDICT: verdicts} if verdicts else {}) | dict(more or {})
     known = [*columns, *[SLOWER] * ("ratio_low" in columns), *choices]
     example = "slower>3%" if SLOWER in known else f"{columns[0]}>10%"
-    found = _GRAMMAR.fullmatch(text)
+    layers, _, condition = text.rpartition(":") if of_layers else ("", "", text)
+    found = _GRAMMAR.fullmatch(condition)
     if found is None or not found[3]:
         raise _refused(text, f"write COLUMN OP NUMBER, such as {example!r}")
     column, sign, value = found.groups()
@@ -122,7 +134,7 @@ def parse_gate(
     if column in choices:
         if value not in choices[column]:
             raise _refused(text, f"no verdict {value}; use one of {', '.join(choices[column])}")
-        return Gate(text, column, sign, value)
+        return Gate(text, column, sign, value, layers.strip())
     if column == SLOWER and sign.startswith("<"):
         raise _refused(text, f"{SLOWER} takes > or >=")
     try:
@@ -131,7 +143,7 @@ def parse_gate(
             raise ValueError("nan is no bound")
     except ValueError as error:
         raise _refused(text, f"{error}; write {example!r}") from None
-    return Gate(text, column, sign, bound)
+    return Gate(text, column, sign, bound, layers.strip())
 
 
 def _refused(text: str, why: str) -> UsageError:
@@ -143,9 +155,11 @@ def parse_gates(
     columns: Sequence[str],
     verdicts: Sequence[str] = (),
     more: Mapping[str, Sequence[str]] | None = None,
+    *,
+    of_layers: bool = False,
 ) -> list[Gate]:
     """Parse the conditions of --fail-on; raise as `parse_gate` does."""
-    return [parse_gate(text, columns, verdicts, more) for text in texts or ()]
+    return [parse_gate(text, columns, verdicts, more, of_layers=of_layers) for text in texts or ()]
 
 
 def tripped(

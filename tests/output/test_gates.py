@@ -101,3 +101,30 @@ def test_every_row_that_trips_is_found() -> None:
     columns: dict[str, list[Any]] = {"ratio": [0.5, 1.5, None, 2.0], "median_s": [1, 2, 3, 4]}
     assert tripped(gates, columns) == [(gates[0], 1), (gates[0], 3)]
     assert tripped(gates, {}) == [(gates[0], None), (gates[1], None)]
+
+
+LAYERS: dict[str, list[Any]] = {
+    "layer": ["blocks.0.mlp / gelu:approximate=tanh", "blocks.1.mlp / relu", "head / relu"],
+    "zero_dead_share": [0.0, 0.3, 0.9],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("zero_dead_share>20%", [1, 2]),
+        ("blocks.*:zero_dead_share>20%", [1]),
+        ("*relu : zero_dead_share>20%", [1, 2]),
+        ("blocks.0*:zero_dead_share>20%", []),
+        ("blocks.0.mlp / gelu:approximate=tanh:zero_dead_share<=0", [0]),
+        ("nowhere.*:zero_dead_share>20%", [None]),
+    ],
+)
+def test_a_gate_may_name_layers(text: str, rows: list[int | None]) -> None:
+    gate = parse_gate(text, ["zero_dead_share"], of_layers=True)
+    assert [i for _, i in tripped([gate], LAYERS)] == rows
+
+
+def test_only_layers_have_patterns() -> None:
+    with pytest.raises(UsageError, match="write COLUMN OP NUMBER"):
+        parse_gate("blocks.*:ratio>1", COLUMNS)
