@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from actcompare.models.critical import initialise_critical_ as initialise_critical_
     from actcompare.models.simple_net import SimpleNet as SimpleNet
     from actcompare.models.swap import swap_activations as swap_activations
-    from actcompare.models.watch import Watch as Watch
-    from actcompare.models.watch import watch as watch
+    from actcompare.models.watching.watch import Watch as Watch
+    from actcompare.models.watching.watch import watch as watch
     from actcompare.propagation.signal import Propagation as Propagation
     from actcompare.propagation.signal import signal_depth as signal_depth
     from actcompare.propagation.theory.edge import edge_of_chaos as edge_of_chaos
@@ -73,8 +73,8 @@ _HOME = {
     "study": "studies.study",
     "swap_activations": "models.swap",
     "train": "training.train",
-    "Watch": "models.watch",
-    "watch": "models.watch",
+    "Watch": "models.watching.watch",
+    "watch": "models.watching.watch",
 }
 __all__ = ["__version__", *_HOME]
 

@@ -302,7 +302,7 @@ def _show(inspection: "Inspection", destination: Destination, per_unit: Path | N
 
 def _trips(gates: "list[Gate]", inspection: "Inspection") -> bool:
     """Return whether any gate trips on the original model, and report each that does on stderr."""
-    from actcompare.models.records import layer_columns
+    from actcompare.models.watching.records import layer_columns
     from actcompare.output.gates import report_tripped
     from actcompare.units.statistics import with_shares
     from actcompare.units.wording import layer_value

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from actcompare.inspection.records import WhatIf
-from actcompare.models.records import Unseen, WatchedLayer, total_of
+from actcompare.models.watching.records import Unseen, WatchedLayer, total_of
 from actcompare.text import listed
 from actcompare.units.statistics import EPS, firing_rate_bound
 

@@ -20,10 +20,10 @@ from actcompare.machine.processors import free_threads, threads_for
 from actcompare.models.feed import Inputs, cut, prepare, select, slices
 from actcompare.models.load import check_made
 from actcompare.models.places import module_paths
-from actcompare.models.records import Unseen, WatchedLayer, layer_columns, total_of
 from actcompare.models.state import left_as_it_was
 from actcompare.models.swap import Swap, Swaps, swap_activations, swaps_of_calls
-from actcompare.models.watch import Watch, watch
+from actcompare.models.watching.records import Unseen, WatchedLayer, layer_columns, total_of
+from actcompare.models.watching.watch import Watch, watch
 from actcompare.table import Table, Tabular
 from actcompare.units.statistics import SHARES, VERDICTS
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from actcompare.errors import UsageError
-from actcompare.models.records import WatchedLayer
 from actcompare.models.swap import Swap, Swaps
+from actcompare.models.watching.records import WatchedLayer
 from actcompare.units.statistics import EPS
 
 _MOST = 10**15

@@ -29,7 +29,7 @@ from actcompare import inspect_model, watch
 from actcompare.units.statistics import VERDICTS
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
-from tests.models.test_watch import Raising, alike, state_of
+from tests.models.watching.test_watch import Raising, alike, state_of
 from tests.models.zoo import ZOO, make
 
 # --- traps ---------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from actcompare.inspection import inspect as module
 from actcompare.inspection.inspect import threads_for_model
 from actcompare.machine import processors
 from actcompare.units.statistics import VERDICTS
-from tests.models.test_watch import Raising, alike, state_of
+from tests.models.watching.test_watch import Raising, alike, state_of
 from tests.models.zoo import ZOO, make
 
 

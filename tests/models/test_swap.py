@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from actcompare import CATALOGUE, UsageError, swap_activations, watch
 from actcompare.errors import ActcompareError
 from actcompare.models.swap import parse_swap
-from tests.models.test_watch import alike, state_of
+from tests.models.watching.test_watch import alike, state_of
 from tests.models.zoo import ZOO, make
 
 

@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from actcompare import CATALOGUE, inspect_model, watch
 from actcompare.activations.torch_calls import known_calls
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.models.records import WatchedLayer
+from actcompare.models.watching.records import WatchedLayer
 from tests.models.zoo import ZOO, Noting, make
 
 

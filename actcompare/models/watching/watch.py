@@ -30,13 +30,13 @@ from actcompare.activations.torch_calls import (
 )
 from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.models.aside import Aside, plain, slope_of, unwatched
-from actcompare.models.bindings import Own, patched
 from actcompare.models.feed import samples_of
 from actcompare.models.places import acting_paths, opaque_modules
-from actcompare.models.records import Unseen, WatchedLayer, layer_columns, name_of
 from actcompare.models.state import function_modes, left_as_it_was, set_function_modes
-from actcompare.models.whole import Whole, may_be_whole, whole_of
+from actcompare.models.watching.aside import Aside, plain, slope_of, unwatched
+from actcompare.models.watching.bindings import Own, patched
+from actcompare.models.watching.records import Unseen, WatchedLayer, layer_columns, name_of
+from actcompare.models.watching.whole import Whole, may_be_whole, whole_of
 from actcompare.table import Table
 from actcompare.units.statistics import EPS, Scratch, UnitAccumulator
 

@@ -12,8 +12,8 @@ from torch.nn import functional
 from actcompare.activations.catalogue import CATALOGUE
 from actcompare.activations.spec import parse
 from actcompare.activations.torch_calls import MODULES
-from actcompare.models.bindings import Calls
 from actcompare.models.state import left_as_it_was
+from actcompare.models.watching.bindings import Calls
 
 _GRID, _REACH = 128, 12.0
 """Points, and their range, on which a module is tried."""

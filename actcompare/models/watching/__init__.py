@@ -1,0 +1,1 @@
+"""Watch the activations of a running model, whatever they are called from."""
