@@ -104,10 +104,10 @@ def parse(spec: str) -> Activation:
         raise UsageError(f"{spec!r}: write parameters as softplus:beta=2")
     if len(names) == 1:
         rows = _rows(names[0])
-        return _from_catalogue(rows, _parse_parameters(text, spec, rows if call else ()), spec)
+        return _from_catalogue(rows, parse_parameters(text, spec, rows if call else ()), spec)
     if any(entry.name == names[0] for entry in CATALOGUE):
         raise UsageError(f"{spec!r}: write parameters as {names[0]}:name=value")
-    target, given = ":".join(names), _parse_parameters(text, spec)
+    target, given = ":".join(names), parse_parameters(text, spec)
     if not names[-1] or not names[-2]:
         raise UsageError(f"{spec!r} has no name: write module:Name or file.py:Name")
     return Activation(label_of(target, given), given, target=target)
@@ -218,7 +218,7 @@ def _did_you_mean(name: str) -> str:
     return ": `actcompare list` shows the catalogue; write your own as module:Name or file.py:Name"
 
 
-def _parse_parameters(text: str, spec: str, rows: Sequence[Entry] = ()) -> dict[str, Value]:
+def parse_parameters(text: str, spec: str, rows: Sequence[Entry] = ()) -> dict[str, Value]:
     """Parse name=value,name=value; values without a name go to the row's parameters in order."""
     in_order = [p.name for row in rows[:1] for p in row.parameters if not p.by_name_only]
     values: dict[str, Value] = {}

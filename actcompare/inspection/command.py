@@ -29,15 +29,18 @@ from actcompare.files.writing import check_writable
 from actcompare.output.formats import Destination
 from actcompare.output.messages import say
 from actcompare.output.results import heading, write
+from actcompare.text import read_shape
 
 if TYPE_CHECKING:
     from torch import nn
 
     from actcompare.inspection.inspect import Inspection
     from actcompare.inspection.records import Settings
+    from actcompare.models.named import Described
     from actcompare.output.gates import Gate
 
-_RANDOM_SAMPLES = 512
+_RANDOM_SAMPLES, _FEW_SAMPLES = 512, 16
+"""Random samples by default: of --random, and of models whose library describes their input."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,12 @@ class InspectOptions:
 
     samples: Annotated[
         int | None,
-        option("Largest number of samples.", "N", panel=DATA, default="all; 512 of --random"),
+        option(
+            "Largest number of samples.",
+            "N",
+            panel=DATA,
+            default="all; 512 of --random; 16 of a model by name",
+        ),
     ] = None
     batch_size: Annotated[int, option("Samples per batch.", "N", panel=DATA)] = 64
     input_index: Annotated[
@@ -103,8 +111,8 @@ def inspect_command(
         str,
         typer.Argument(
             metavar="TARGET",
-            help="module:attr or file.py:attr, a torch.nn.Module or a function that gives one."
-            " Importing it runs its code.",
+            help="module:attr or file.py:attr, a torch.nn.Module or a function that gives one"
+            " (importing it runs its code); or timm:NAME, torchvision:NAME or hf:NAME.",
         ),
     ],
     *,
@@ -124,7 +132,11 @@ def inspect_command(
             "Random numbers instead, as samples of a shape such as 3x224x224.", "SHAPE", panel=DATA
         ),
     ] = None,
-    seed: Annotated[int, option("Seed for --random.", panel=DATA)] = 0,
+    random_tokens: Annotated[
+        str | None,
+        option("Random tokens instead: samples x length, such as 8x128.", "NxT", panel=DATA),
+    ] = None,
+    seed: Annotated[int, option("Seed of random input.", panel=DATA)] = 0,
     checkpoint: Annotated[
         Path | None, option("Weights: a state dict (.pt, .pth or .safetensors).", "FILE")
     ] = None,
@@ -140,24 +152,29 @@ def inspect_command(
     Example: actcompare inspect mymodel.py:build --data x.npz
     """
     destination = reported.destination()
-    _check_files(data, random, per_unit)
+    given = {"--data": data, "--random": random, "--random-tokens": random_tokens}
+    kinds = [name for name, value in given.items() if value is not None]
+    _check_files(target, kinds, per_unit)
     from actcompare.inspection.inspect import NUMBERS, threads_for_model
     from actcompare.inspection.records import Settings
     from actcompare.machine.processors import check_threads, torch_threads
+    from actcompare.models.named import described
     from actcompare.output.gates import parse_gates
 
     gates = parse_gates(fail_on, NUMBERS, of_layers=True)
     asked = {name: value for name, value in settings_of(options).items() if value is not None}
     asked["swap"] = _swaps(options.swap or [])
     check_threads(threads)
-    if random is not None:
-        asked = {"samples": _RANDOM_SAMPLES} | asked
+    asked = {"samples": _samples(kinds, random_tokens)} | asked
     settings = Settings(**asked)
     with prints_aside():
-        model = _load(target, checkpoint, reported.quiet)
+        model, takes = _load(target, checkpoint, reported.quiet)
+        if random_tokens is not None:
+            takes = described(model, _tokens(random_tokens)[1])
+        source = Source(data, random, takes, seed)
         with torch_threads(threads or threads_for_model(model, settings.batch_size)):
-            inspection = _inspect(model, target, data, random, seed, settings, reported.quiet)
-    if random is not None and not reported.quiet:
+            inspection = _inspect(model, target, source, settings, reported.quiet)
+    if data is None and not reported.quiet:
         say(
             "warning: random input says little: units that are dead on it may be alive on real"
             " samples, and vice versa; use --data FILE"
@@ -167,11 +184,50 @@ def inspect_command(
         raise typer.Exit(GATE_TRIPPED)
 
 
-def _check_files(data: str | None, random: str | None, per_unit: Path | None) -> None:
+@dataclass(frozen=True)
+class Source:
+    """Where the input comes from."""
+
+    data: str | None
+    random: str | None
+    """Shape of random samples."""
+    takes: "Described | None"
+    """What the model takes by its own description, of which random samples are drawn."""
+    seed: int
+
+    def __str__(self) -> str:
+        return self.data or ("random input" if self.random is None else f"--random {self.random}")
+
+
+def _check_files(target: str, kinds: list[str], per_unit: Path | None) -> None:
+    from actcompare.models.named import is_named
+
     if per_unit is not None:
         check_writable(per_unit)
-    if (data is None) == (random is None):
+    if len(kinds) > 1:
+        raise UsageError(
+            f"{' and '.join(kinds)} exclude each other: name one input, --data FILE, or --random"
+            " SHAPE"
+        )
+    if not kinds and not is_named(target):
         raise UsageError("name the input: --data FILE, or --random SHAPE such as 3x224x224")
+
+
+def _samples(kinds: list[str], random_tokens: str | None) -> int | None:
+    """Return the default of --samples."""
+    if random_tokens is not None:
+        return _tokens(random_tokens)[0]
+    return {"--data": None, "--random": _RANDOM_SAMPLES}[kinds[0]] if kinds else _FEW_SAMPLES
+
+
+def _tokens(text: str) -> tuple[int, int]:
+    try:
+        samples, length = read_shape(text)
+    except ValueError:
+        raise UsageError(
+            f"--random-tokens {text!r}: write samples x length, such as 8x128"
+        ) from None
+    return samples, length
 
 
 def _swaps(texts: list[str]) -> dict[str, str]:
@@ -185,33 +241,39 @@ def _swaps(texts: list[str]) -> dict[str, str]:
     return swaps
 
 
-def _load(target: str, checkpoint: Path | None, quiet: bool) -> "nn.Module":
+def _load(
+    target: str, checkpoint: Path | None, quiet: bool
+) -> "tuple[nn.Module, Described | None]":
     from actcompare.models.load import load_model, load_weights
+    from actcompare.models.named import is_named, load_named
 
-    model = load_model(target)
+    takes: Described | None = None
+    if is_named(target):
+        model, takes = load_named(target)
+    else:
+        model = load_model(target)
     if checkpoint is not None:
         said = load_weights(model, checkpoint)
         if not quiet:
             say(said)
-    return model
+    return model, takes
 
 
 def _inspect(
-    model: "nn.Module",
-    target: str,
-    data: str | None,
-    random: str | None,
-    seed: int,
-    settings: "Settings",
-    quiet: bool,
+    model: "nn.Module", target: str, source: Source, settings: "Settings", quiet: bool
 ) -> "Inspection":
     from actcompare.files import tabular
     from actcompare.inspection.inspect import inspect_named
     from actcompare.models.feed import FILES, as_floats, open_batches, parse_shape, random_batches
 
     samples, size, keys = settings.samples, settings.batch_size, settings.input_key
-    if data is None:
-        batches: Iterable[Any] = random_batches(parse_shape(str(random)), samples or 0, size, seed)
+    data = source.data
+    batches: Iterable[Any]
+    if source.random is not None:
+        batches = random_batches(parse_shape(source.random), samples or 0, size, source.seed)
+    elif data is None:
+        assert source.takes is not None
+        batches = source.takes.batches(samples or 0, size, source.seed)
     else:
         batches = open_batches(data, size, keys)
         if Path(data).suffix.lower() in FILES:  # --input-key has already been applied
@@ -219,9 +281,7 @@ def _inspect(
             batches = batches if _looks_up(model) else map(as_floats, batches)
     with _bar(samples, quiet) as progress:
         try:
-            return inspect_named(
-                model, target, batches, data or f"--random {random}", settings, progress
-            )
+            return inspect_named(model, target, batches, str(source), settings, progress)
         except UsersError as error:
             if data is None or keys or Path(data).suffix.lower() not in tabular.ENDINGS:
                 raise
