@@ -41,6 +41,8 @@ class Call(NamedTuple):
     """The activation, out of place and not random."""
     as_it_is: bool
     """Whether the call must be made unchanged, since it is in place, has `out=` or is random."""
+    given: Mapping[str, Any]
+    """The parameters that the call gives, by name."""
 
 
 class Known(NamedTuple):
@@ -115,7 +117,7 @@ def read_call(known: Known, args: Sequence[Any], kwargs: Mapping[str, Any]) -> C
         if name not in _NOT_THE_FUNCTION
     }
     function = partial(known.function, **rest) if rest else known.function
-    return Call(_use(known, rest), z, function, as_it_is)
+    return Call(_use(known, rest), z, function, as_it_is, rest)
 
 
 def _is_rectifier(given: Mapping[str, Any]) -> bool:

@@ -1,13 +1,15 @@
 """Measure beside a running model: calls that no watch sees, and that cannot harm the run."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import _disable_current_modes
 
+from actcompare.activations.slopes import FROM_INPUT, slope_by
 from actcompare.units.statistics import slopes
 
 
@@ -69,9 +71,24 @@ def unwatched() -> bool:
     )
 
 
-def slope_of(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-    """Return f'(z), with tensors saved as they are: not by torch.utils.checkpoint, or a user."""
+def slope_of(
+    function: Callable[[Tensor], Tensor],
+    z: Tensor,
+    name: str = "",
+    given: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """Return f'(z), with tensors saved as they are: not by torch.utils.checkpoint, or a user.
+
+    Args:
+        function: f.
+        z: Its input.
+        name: Its name, if it is of the catalogue.
+        given: The parameters that it was called with.
+    """
     z = plain(z)
+    kernel = FROM_INPUT.get(name)
+    if kernel is not None:
+        return slope_by(kernel, z, given or {})
     with saved_tensors_hooks(_same, _same):
         return slopes(function, z.clone() if z.is_inference() else z)[1]
 

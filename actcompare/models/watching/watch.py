@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
+from actcompare.activations.slopes import FROM_OUTPUT, slope_by
 from actcompare.activations.torch_calls import (
     RECTIFYING,
     Known,
@@ -250,7 +251,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         slope, module = None, self._running[-1][0]
         kept = () if whole.known else (module,)
         with self._aside(whole.use, "its slope fails"), left_as_it_was(*kept):
-            slope = slope_of(whole.function, z)
+            slope = slope_of(whole.function, z, whole.name, whole.given)
         if slope is not None:
             self._record(whole.use, a, slope)
 
@@ -279,13 +280,19 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                 self._record("relu", result, None)
             return result
         use, slope = known.name if known.is_relu else "", None
+        of_output = None
         if not known.is_relu:
             with self._aside(known.name, "its slope fails"):  # before: it may overwrite its input
                 if found := read_call(known, args, kwargs):
-                    slope = slope_of(found.function, found.z)
+                    of_output = FROM_OUTPUT.get(known.name)
+                    if of_output is None:
+                        slope = slope_of(found.function, found.z, known.name, found.given)
                     use = found.use
         result = called(*args, **kwargs)
-        if use:
+        if use and of_output is not None:
+            with self._aside(use, "its slope fails"):
+                slope = slope_by(of_output, plain(result), {})
+        if use and (known.is_relu or slope is not None):
             self._record(use, result, slope)
         return result
 

@@ -32,6 +32,8 @@ class Whole(Calls):
         super().__init__()
         self.use, self.function, self.known = use, function, known
         """`known`: whether the function is torch's own, which leaves the module alone."""
+        self.name = use.partition(":")[0] if known else ""
+        self.given = dict(parse(use).parameters) if known else {}
 
 
 def may_be_whole(module: nn.Module) -> bool:
