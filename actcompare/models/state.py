@@ -63,7 +63,7 @@ def left_as_it_was(*models: nn.Module) -> Iterator[None]:
             for step in _keep_models(models):
                 undo.callback(_attempt, partial(_without_autograd, step), failures)
             yield
-    except BaseException as error:
+    except BaseException as error:  # it goes on, with what failed noted
         for failure in failures:
             error.add_note(failure)
         raise
@@ -217,7 +217,7 @@ def _keep_bytes(tensors: list[Tensor]) -> Iterator[Step]:
         if tensor.is_mkldnn:  # hides its memory
             yield partial(setattr, tensor, "data", tensor.clone())
         elif not tensor.is_meta and tensor.layout is torch.strided:
-            with contextlib.suppress(RuntimeError, NotImplementedError):  # a subclass without any
+            with contextlib.suppress(RuntimeError):  # a subclass without any
                 memory = tensor.untyped_storage()
                 if memory.data_ptr():
                     memories[memory._cdata] = memory

@@ -39,7 +39,7 @@ def run_group(plan: Plan, cells: Sequence[Cell], clock: Clock = time.perf_counte
             return list(_train(plan, cells, clock))
     except ActcompareError as error:
         return [Failure(cell, str(error)) for cell in cells]
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # a user's activation, or memory
         short = is_shortage(error)
         if short and len(cells) > 1:
             half = len(cells) // 2

@@ -100,7 +100,7 @@ class Store:
         try:
             with self._trying_to("read"):
                 self._db = self._shown() if self._only_shown else self._opened()
-        except BaseException:
+        except BaseException:  # nothing stays open, whatever ended it
             self._held.close()
             raise
         return self

@@ -324,7 +324,7 @@ class Run:
                 yield
         except (ActcompareError, MemoryError):
             raise
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # a user's activation
             if is_shortage(error):
                 raise MemoryError from error
             if not self._labels:

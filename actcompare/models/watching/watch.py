@@ -10,7 +10,6 @@ mode is active, torch's transformer layers skip their fast path, which would be 
 import contextlib
 import sys
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -36,6 +35,7 @@ from actcompare.models.places import acting_paths, opaque_modules
 from actcompare.models.state import function_modes, left_as_it_was, set_function_modes
 from actcompare.models.watching.aside import Aside, plain, slope_of, unwatched
 from actcompare.models.watching.bindings import Own, patched
+from actcompare.models.watching.eager import eager
 from actcompare.models.watching.records import Unseen, WatchedLayer, layer_columns, name_of
 from actcompare.models.watching.whole import Whole, may_be_whole, whole_of
 from actcompare.table import Table
@@ -120,7 +120,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         with contextlib.ExitStack() as kept:
             kept.callback(register_module_forward_pre_hook(self._begin).remove)
             kept.callback(register_module_forward_hook(self._end, always_call=True).remove)
-            kept.enter_context(_eager())
+            kept.enter_context(eager())
             for own in self._own:
                 kept.enter_context(patched(own, self.model, self._see_own))
             kept.enter_context(_Mode(self))
@@ -269,7 +269,8 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             with self._aside():
                 self._note(known, result)
             return result
-        if any(each.running for each in (*self._own, *filter(None, self._whole.values()))):
+        whole = self._whole.get(self._running[-1][0])  # a leaf: it is what runs, if it runs
+        if (whole is not None and whole.running) or any(own.running for own in self._own):
             return called(*args, **kwargs)
         if isinstance(known, str):
             result = called(*args, **kwargs)
@@ -499,45 +500,3 @@ def watch(
     if not isinstance(model, nn.Module):
         raise UsageError(f"watch takes a torch.nn.Module, not {type(model).__name__}")
     return Watch(model, own=own, unit_dim=unit_dim, eps=eps)
-
-
-class _Uncompiled:
-    """Runs compiled models uncompiled while any watch is active, in whatever order they end.
-
-    torch's own context restores what it found, which may be another watch's.
-    """
-
-    def __init__(self) -> None:
-        self._watches, self._is_set = 0, False
-        self._stance = contextlib.ExitStack()
-
-    def __enter__(self) -> None:
-        self._watches += 1
-        compiled = "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance")
-        if compiled and not self._is_set:
-            self._stance.enter_context(torch.compiler.set_stance("force_eager"))
-            self._is_set = True
-
-    def __exit__(self, *_: object) -> None:
-        self._watches -= 1
-        if not self._watches:
-            self._is_set = False
-            self._stance.close()
-
-
-_UNCOMPILED = _Uncompiled()
-
-
-@contextlib.contextmanager
-def _eager() -> Iterator[None]:
-    """Run compiled models uncompiled, without torch's warning that their hooks run twice."""
-    filters: list[Any] = warnings.filters  # type: ignore[assignment]
-    before = list(filters)
-    warnings.filterwarnings("ignore", "Using `torch.compile.module.` when there are global hooks")
-    added = filters[0]
-    try:
-        with _UNCOMPILED:
-            yield
-    finally:
-        if added not in before and added in filters:  # only ours: others may have come meanwhile
-            filters.remove(added)

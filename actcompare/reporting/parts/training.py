@@ -120,11 +120,7 @@ def run_outputs(job: Job, seconds: float) -> Outputs:
     settings: dict[str, Any] = {"device": job.config.device, "seed": job.config.seed}
     settings = job.training() if own else settings
     settings |= {"epochs": EPOCHS, "margin": job.config.margin, "lr": RATES}
-    settings |= (
-        {"batch_size": min(BATCH_SIZE, len(job.dataset.X) // 2)}
-        if own
-        else {"batch_size": BATCH_SIZE}
-    )
+    settings["batch_size"] = min(BATCH_SIZE, len(job.dataset.X) // 2) if own else BATCH_SIZE
     plans = {
         output: make_plan(
             HIDDEN,
