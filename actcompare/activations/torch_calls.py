@@ -111,6 +111,8 @@ def read_call(known: Known, args: Sequence[Any], kwargs: Mapping[str, Any]) -> C
         return None
     by_chance = known.name == "rrelu" and bool(given.get("training"))
     as_it_is = known.in_place or bool(given.get("inplace")) or by_chance or "out" in given
+    if known.entry is None:
+        given |= {name: _number(given[name]) for name in ("min", "max") if name in given}
     rest = {
         name: value.detach() if isinstance(value, Tensor) else value
         for name, value in given.items()
@@ -122,9 +124,17 @@ def read_call(known: Known, args: Sequence[Any], kwargs: Mapping[str, Any]) -> C
 
 def _is_rectifier(given: Mapping[str, Any]) -> bool:
     """Return whether a clamp is max(0, z), possibly with an upper bound."""
-    low, high = given.get("min"), given.get("max")
+    low, high = (_number(given.get(name)) for name in ("min", "max"))
     numbers = isinstance(low, int | float) and (high is None or isinstance(high, int | float))
     return numbers and low == 0
+
+
+def _number(value: object) -> object:
+    """Return the number that a bound is, also if it is a tensor of equal numbers."""
+    if not isinstance(value, Tensor) or value.is_meta or not value.numel():
+        return value
+    first = value.flatten()[0]
+    return float(first) if bool((value == first).all()) else value
 
 
 def _use(known: Known, given: Mapping[str, Any]) -> str:

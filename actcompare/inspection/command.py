@@ -83,6 +83,7 @@ class InspectOptions:
         option("Axis of the units.", "N", default="channels of convolutions, else the last"),
     ] = None
     eps: Annotated[float, option("Largest |f'| that counts as flat.")] = 1e-3
+    every: Annotated[int, option("Measure each N-th position or sample only.", "N")] = 1
     swap: Annotated[
         list[str] | None,
         option(
@@ -365,7 +366,9 @@ def _trips(gates: "list[Gate]", inspection: "Inspection") -> bool:
     from actcompare.models.watching.records import layer_columns
     from actcompare.output.gates import report_tripped
     from actcompare.units.statistics import with_shares
-    from actcompare.units.wording import layer_value
+    from actcompare.units.wording import UNIT, layer_value
 
-    layers = with_shares(layer_columns(inspection.layers))
+    layers = with_shares(
+        layer_columns([layer for layer in inspection.layers if layer.role == UNIT])
+    )
     return report_tripped(gates, layers, lambda column, i: layer_value(layers, column, i))

@@ -1,11 +1,14 @@
 """Describe an inspection: which units are dead, why, and what to try."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from actcompare.inspection.records import WhatIf
+from actcompare.models.watching.gated import is_product
 from actcompare.models.watching.records import Unseen, WatchedLayer, total_of
 from actcompare.text import listed
 from actcompare.units.statistics import EPS, firing_rate_bound
+from actcompare.units.wording import ROLES, UNIT
 
 MANY = 0.1
 """Layers with a larger share of such units get advice."""
@@ -32,8 +35,11 @@ def describe_inspection(
     what_if: WhatIf | None,
     unseen: Sequence[Unseen],
     never_called: Sequence[str],
+    every: int = 1,
 ) -> str:
     """Return the reading of an inspection, each sentence drawn from one of its numbers."""
+    apart = [layer for layer in layers if layer.role != UNIT]
+    layers = [layer for layer in layers if layer.role == UNIT]
     sentences = [
         _overview(layers),
         *_worst(layers),
@@ -41,7 +47,9 @@ def describe_inspection(
         *_not_finite(layers),
         *_advice(layers),
         *_what_if(layers, what_if),
+        *_apart(apart),
         *_unseen(unseen, never_called),
+        *_thinned(every),
         _bound(samples),
     ]
     return " ".join(sentences)
@@ -106,6 +114,11 @@ def _advice(layers: Sequence[WatchedLayer]) -> list[str]:
                 f" {before.counts()['constant']:,} of the {before.units:,} units of {before.name}"
                 " before it are constant. Look there first."
             )
+        elif share["zero_dead"] > MANY and is_product(layer.use):
+            sentences.append(
+                f"{layer.name}: {_percent(share['zero_dead'])} of the units output 0 on every"
+                " sample, since the gate or what it multiplies is 0."
+            )
         elif share["zero_dead"] > MANY and kind in _ZERO_BELOW:
             sentences.append(
                 f"{layer.name}: {_percent(share['zero_dead'])} of the units output 0 on every"
@@ -147,8 +160,9 @@ def _advice(layers: Sequence[WatchedLayer]) -> list[str]:
 def _what_if(layers: Sequence[WatchedLayer], what_if: WhatIf | None) -> list[str]:
     if what_if is None:
         return []
-    dead, then = (sum(layer.dead for layer in run) for run in (layers, what_if.layers))
-    pairs = list(zip(layers, what_if.layers, strict=False))
+    swapped = [layer for layer in what_if.layers if layer.role == UNIT]
+    dead, then = (sum(layer.dead for layer in run) for run in (layers, swapped))
+    pairs = list(zip(layers, swapped, strict=False))
     sentences = [
         f"With the activations swapped and the weights unchanged, {then:,} units are dead instead"
         f" of {dead:,}. That is the immediate effect, not the effect after training."
@@ -163,6 +177,21 @@ def _what_if(layers: Sequence[WatchedLayer], what_if: WhatIf | None) -> list[str
     if left:
         sentences.append(f"Not swapped: {listed(left, 5)}.")
     return sentences
+
+
+def _apart(layers: Sequence[WatchedLayer]) -> list[str]:
+    counts = Counter(layer.role for layer in layers)
+    said = [f"{counts[role]:,} {words}" for role, words in ROLES.items() if counts[role]]
+    return [f"Not units of a layer, and so shown apart: {'; '.join(said)}."] if said else []
+
+
+def _thinned(every: int) -> list[str]:
+    if every == 1:
+        return []
+    return [
+        f"One of {every} positions, or samples, of each batch was measured: a unit may have fired"
+        " at others."
+    ]
 
 
 def _unseen(unseen: Sequence[Unseen], never_called: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from actcompare.models.load import check_made
 from actcompare.models.places import module_paths
 from actcompare.models.state import left_as_it_was
 from actcompare.models.swap import Swap, Swaps, swap_activations, swaps_of_calls
+from actcompare.models.watching.gated import is_product
 from actcompare.models.watching.records import Unseen, WatchedLayer, layer_columns, total_of
 from actcompare.models.watching.watch import Watch, watch
 from actcompare.table import Table, Tabular
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-NUMBERS = (*VERDICTS, *SHARES, "sparsity", "mean", "variance", "not_finite", "samples")
-"""The columns that `--fail-on` can test in each layer."""
+NUMBERS = (*VERDICTS, *SHARES, "sparsity", "near_zero", "mean", "variance", "not_finite", "samples")
+"""The columns that `--fail-on` can test in each layer of units."""
 
 _EMPTY = 1000
 """Empty batches in a row after which data are taken for endless."""
@@ -79,7 +80,12 @@ class Inspection(Tabular):
     def reading(self) -> str:
         """Describe which units are dead, and what to try."""
         return describe_inspection(
-            self.layers, self.samples, self.what_if, self.unseen, self.never_called
+            self.layers,
+            self.samples,
+            self.what_if,
+            self.unseen,
+            self.never_called,
+            self.config.every,
         )
 
 
@@ -180,7 +186,9 @@ def inspect_named(
 
 
 def _watch(model: nn.Module, settings: Settings) -> Watch:
-    return watch(model, own=settings.own, unit_dim=settings.unit_dim, eps=settings.eps)
+    return watch(
+        model, own=settings.own, unit_dim=settings.unit_dim, eps=settings.eps, every=settings.every
+    )
 
 
 def _inputs(
@@ -223,12 +231,15 @@ def _config(
         watch=tuple(settings.own),
         unit_dim=settings.unit_dim,
         eps=settings.eps,
+        every=settings.every,
         swap={old: _label(new) for old, new in (settings.swap or {}).items()},
     )
 
 
 def _what_if(swap: Swaps, done: tuple[Swap, ...], seen: Watch, other: Watch) -> WhatIf:
-    before, after = ([layer.name for layer in run.layers] for run in (seen, other))
+    before, after = (
+        [layer.name for layer in run.layers if not is_product(layer.use)] for run in (seen, other)
+    )
     swaps = [*done, *swaps_of_calls(swap, done, before, after)]
     uses = {part for layer in seen.layers for part in (layer.use, layer.use.partition(":")[0])}
     missing = [old for old in swap if old not in uses and not any(s.old == old for s in swaps)]

@@ -38,6 +38,8 @@ class Settings:
     """Axis of the units; None to infer it."""
     eps: float = EPS
     """Largest |f'| that counts as flat."""
+    every: int = 1
+    """Measure each n-th position, or sample, of an activation."""
     swap: Swaps | None = None
     """Activations to swap in a copy that runs too, such as `{"relu": "softplus"}`."""
 
@@ -45,6 +47,8 @@ class Settings:
         samples = 1 if self.samples is None else self.samples
         if not all(1 <= count <= _MOST for count in (self.batch_size, samples)):
             raise UsageError(f"samples and batch_size must be at least 1 and at most {_MOST:,}")
+        if not 1 <= self.every <= _MOST:
+            raise UsageError(f"every must be at least 1, not {self.every}")
         if not self.eps >= 0:
             raise UsageError(f"eps must be at least 0, not {self.eps}")
 
@@ -65,6 +69,7 @@ class InspectConfig:
     watch: tuple[str, ...]
     unit_dim: int | None
     eps: float
+    every: int
     swap: Mapping[str, str]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from actcompare.output.render import Grid, cell
 from actcompare.table import Columns
 from actcompare.text import percent
-from actcompare.units.wording import _VERDICTS
+from actcompare.units.wording import _VERDICTS, UNIT
 
 # --- inspect -------------------------------------------------------------------------------------
 
@@ -15,21 +15,24 @@ def inspection_grid(columns: Columns, total: Mapping[str, Any]) -> Grid:
     """Return the number of units with each verdict, per use of an activation."""
     if "run" in columns:
         return _what_if_grid(columns)
-    rows = [
-        [
-            str(layer),
+    rows: list[list[str]] = []
+    apart: list[list[str]] = []
+    for i, layer in enumerate(columns["layer"]):
+        role = columns["role"][i]
+        row = [
+            str(layer) if role == UNIT else f"({role}) {layer}",
             str(columns["units"][i]),
             *(str(columns[name][i]) for name in _VERDICTS),
             percent(columns["sparsity"][i], 0),
+            percent(columns["near_zero"][i], 0),
             cell(columns["mean"][i], 3),
             cell(columns["variance"][i], 3),
         ]
-        for i, layer in enumerate(columns["layer"])
-    ]
+        (rows if role == UNIT else apart).append(row)
     counts = [str(total[name]) for name in _VERDICTS]
-    rows.append(["total", str(total["units"]), *counts, "", "", ""])
-    titles = ["layer", "units", *_VERDICTS.values(), "sparsity", "mean", "variance"]
-    return Grid(titles, rows, caption=_seen_caption(columns))
+    rows.append(["total", str(total["units"]), *counts, "", "", "", ""])
+    titles = ["layer", "units", *_VERDICTS.values(), "sparsity", "near zero", "mean", "variance"]
+    return Grid(titles, rows + apart, caption=_seen_caption(columns))
 
 
 def _what_if_grid(columns: Columns) -> Grid:

@@ -1,10 +1,13 @@
 """Where a model's activations may be called: the paths of its modules."""
 
+import re
 from collections.abc import Iterator
+from types import FunctionType
 
 import torch
 from torch import nn
 
+from actcompare.activations.catalogue import CATALOGUE
 from actcompare.activations.torch_calls import MODULES
 
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
@@ -63,3 +66,22 @@ def opaque_modules(model: nn.Module) -> dict[str, str]:
         elif isinstance(module, nn.DataParallel) and len(module.device_ids or ()) > 1:
             found[path or "(model)"] = "its replicas run in threads: watch its .module"
     return found
+
+
+def scripted_functions(module: nn.Module) -> list[str]:
+    """Return the functions from torch.jit.script that a module's code names, and that activate."""
+    names = {entry.name for entry in CATALOGUE}
+    found: dict[str, None] = {}
+    for kind in type(module).__mro__:
+        if kind.__module__.startswith("torch.nn."):
+            break
+        for method in vars(kind).values():
+            if not isinstance(method, FunctionType):
+                continue
+            for name in method.__code__.co_names:
+                function = method.__globals__.get(name)
+                if isinstance(function, torch.jit.ScriptFunction):
+                    called = re.findall(r"aten::(\w+)", str(function.inlined_graph))
+                    if names & {each.rstrip("_") for each in called}:
+                        found[name] = None
+    return [*found]

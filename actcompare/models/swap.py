@@ -23,6 +23,7 @@ from actcompare.activations.torch_calls import (
 from actcompare.activations.user_code import describe, find_users_own
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.models.places import acting_paths, module_paths
+from actcompare.models.watching.whole import may_be_whole, whole_of
 
 Swaps = Mapping[str, str | Activation | Callable[..., Any]]
 """The new activation of each old one: `{"relu": "softplus"}`."""
@@ -73,8 +74,9 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
     layers do), are replaced by modules. Calls such as `F.relu(x)` in any method of any module are
     replaced whenever it runs, also where activation checkpointing runs it again within backward
     (but not in a function that is no method, if that is what is checkpointed).
-    nn.ReLU(inplace=True) becomes a module that is not in place; the
-    replacement of `x.relu_()` still overwrites x.
+    A leaf module that computes an activation of the catalogue counts as that one; of a
+    gated linear unit the gate's sigmoid is replaced. nn.ReLU(inplace=True) becomes a module that is
+    not in place; the replacement of `x.relu_()` still overwrites x.
 
     Args:
         model: The model, which is not changed. The copy of a compiled model is not compiled.
@@ -129,7 +131,7 @@ class _Exchange:
 
     def for_module(self, module: nn.Module, where: str) -> nn.Module | None:
         """Return the replacement of a module, or None to keep it."""
-        use = use_of_module(module)
+        use = use_of_module(module) or self._as_a_whole(module)
         kinds = [old for old, kind in self._own.items() if _is_kind(module, kind)]
         old = kinds[0] if kinds else _match(use, self._news)
         if old is None:
@@ -139,6 +141,13 @@ class _Exchange:
         in_place = " (which was in place)" if getattr(module, "inplace", False) else ""
         self._note(where or "(model)", (use or old) + in_place, old)
         return self._made[id(module)]
+
+    def _as_a_whole(self, module: nn.Module) -> str | None:
+        """Return the SPEC of a leaf module that computes an activation of the catalogue."""
+        if not may_be_whole(module):
+            return None
+        whole = whole_of(module, torch.zeros((2, 8), dtype=self._dtype, device=self._device))
+        return whole.use if whole is not None and whole.known else None
 
     def functions_of(self, module: nn.Module, where: str) -> None:
         """Swap the functions that a module keeps; record those that cannot be swapped."""
@@ -224,6 +233,7 @@ def swaps_of_calls(
         where, _, use = old.rpartition(" / ")
         use, _, _ = use.partition(" #")
         moved, _, by = new.rpartition(" / ")  # a function kept as an attribute is a module now
+        where, moved = (path.partition("[")[0] for path in (where, moved))  # of all experts
         if not any(name in (use, use.partition(":")[0]) for name in swaps):
             continue
         if {where, moved} & of_modules:
@@ -333,6 +343,8 @@ class _Swapping(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if func in _GLUS and "sigmoid" in self._news:
+            return self._glu(*args, **kwargs)
         known = _KNOWN.get(func)
         call = read_call(known, args, kwargs) if known is not None else None
         old = _match(call.use, self._news) if call is not None else None
@@ -342,6 +354,14 @@ class _Swapping(TorchFunctionMode):
         if known.in_place or kwargs.get("inplace") or _positional_inplace(known, args):
             return call.z.copy_(function(call.z.clone()))
         return function(call.z)
+
+    def _glu(self, input: Tensor, dim: int = -1) -> Tensor:  # noqa: A002 (as torch calls it)
+        a, b = input.chunk(2, dim)
+        gated: Tensor = a * self._news["sigmoid"].build(b.dtype, b.device)(b)
+        return gated
+
+
+_GLUS = (nn.functional.glu, torch._C._nn.glu)
 
 
 def _positional_inplace(known: Known, args: tuple[Any, ...]) -> bool:

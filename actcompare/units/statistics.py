@@ -34,6 +34,9 @@ TAU = 0.025
 SATURATED_SHARE = 0.95
 """Smallest share of samples on which a saturated unit has |f'(z)| <= EPS."""
 
+NEAR_ZERO = 0.05
+"""Largest |a| of an activation that is near zero, as fastai's ActivationStats has it."""
+
 CONSTANT_SPREAD = 1e-3
 """Largest standard deviation of a constant unit, relative to |mean|."""
 
@@ -47,6 +50,8 @@ class UnitStatistics:
     """Activations per unit: samples times positions in space or time."""
     nonzero: Tensor
     """Number of activations that are not 0."""
+    near: Tensor
+    """Number of activations with |a| <= NEAR_ZERO."""
     low: Tensor
     high: Tensor
     mean: Tensor
@@ -84,6 +89,11 @@ class UnitStatistics:
         return 1 - float(self.nonzero.mean()) / self.values
 
     @property
+    def near_zero(self) -> float:
+        """Share of the layer's activations with |a| <= NEAR_ZERO."""
+        return float(self.near.mean()) / self.values
+
+    @property
     def layer_mean(self) -> float:
         """Mean of all activations of the layer."""
         return float(self.mean.mean())
@@ -109,6 +119,9 @@ _LONG_ROW = 256
 _CANCELS = 1e-2
 """Variances below this share of the squared mean are recomputed from centred values."""
 
+_AT_ONCE = 2**20
+"""Most activations summarised at once on a CPU: few enough to stay in its cache between passes."""
+
 _PENDING = 32
 """Number of batch summaries collected before they are merged."""
 
@@ -122,6 +135,7 @@ class _Summary(NamedTuple):
     variance: Tensor
     high: Tensor
     nonzero: Tensor
+    near: Tensor
     low: Tensor | None
     """Smallest activation; None means 0."""
     mean_abs: Tensor | None
@@ -202,14 +216,18 @@ class UnitAccumulator:
             )
         if activations.numel() == 0:
             return
-        seen = _summarise(
-            _in_columns(activations.detach(), axis),
-            None if slopes is None else _in_columns(slopes.detach(), axis),
+        a = _in_columns(activations.detach(), axis)
+        d = None if slopes is None else _in_columns(slopes.detach(), axis)
+        samples, scratch = (
             len(activations) if samples is None else samples,
-            self.eps,
             self._scratch or Scratch(),
         )
-        self._seen.append(seen)
+        rows = max(1, _AT_ONCE * len(a) // a.numel()) if a.device.type == "cpu" else len(a)
+        for first in range(0, len(a), rows):
+            some = slice(first, first + rows)
+            part = None if d is None else d[some]
+            self._seen.append(_summarise(a[some], part, samples, self.eps, scratch))
+            samples = 0  # counted once
         if len(self._seen) > _PENDING:
             self._seen = [_together(self._seen)]
 
@@ -245,6 +263,7 @@ class UnitAccumulator:
             samples=seen.samples,
             values=seen.values,
             nonzero=seen.nonzero.cpu(),
+            near=seen.near.cpu(),
             low=low.cpu(),
             high=seen.high.cpu(),
             mean=seen.mean.cpu(),
@@ -303,15 +322,21 @@ def _summarise(
     nonzero = _over_units(torch.ne(a, 0, out=buffer), "sum")
     low = mean_abs = slope = flat = None
     if slopes is None:
+        near = _over_units(torch.le(a, NEAR_ZERO, out=buffer), "sum")
         if not (on_cpu and float(nonzero.max()) < values):  # otherwise every unit has a zero
             low = _over_units(a, "amin")
     else:
         low = _over_units(a, "amin")
+        size = a
         if not (on_cpu and float(low.min()) >= 0):
-            mean_abs = _over_units(torch.abs(a, out=buffer), "mean")
+            size = torch.abs(a, out=buffer)
+            mean_abs = _over_units(size, "mean")
+        near = _over_units(torch.le(size, NEAR_ZERO, out=buffer), "sum")
         slope = _over_units(torch.abs(slopes.to(a.dtype), out=buffer), "amax")
         flat = _over_units(torch.le(buffer, eps, out=buffer), "sum")
-    return _Summary(samples, values, mean, variance, high, nonzero, low, mean_abs, slope, flat)
+    return _Summary(
+        samples, values, mean, variance, high, nonzero, near, low, mean_abs, slope, flat
+    )
 
 
 def _moments(a: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
@@ -351,8 +376,8 @@ def _together(seen: Sequence[_Summary]) -> _Summary:
         parts = torch.stack([nothing if part is None else part for part in found])
         return _in_float64(parts), given.to(parts.device)
 
-    means, variances, high, nonzero = (
-        stacked(name)[0] for name in ("mean", "variance", "high", "nonzero")
+    means, variances, high, nonzero, near = (
+        stacked(name)[0] for name in ("mean", "variance", "high", "nonzero", "near")
     )
     (low, _), (means_abs, has_abs) = stacked("low"), stacked("mean_abs")
     (slope, has_slope), (flat, has_flat) = stacked("slope"), stacked("flat")
@@ -367,6 +392,7 @@ def _together(seen: Sequence[_Summary]) -> _Summary:
         variance=(shares * (variances + (means - mean).square())).sum(0),
         high=high.amax(0),
         nonzero=nonzero.sum(0),
+        near=near.sum(0),
         low=low.amin(0),
         mean_abs=(shares * torch.where(has_abs, means_abs, means)).sum(0),
         slope=torch.where(has_slope, slope, nonzero.clamp(max=1)).amax(0),
@@ -383,6 +409,7 @@ def _whole(seen: _Summary) -> _Summary:
             seen.variance,
             seen.high,
             nonzero,
+            seen.near,
             torch.zeros_like(mean) if seen.low is None else seen.low,
             mean if seen.mean_abs is None else seen.mean_abs,
             nonzero.clamp(max=1) if seen.slope is None else seen.slope,

@@ -13,6 +13,18 @@ _VERDICTS = {
 }
 
 
+UNIT, GATE, ATTENTION, ROUTER, BOUND = "unit", "gate", "attention", "router", "bound"
+"""What an activation is for: the units of a layer, or something that is shown apart."""
+
+ROLES = {
+    GATE: "gates, whose output multiplies something",
+    ATTENTION: "rows of attention scores",
+    ROUTER: "routers, which choose experts",
+    BOUND: "bounds of numbers that no layer computed, or that are activated already",
+}
+"""What those that are no units of a layer are."""
+
+
 LEGEND = (
     "zero-dead: a = f(z) is 0 on every sample; gradient-dead: f'(z) is practically 0 on every"
     " sample; zero-gradient: f'(z) is exactly 0 on every sample; constant: a hardly varies;"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from actcompare.table import Table
 from actcompare.units.statistics import EPS, VERDICTS, UnitStatistics, firing_rate_bound
+from actcompare.units.wording import UNIT
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class WatchedLayer:
     number: int
     """Index of this call of the module in a forward pass, from 1."""
     statistics: UnitStatistics = field(repr=False)
+    role: str = UNIT
+    """What the activation is for: a unit, or one of `actcompare.units.wording.ROLES`."""
 
     @property
     def name(self) -> str:
@@ -54,9 +57,11 @@ class WatchedLayer:
             "layer": self.name,
             "module": self.module,
             "activation": self.use,
+            "role": self.role,
             "units": self.units,
             **self.counts(),
             "sparsity": seen.sparsity,
+            "near_zero": seen.near_zero,
             "mean": seen.layer_mean,
             "variance": seen.layer_variance,
             "not_finite": int(seen.not_finite.sum()),
@@ -74,6 +79,7 @@ class WatchedLayer:
             "samples": [seen.samples] * self.units,
             "values": [seen.values] * self.units,
             "nonzero": [int(count) for count in seen.nonzero],
+            "near_zero": [int(count) for count in seen.near],
             "low": seen.low.tolist(),
             "high": seen.high.tolist(),
             "mean": seen.mean.tolist(),
@@ -108,7 +114,8 @@ def layer_columns(layers: Sequence[WatchedLayer]) -> Table:
 
 
 def total_of(layers: Sequence[WatchedLayer]) -> dict[str, Any]:
-    """Return the totals over all layers: units, and count and share for each verdict."""
+    """Return the totals over layers of units: their number, count and share for each verdict."""
+    layers = [layer for layer in layers if layer.role == UNIT]
     units = sum(layer.units for layer in layers)
     counts = {name: sum(layer.counts()[name] for layer in layers) for name in VERDICTS}
     shares = {f"{name}_share": count / units if units else 0.0 for name, count in counts.items()}

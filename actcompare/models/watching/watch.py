@@ -10,6 +10,8 @@ mode is active, torch's transformer layers skip their fast path, which would be 
 import contextlib
 import sys
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -31,36 +33,28 @@ from actcompare.activations.torch_calls import (
 from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.models.feed import samples_of
-from actcompare.models.places import acting_paths, opaque_modules
+from actcompare.models.places import acting_paths, opaque_modules, scripted_functions
 from actcompare.models.state import function_modes, left_as_it_was, set_function_modes
 from actcompare.models.watching.aside import Aside, plain, slope_of, unwatched
 from actcompare.models.watching.bindings import Own, patched
 from actcompare.models.watching.eager import eager
+from actcompare.models.watching.experts import ExpertsSeen
+from actcompare.models.watching.gated import MULTIPLIES, Applied, Gated, gate_of_glu, product_of
+from actcompare.models.watching.lineage import LAYERS, Key, Lineage, Lineages, Source
 from actcompare.models.watching.records import Unseen, WatchedLayer, layer_columns, name_of
 from actcompare.models.watching.whole import Whole, may_be_whole, whole_of
 from actcompare.table import Table
 from actcompare.units.statistics import EPS, Scratch, UnitAccumulator
+from actcompare.units.wording import ATTENTION, BOUND, GATE, ROUTER, UNIT
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_LAST_AXIS = ("linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "bilinear",
-              "embedding", "layer_norm", "rms_norm", "__matmul__")  # fmt: skip
-
-_CHANNEL_AXIS = ("batch_norm", "instance_norm", "group_norm")
-
-_CONVOLUTIONS = tuple(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3))
-
 _GATED = ("lstm", "gru", "rnn_tanh", "rnn_relu",
           "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")  # fmt: skip
 
-
-class _Producer(NamedTuple):
-    """The last call that computed features; it determines the axis of the units."""
-
-    features: int
-    axis: int
-    dims: int
+_CHOOSES = ("topk", "sort")
+"""Functions by which a router chooses experts."""
 
 
 class _Seen(NamedTuple):
@@ -82,8 +76,9 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         own: Sequence[str] = (),
         unit_dim: int | None = None,
         eps: float = EPS,
+        every: int = 1,
     ) -> None:
-        self.model, self.unit_dim, self.eps = model, unit_dim, eps
+        self.model, self.unit_dim, self.eps, self.every = model, unit_dim, eps, every
         self.passes = 0
         self.samples = 0
         self.trained = False
@@ -100,7 +95,10 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self._batch: int | None = None
         self._expected: int | None = None
         self._ignored = False
-        self._last: _Producer | None = None
+        self._lines = Lineages()
+        self._recent: deque[Applied] = deque(maxlen=2)
+        self._roles: dict[Key, str] = {}
+        self._experts = ExpertsSeen(model)
         self._thread = 0
         self._scratch = Scratch()
         self._kept: contextlib.ExitStack | None = None
@@ -129,6 +127,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     def __exit__(self, *_: object) -> None:
         self._running.clear()
+        self._recent.clear()
         kept, self._kept = self._kept, None
         if kept is not None:
             kept.close()
@@ -150,7 +149,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     def layers(self) -> tuple[WatchedLayer, ...]:
         """The uses of activations seen so far, in the order of their first call."""
         return tuple(
-            WatchedLayer(*key, seen.units.statistics())
+            WatchedLayer(*key, seen.units.statistics(), self._roles.get(key, UNIT))
             for key, seen in self._seen.items()
             if name_of(*key) not in self._unseen
         )
@@ -158,7 +157,17 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     @property
     def unseen(self) -> tuple[Unseen, ...]:
         """What is or may be an activation, but could not be watched."""
-        return tuple(Unseen(where, why) for where, why in self._unseen.items())
+        found = self._unseen | self._scripted() | self._experts.without_tokens()
+        return tuple(Unseen(where, why) for where, why in found.items())
+
+    def _scripted(self) -> dict[str, str]:
+        """Return the scripted functions of modules that ran, but for those judged as a whole."""
+        return {
+            name_of(self._paths[module][0], name, 1): "scripted: torch runs it without Python"
+            for module in self._experts.ran
+            if self._whole.get(module) is None
+            for name in scripted_functions(module)
+        }
 
     @property
     def never_called(self) -> tuple[str, ...]:
@@ -188,6 +197,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             within = f"{self._running[-1][1]}." if self._running else ""
             path = next((name for name in (path, *others) if name.startswith(within)), path)
         self._running.append((module, path))
+        self._experts.ran.add(module)
         for own in self._own:
             if own.is_module(module) and not self._ignored and args:
                 own.before(module, args[0])
@@ -202,7 +212,8 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         if not self._ignored:
             self.passes += 1
             self._uses.clear()
-            self._last = self._batch = None
+            self._recent.clear()
+            self._lines.begin(self.model)
             self._batch = self._expected
             if self._batch is None:
                 self._batch = samples_of(args, _keywords())
@@ -251,7 +262,8 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         slope, module = None, self._running[-1][0]
         kept = () if whole.known else (module,)
         with self._aside(whole.use, "its slope fails"), left_as_it_was(*kept):
-            slope = slope_of(whole.function, z, whole.name, whole.given)
+            some = self._thinned(z, self._lines.of(a))
+            slope = slope_of(whole.function, some, whole.name, whole.given)
         if slope is not None:
             self._record(whole.use, a, slope)
 
@@ -261,55 +273,91 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self, called: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         """Make a call of torch unchanged, and record it if it is an activation."""
-        known = self._known.get(called)
-        if known is None or not self._running or self._ignored or unwatched():
+        if not self._running or self._ignored or unwatched():
             return called(*args, **kwargs)
-        if isinstance(known, str) and known not in RECTIFYING:
-            result = called(*args, **kwargs)
-            with self._aside():
-                self._note(known, result)
-            return result
+        known = self._known.get(called)
+        name = _name(called) if known is None else known if isinstance(known, str) else known.name
         whole = self._whole.get(self._running[-1][0])  # a leaf: it is what runs, if it runs
         if (whole is not None and whole.running) or any(own.running for own in self._own):
-            return called(*args, **kwargs)
-        if isinstance(known, str):
             result = called(*args, **kwargs)
+            self._follow(name, called, args, kwargs, result)
+            return result
+        if isinstance(known, Known):
+            return self._activate(known, called, args, kwargs)
+        gated = None
+        if name in MULTIPLIES:
+            with self._aside():
+                gated = self._gated(args, kwargs)
+        result = called(*args, **kwargs)
+        self._follow(name, called, args, kwargs, result)
+        if gated is not None:
+            self._record(gated.use, result, gated.slope)
+        elif name in RECTIFYING:
             rectifies = False
             with self._aside():
-                rectifies = is_rectifier(known, args, kwargs, result)
+                rectifies = is_rectifier(name, args, kwargs, result)
             if rectifies:
                 self._record("relu", result, None)
-            return result
-        use, slope = known.name if known.is_relu else "", None
+        elif known is not None:
+            self._note(name, args, kwargs, result)
+        return result
+
+    def _activate(
+        self, known: Known, called: Callable[..., Any], args: tuple[Any, ...], kwargs: Any
+    ) -> Any:
+        """Make a call of an activation, and record it."""
+        use, slope, z = known.name if known.is_relu else "", None, None
         of_output = None
         if not known.is_relu:
             with self._aside(known.name, "its slope fails"):  # before: it may overwrite its input
                 if found := read_call(known, args, kwargs):
                     of_output = FROM_OUTPUT.get(known.name)
                     if of_output is None:
-                        slope = slope_of(found.function, found.z, known.name, found.given)
-                    use = found.use
+                        some = self._thinned(found.z, self._lines.of(found.z))
+                        slope = slope_of(found.function, some, known.name, found.given)
+                    use, z = found.use, None if found.as_it_is else found.z
         result = called(*args, **kwargs)
+        self._follow(known.name, called, args, kwargs, result)
         if use and of_output is not None:
             with self._aside(use, "its slope fails"):
-                slope = slope_by(of_output, plain(result), {})
+                some = self._thinned(result, self._lines.of(result))
+                slope = slope_by(of_output, plain(some), {})
         if use and (known.is_relu or slope is not None):
-            self._record(use, result, slope)
+            self._record(use, result, slope, z)
         return result
 
-    def _note(self, name: str, result: Any) -> None:
-        """Record other calls that matter: those that move features, or hide activations."""
+    def _follow(
+        self, name: str, called: Callable[..., Any], args: tuple[Any, ...], kwargs: Any, result: Any
+    ) -> None:
+        """Carry the axis of units from the arguments of a call to its result."""
+        if isinstance(result, Tensor | tuple | list):
+            with self._aside():
+                self._lines.after(name, called, args, kwargs, result)
+
+    def _gated(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Gated | None:
+        """Return what a product of two tensors is if one is an activation's output."""
+        found = product_of(args, kwargs, self._lines, self._recent)
+        if found is None:
+            return None
+        self._roles |= dict.fromkeys(found.gate, GATE)
+        return found if found.use else None
+
+    def _note(self, name: str, args: tuple[Any, ...], kwargs: Any, result: Any) -> None:
+        """Record other calls that matter: those that hide activations, or tell what one is for."""
         if name in _GATED:
             self._unseen[self._path or "(model)"] = (
                 f"the gates of {name.removesuffix('_cell')}, which torch computes in one call"
             )
         elif name == "glu":
-            self._unseen[name_of(self._path, "glu", 1)] = (
-                "not elementwise: it multiplies one half of its input by the sigmoid of the other"
-            )
-        elif isinstance(result, Tensor) and result.dim():
-            self._last = None
-            self._last = _producer(name, result)
+            with self._aside("glu", "its slope fails"):
+                gate, slope, product_slope = gate_of_glu(*args, **kwargs)
+                self._lines.after("sigmoid", torch.sigmoid, (result,), {}, gate)
+                self._roles |= dict.fromkeys(self._record("sigmoid", gate, slope), GATE)
+                self._record("glu", result, product_slope)
+        elif name in _CHOOSES and args:
+            chosen = self._lines.of(args[0])
+            if chosen is not None and chosen.source is not None:
+                self._roles |= dict.fromkeys(chosen.source, ROUTER)
 
     @property
     def _path(self) -> str:
@@ -334,7 +382,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                 )
                 return
             with left_as_it_was(*() if module is None else (module,)):
-                slope = slope_of(function, z)
+                slope = slope_of(function, self._thinned(z, self._lines.of(a)))
         if slope is not None:
             self._record(own.use, a, slope)
 
@@ -353,33 +401,84 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
         return Aside(failed)
 
-    def _record(self, use: str, a: Any, slope: Tensor | None) -> None:
+    def _record(self, use: str, a: Any, slope: Tensor | None, z: Tensor | None = None) -> Source:
+        """Add a call to the statistics, and return its keys."""
         module, path = self._running[-1]
-        place = path, self._labels.get(module, use)
-        number = self._uses.get(place, 0) + 1
-        key = (*place, number)
-        with self._aside(place[1], "cannot be measured", number):
+        use, keys = self._labels.get(module, use), list[Key]()
+        with self._aside(use, "cannot be measured", self._uses.get((path, use), 0) + 1):
             if not a.is_floating_point():
-                return
-            self._uses[place] = number
-            a = plain(a.detach())
-            if a.numel() == 0:
-                return
-            seen = self._seen.get(key)
-            if seen is None or seen.row != a.shape[1:]:
-                seen = self._place(key, a, seen)
-                if seen is None:
-                    return
-                self._seen[key] = seen
-            if len(seen.row) == 0:
-                a = self._with_samples(a)
-                slope = None if slope is None else self._with_samples(slope)
-            seen.units.update(a, slope, axis=seen.axis, samples=self._batch)
+                return ()
+            line, whole = self._lines.of(a), a
+            a = self._thinned(a, line)
+            if line is None or line.expert is None:
+                keys.append(self._next(path, use))
+                self._add(keys[0], a, slope, line)
+            else:
+                for expert, rows in self._lines.experts(line):
+                    keys.append(self._next(f"{path}[{expert}]", use))
+                    of_expert = a if rows is None else a[rows]
+                    self._add(keys[-1], of_expert, _part(slope, rows), line)
+                    self._experts.saw(path, use, expert)
+            self._applied(tuple(keys), whole, slope, z, line)
+        return tuple(keys)
 
-    def _place(self, key: tuple[str, str, int], a: Tensor, before: _Seen | None) -> _Seen | None:
+    def _next(self, path: str, use: str) -> Key:
+        """Return the key of the next call of an activation in this pass."""
+        number = self._uses[path, use] = self._uses.get((path, use), 0) + 1
+        return path, use, number
+
+    def _applied(
+        self, keys: Source, a: Tensor, slope: Tensor | None, z: Tensor | None, line: Lineage | None
+    ) -> None:
+        """Note that a tensor is an activation's output, until something multiplies it."""
+        if line is not None and line.scores:
+            self._roles |= dict.fromkeys(keys, ATTENTION)
+        elif keys and keys[0][1].startswith("clamp") and (line is None or not line.fresh):
+            self._roles |= dict.fromkeys(keys, BOUND)
+        if line is None and a.dim():
+            axis = self._axis(a, None) if a.dim() > 1 else -1
+            axis = axis - a.dim() if axis >= 0 else axis
+            line = Lineage(axis, a.shape[axis], origin=id(a))
+        if line is not None:
+            self._lines.keep(a, line._replace(fresh=False, source=keys))
+            self._recent.append(Applied(weakref.ref(a), z, slope))
+
+    def _add(self, key: Key, a: Tensor, slope: Tensor | None, line: Lineage | None) -> None:
+        """Add a call of an activation to the statistics of its units."""
+        a = plain(a.detach())
+        if a.numel() == 0:
+            return
+        seen = self._seen.get(key)
+        if seen is None or seen.row != a.shape[1:]:
+            seen = self._place(key, a, seen, line)
+            if seen is None:
+                return
+            self._seen[key] = seen
+        if len(seen.row) == 0:
+            a = _with_samples(a, line)
+            slope = None if slope is None else _with_samples(slope, line)
+        seen.units.update(a, slope, axis=seen.axis, samples=self._batch)
+
+    def _thinned(self, t: Tensor, line: Lineage | None) -> Tensor:
+        """Return what is measured of a tensor: all, or each n-th position or sample."""
+        axis = self._thinning(t, line) if self.every > 1 and t.dim() > 1 else None
+        if axis is None:
+            return t
+        start = self.passes % self.every  # so that many passes see every position
+        return t[(slice(None),) * axis + (slice(start, None, self.every),)]
+
+    def _thinning(self, t: Tensor, line: Lineage | None) -> int | None:
+        """Return the axis of positions, or else of samples, that is long enough to be thinned."""
+        units = self._axis(t, line) % t.dim()
+        axes = [*range(1, t.dim()), 0] if line is None or line.expert is None else [1]
+        return next((i for i in axes if i != units and t.shape[i] >= 2 * self.every), None)
+
+    def _place(
+        self, key: Key, a: Tensor, before: _Seen | None, line: Lineage | None
+    ) -> _Seen | None:
         """Return the statistics with the axis of the units; None if the number of units changed."""
-        axis = self._axis(a)
-        units = self._with_samples(a).shape[1] if a.dim() < 2 else a.shape[axis]
+        axis = self._axis(a, line)
+        units = _with_samples(a, line).shape[1] if a.dim() < 2 else a.shape[axis]
         if before is None:
             return _Seen(UnitAccumulator(units, self.eps, self._scratch), axis, a.shape[1:])
         if before.units.units != units:
@@ -390,29 +489,32 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             return None
         return before._replace(axis=axis, row=a.shape[1:])
 
-    def _with_samples(self, a: Tensor) -> Tensor:
-        """Reshape one axis to two: the units of one sample, or the samples of one unit."""
-        last = self._last
-        if a.dim() == 1 and last is not None and (last.dims, last.features) == (1, len(a)):
-            return a[None]
-        return a.reshape(-1, 1)
-
-    def _axis(self, a: Tensor) -> int:
-        """Return the axis of the units: the feature axis of the preceding layer."""
-        dims, last = a.dim(), self._last
-        if dims < 2:
+    def _axis(self, a: Tensor, line: Lineage | None) -> int:
+        """Return the axis of the units: that of the layer which computed the pre-activations."""
+        if a.dim() < 2:
             return 1
         if self.unit_dim is not None:
             a.size(self.unit_dim)  # raises IndexError if there is no such axis
             return self.unit_dim
-        if last is not None:
-            usual = last.axis if last.axis == -1 or last.dims == dims else 1
-            if a.shape[usual] == last.features:
-                return usual
-            same = [i for i in range(1, dims) if a.shape[i] == last.features]
-            if len(same) == 1:
-                return same[0]
-        return -1 if dims <= 3 else 1
+        if line is not None:
+            return line.axis
+        return -1 if a.dim() <= 3 else 1
+
+
+def _part(slope: Tensor | None, rows: Tensor | None) -> Tensor | None:
+    return slope if slope is None or rows is None else slope[rows]
+
+
+def _with_samples(a: Tensor, line: Lineage | None) -> Tensor:
+    """Reshape one axis to two: the units of one sample, or the samples of one unit."""
+    return a[None] if a.dim() == 1 and line is not None else a.reshape(-1, 1)
+
+
+@cache
+def _name(called: Callable[..., Any]) -> str:
+    """Return the name of a function of torch; of a property for the call that reads it."""
+    name = getattr(called, "__name__", "")
+    return getattr(called.__self__, "__name__", "") if name == "__get__" else name  # type: ignore[attr-defined]
 
 
 def _keywords() -> Mapping[str, Any]:
@@ -434,20 +536,11 @@ _MODULE_FILE = nn.Module.__call__.__code__.co_filename
 def _known_calls() -> dict[Any, Known | str]:
     """Return every call of torch that matters: activations, and others by name."""
     found: dict[Any, Known | str] = {}
-    for name in (*_LAST_AXIS, *_CHANNEL_AXIS, *_CONVOLUTIONS, *_GATED, "glu", *RECTIFYING):
+    for name in (*LAYERS, *_GATED, *_CHOOSES, "glu", *RECTIFYING):
         for holder in (nn.functional, torch, torch.Tensor, torch._C._nn):
             if called := getattr(holder, name, None):
                 found[called] = name
     return found | known_calls()
-
-
-def _producer(name: str, result: Tensor) -> _Producer:
-    axis = -1
-    if name in _CHANNEL_AXIS:
-        axis = min(1, result.dim() - 1)
-    elif name in _CONVOLUTIONS:
-        axis = result.dim() - 1 - int(name[-2])
-    return _Producer(result.shape[axis], axis, result.dim())
 
 
 class _Mode(TorchFunctionMode):
@@ -472,7 +565,12 @@ class _Mode(TorchFunctionMode):
 
 
 def watch(
-    model: nn.Module, *, own: Sequence[str] = (), unit_dim: int | None = None, eps: float = EPS
+    model: nn.Module,
+    *,
+    own: Sequence[str] = (),
+    unit_dim: int | None = None,
+    eps: float = EPS,
+    every: int = 1,
 ) -> Watch:
     """Watch the activations of a model in your own loop.
 
@@ -492,6 +590,8 @@ def watch(
         unit_dim: Axis of the units; by default the columns of linear layers, the channels of
             convolutions, and the last axis of sequences.
         eps: Largest |f'| that counts as flat.
+        every: Measure each n-th position in space or time, or where there are none each n-th
+            sample; which ones changes from pass to pass.
 
     Raises:
         UsageError: The model is no torch.nn.Module.
@@ -499,4 +599,6 @@ def watch(
     """
     if not isinstance(model, nn.Module):
         raise UsageError(f"watch takes a torch.nn.Module, not {type(model).__name__}")
-    return Watch(model, own=own, unit_dim=unit_dim, eps=eps)
+    if every < 1:
+        raise UsageError(f"every must be at least 1, not {every}")
+    return Watch(model, own=own, unit_dim=unit_dim, eps=eps, every=every)
