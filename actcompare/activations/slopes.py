@@ -60,5 +60,7 @@ def slope_by(kernel: Kernel, of: Tensor, given: Mapping[str, Any]) -> Tensor:
         given: The parameters of f, by name.
     """
     ones = torch.ones((), dtype=of.dtype, device=of.device).expand_as(of)
+    if kernel is FROM_INPUT["gelu"]:
+        ones = torch.ones_like(of)  # its kernel is four times as fast with real ones on a CPU
     with torch.no_grad():
         return kernel(ones, of.detach(), given)

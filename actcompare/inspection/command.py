@@ -83,7 +83,7 @@ class InspectOptions:
         option("Axis of the units.", "N", default="channels of convolutions, else the last"),
     ] = None
     eps: Annotated[float, option("Largest |f'| that counts as flat.")] = 1e-3
-    every: Annotated[int, option("Measure each N-th position or sample only.", "N")] = 1
+    every: Annotated[int, option("Measure each N-th sample or position only.", "N")] = 1
     swap: Annotated[
         list[str] | None,
         option(

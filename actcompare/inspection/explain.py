@@ -189,7 +189,7 @@ def _thinned(every: int) -> list[str]:
     if every == 1:
         return []
     return [
-        f"One of {every} positions, or samples, of each batch was measured: a unit may have fired"
+        f"One of {every} samples, or positions, of each batch was measured: a unit may have fired"
         " at others."
     ]
 

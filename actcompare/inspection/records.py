@@ -39,7 +39,7 @@ class Settings:
     eps: float = EPS
     """Largest |f'| that counts as flat."""
     every: int = 1
-    """Measure each n-th position, or sample, of an activation."""
+    """Measure each n-th sample, or in small batches position, of an activation."""
     swap: Swaps | None = None
     """Activations to swap in a copy that runs too, such as `{"relu": "softplus"}`."""
 

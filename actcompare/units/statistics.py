@@ -345,22 +345,24 @@ def _moments(a: Tensor, buffer: Tensor) -> tuple[Tensor, Tensor]:
     if a.device.type != "cpu":
         variance, mean = torch.var_mean(a, (0, 2), correction=0)
         return mean, variance
-    if inner >= _LONG_ROW:
-        mean = _over_units(a, "sum").double() / (outer * inner)
-        variance = _mean_square(a) - mean**2
-        if bool((variance < _CANCELS * mean**2).any()):
-            variance = _mean_square(torch.sub(a, mean.to(a.dtype)[:, None], out=buffer))
+    if inner == 1:  # batch norm computes both in one call, vectorised for channels last
+        last = a.view(outer, 1, 1, units).permute(0, 3, 1, 2)
+        mean, variance = torch.batch_norm_update_stats(last, None, None, 0.0)
         return mean, variance
-    # Batch norm computes both in one call without a copy, vectorised for channels last.
-    last = a.view(outer, 1, 1, units).permute(0, 3, 1, 2) if inner == 1 else a
-    mean, variance = torch.batch_norm_update_stats(last, None, None, 0.0)
+    mean = _over_units(a, "sum").double() / (outer * inner)
+    variance = _mean_square(a, buffer) - mean**2
+    if bool((variance < _CANCELS * mean**2).any()):
+        variance = _mean_square(torch.sub(a, mean.to(a.dtype)[:, None], out=buffer), buffer)
     return mean, variance
 
 
-def _mean_square(a: Tensor) -> Tensor:
+def _mean_square(a: Tensor, buffer: Tensor) -> Tensor:
     """Return the mean square of each unit of (outer, unit, inner), shape (unit,)."""
-    rows: Tensor = torch.linalg.vector_norm(a, dim=2).double()
-    return rows.square_().sum(0) / (a.shape[0] * a.shape[2])
+    count = a.shape[0] * a.shape[2]
+    if a.shape[2] >= _LONG_ROW:
+        rows: Tensor = torch.linalg.vector_norm(a, dim=2).double()
+        return rows.square_().sum(0) / count
+    return _over_units(torch.mul(a, a, out=buffer), "sum").double() / count
 
 
 def _together(seen: Sequence[_Summary]) -> _Summary:

@@ -260,8 +260,8 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             self._record("relu", a, None)
             return
         slope, module = None, self._running[-1][0]
-        kept = () if whole.known else (module,)
-        with self._aside(whole.use, "its slope fails"), left_as_it_was(*kept):
+        kept = contextlib.nullcontext() if whole.known else left_as_it_was(module)
+        with self._aside(whole.use, "its slope fails"), kept:
             some = self._thinned(z, self._lines.of(a))
             slope = slope_of(whole.function, some, whole.name, whole.given)
         if slope is not None:
@@ -410,14 +410,15 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                 return ()
             line, whole = self._lines.of(a), a
             a = self._thinned(a, line)
+            samples = len(a) if a.dim() and len(whole) == self._batch else self._batch
             if line is None or line.expert is None:
                 keys.append(self._next(path, use))
-                self._add(keys[0], a, slope, line)
+                self._add(keys[0], a, slope, line, samples)
             else:
                 for expert, rows in self._lines.experts(line):
                     keys.append(self._next(f"{path}[{expert}]", use))
                     of_expert = a if rows is None else a[rows]
-                    self._add(keys[-1], of_expert, _part(slope, rows), line)
+                    self._add(keys[-1], of_expert, _part(slope, rows), line, samples)
                     self._experts.saw(path, use, expert)
             self._applied(tuple(keys), whole, slope, z, line)
         return tuple(keys)
@@ -443,7 +444,9 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             self._lines.keep(a, line._replace(fresh=False, source=keys))
             self._recent.append(Applied(weakref.ref(a), z, slope))
 
-    def _add(self, key: Key, a: Tensor, slope: Tensor | None, line: Lineage | None) -> None:
+    def _add(
+        self, key: Key, a: Tensor, slope: Tensor | None, line: Lineage | None, samples: int | None
+    ) -> None:
         """Add a call of an activation to the statistics of its units."""
         a = plain(a.detach())
         if a.numel() == 0:
@@ -457,20 +460,21 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         if len(seen.row) == 0:
             a = _with_samples(a, line)
             slope = None if slope is None else _with_samples(slope, line)
-        seen.units.update(a, slope, axis=seen.axis, samples=self._batch)
+        seen.units.update(a, slope, axis=seen.axis, samples=samples)
 
     def _thinned(self, t: Tensor, line: Lineage | None) -> Tensor:
-        """Return what is measured of a tensor: all, or each n-th position or sample."""
+        """Return what is measured of a tensor: all, or each n-th sample or position."""
         axis = self._thinning(t, line) if self.every > 1 and t.dim() > 1 else None
         if axis is None:
             return t
-        start = self.passes % self.every  # so that many passes see every position
-        return t[(slice(None),) * axis + (slice(start, None, self.every),)]
+        start = self.passes % self.every  # so that many passes see every place in a batch
+        some = t[(slice(None),) * axis + (slice(start, None, self.every),)]
+        return some if axis == 0 else some.contiguous()  # or torch's kernels would be slow
 
     def _thinning(self, t: Tensor, line: Lineage | None) -> int | None:
-        """Return the axis of positions, or else of samples, that is long enough to be thinned."""
+        """Return the axis of samples, or else of positions, that is long enough to be thinned."""
         units = self._axis(t, line) % t.dim()
-        axes = [*range(1, t.dim()), 0] if line is None or line.expert is None else [1]
+        axes = range(t.dim()) if line is None or line.expert is None else range(1, t.dim())
         return next((i for i in axes if i != units and t.shape[i] >= 2 * self.every), None)
 
     def _place(
@@ -590,8 +594,8 @@ def watch(
         unit_dim: Axis of the units; by default the columns of linear layers, the channels of
             convolutions, and the last axis of sequences.
         eps: Largest |f'| that counts as flat.
-        every: Measure each n-th position in space or time, or where there are none each n-th
-            sample; which ones changes from pass to pass.
+        every: Measure each n-th sample of a batch, or in a small batch each n-th position in space
+            or time; which ones changes from pass to pass.
 
     Raises:
         UsageError: The model is no torch.nn.Module.

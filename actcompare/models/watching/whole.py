@@ -4,14 +4,17 @@ Such as GELU written with tanh: its units are judged by its own value and slope,
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from actcompare.activations.catalogue import CATALOGUE
 from actcompare.activations.spec import parse
 from actcompare.activations.torch_calls import MODULES
+from actcompare.models.places import scripted_functions
 from actcompare.models.state import left_as_it_was
 from actcompare.models.watching.bindings import Calls
 
@@ -68,8 +71,32 @@ def whole_of(module: nn.Module, z: Tensor) -> Whole | None:
         return None
     found = _in_catalogue(x, y)
     if found is not None:
+        if _only_calls(module, found, x):
+            return None  # the call is seen by itself
         return Whole(found, _torch_function(found, z), known=True)
     return Whole(type(module).__name__, module.forward, known=False)
+
+
+def _only_calls(module: nn.Module, spec: str, x: Tensor) -> bool:
+    """Return whether a module does nothing but call torch's function of that name."""
+    with _Operations() as ran, left_as_it_was(module), torch.no_grad():
+        module.forward(x.clone())
+    visible = not scripted_functions(module)
+    return visible and [name.rstrip("_") for name in ran.names] == [spec.partition(":")[0]]
+
+
+class _Operations(TorchDispatchMode):
+    """A mode that notes the names of operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: object, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
 
 
 def _same_elements(x: Tensor, y: object, turned: object, part: object) -> bool:
