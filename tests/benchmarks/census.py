@@ -24,7 +24,7 @@ import random
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -87,6 +87,8 @@ class Net(NamedTuple):
     operator: str = ""
     """The operator of the old activation, if it has another name."""
     note: str = ""
+    axis: int = 0
+    """The axis of the units, where another is as long, so that their means are compared."""
 
 
 # --- architectures -------------------------------------------------------------------------------
@@ -126,7 +128,7 @@ def made(name: str, size: str, swap: str, rows: str, make: Callable[[], Any], **
 
 def of_transformers(
     name: str, inputs: Mapping[str, Tensor], swap: str, rows: str, built: str = "hidden_act",
-    operator: str = "", note: str = "", title: str = "", **given: Any,
+    operator: str = "", note: str = "", title: str = "", axis: int = 0, **given: Any,
 ) -> Net:  # fmt: skip
     """A net from its configuration; `built` are keys of the activation, each with a form of it."""
 
@@ -140,7 +142,7 @@ def of_transformers(
         model: nn.Module = getattr(transformers, name)(config)
         return model
 
-    return Net(f"hf {title or name}", make, inputs, swap, rows, built, operator, note)
+    return Net(f"hf {title or name}", make, inputs, swap, rows, built, operator, note, axis)
 
 
 ALL: dict[str, Any] = {
@@ -180,6 +182,7 @@ def tokens(batch: int, length: int) -> Tensor:
 
 
 COMPOSED = "computed from the operator tanh"
+ALIKE = "as many tokens as channels"
 TEXT = {"input_ids": tokens(3, 7)}
 PAIR = {**TEXT, "decoder_input_ids": tokens(3, 5)}
 SPEECH = {"input_values": numbers(3, 400)}
@@ -277,6 +280,9 @@ NETS: list[Net] = [
             sized=True),
     of_timm("xcit_nano_12_p16_224", "48x80", "gelu>silu", "gelu 16 32 64 128x2 512x4", depth=2),
     made("timm mixer", "48x80", "gelu>silu", "gelu 12x2 96x2", mlp_mixer_of()),
+    made("timm mixer, 24 tokens", "64x96", "gelu>silu", "gelu 24x2 96x2", lambda:
+         mlp_mixer.MlpMixer(img_size=(64, 96), patch_size=16, num_blocks=2, embed_dim=24,
+                            mlp_ratio=(1.0, 4.0), num_classes=7), note=ALIKE, axis=-1),
     made("timm resmlp", "48x80", "gelu>silu", "gelu 96x2", mlp_mixer_of(
         mlp_ratio=4, block_layer=mlp_mixer.ResBlock, norm_layer=mlp_mixer.Affine)),
     made("timm gmlp", "48x80", "gelu>silu", "gelu 144x2", mlp_mixer_of(
@@ -309,6 +315,8 @@ NETS: list[Net] = [
     made("tv deeplabv3", "64x96", "relu>silu", _MOBILE + " 256x7", partial(
         vision.segmentation.deeplabv3_mobilenet_v3_large, weights_backbone=None)),
     of_transformers("BertModel", TEXT, "gelu>silu", "gelu 48x2 tanh 32", **LM),
+    of_transformers("BertModel", {"input_ids": tokens(3, 48)}, "gelu>silu", "gelu 48x2 tanh 32",
+                    title="BertModel, 48 tokens", note=ALIKE, axis=-1, **LM),
     of_transformers("GPT2Model", TEXT, "gelu>silu", "gelu 128x2", "activation_function", "tanh",
                     COMPOSED, vocab_size=61, n_embd=32, n_layer=2, n_head=4),
     of_transformers("GPTNeoXModel", TEXT, "gelu>silu", "gelu 48x2", **LM),
@@ -379,7 +387,7 @@ NETS: list[Net] = [
     of_transformers("SegformerModel", image(64, 128), "gelu>silu", "gelu 32 128x2",
                     num_encoder_blocks=2, depths=[1, 2], sr_ratios=[4, 2], hidden_sizes=[16, 32],
                     patch_sizes=[7, 3], strides=[4, 2], num_attention_heads=[1, 2],
-                    mlp_ratios=[2, 4], note="as many tokens as channels"),
+                    mlp_ratios=[2, 4], note=ALIKE, axis=-1),
     of_transformers("ConvNextV2Model", image(64, 96), "gelu>silu", "gelu 32 48x2 64 80",
                     hidden_sizes=[8, 12, 16, 20], depths=[1, 2, 1, 1]),
     of_transformers("DetrModel", image(64, 96), "relu>silu", "relu 8x3 12x2 48 40x2", "modules",
@@ -446,6 +454,27 @@ def counted(model: nn.Module, net: Net) -> Counter[str]:
         run(model, net)
     calls: Counter[str] = census.calls
     return calls
+
+
+def off_axis(model: nn.Module, net: Net, layers: Iterable[Any]) -> int:
+    """Count the rows of modules whose units do not have the means of the outputs' axis."""
+    means: dict[str, Tensor] = {}
+
+    def note(where: str, a: Tensor) -> None:
+        means[where] = a.movedim(net.axis, 0).flatten(1).mean(1)
+
+    hooks = [
+        module.register_forward_hook(lambda *call, where=where: note(where, call[2]))
+        for where, module in model.named_modules()
+        if type(module).__name__ in CLASSES[net.swap.split(">")[0]]
+    ]
+    counted(model, net)
+    for hook in hooks:
+        hook.remove()
+    return sum(
+        layer.module in means and not torch.allclose(layer.statistics.mean, means[layer.module])
+        for layer in layers
+    )
 
 
 def held(value: Any) -> Any:
@@ -576,12 +605,14 @@ def census_of(net: Net) -> dict[str, Any]:
                       for x in found.layers)  # fmt: skip
         expected = tally(net.rows)
         lacks, beyond = expected - has, has - expected
+        off = off_axis(model, net, found.layers) if net.axis else 0
         products = sum(n for (act, _), n in has.items() if act in PRODUCTS)
         row |= {"found": has.total() - products + len(found.unseen), "rows": expected.total(),
-                "right": (expected & has).total(), "beyond": beyond.total()}  # fmt: skip
+                "right": (expected & has).total() - off, "beyond": beyond.total()}  # fmt: skip
         parts = [f"lacks {written(lacks)}"] * bool(lacks) + [f"has {written(beyond)}"] * bool(
             beyond
         )
+        parts += [f"{off} along another axis"] * bool(off)
         row["note"] = "; ".join([*parts, *map(str, found.unseen), *[net.note] * bool(net.note)])
         old, new = net.swap.split(">")
         operator = net.operator or {"relu6": "hardtanh"}.get(old, old)
