@@ -10,7 +10,7 @@ from actcompare.errors import UsageError
 
 PAGES = (
     *("eval", "report", "table", "bench", "train", "study", "inspect", "depth"),
-    *("softplus", "spec", "formats", "ci", "statistics", "limits", "ray", "python"),
+    *("softplus", "spec", "formats", "ci", "statistics", "limits", "models", "ray", "python"),
 )
 """The files of actcompare/docs, in the order of the contents."""
 

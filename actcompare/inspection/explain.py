@@ -181,8 +181,12 @@ def _what_if(layers: Sequence[WatchedLayer], what_if: WhatIf | None) -> list[str
 
 def _apart(layers: Sequence[WatchedLayer]) -> list[str]:
     counts = Counter(layer.role for layer in layers)
-    said = [f"{counts[role]:,} {words}" for role, words in ROLES.items() if counts[role]]
-    return [f"Not units of a layer, and so shown apart: {'; '.join(said)}."] if said else []
+    said = [
+        f"{counts[role]:,} {one if counts[role] == 1 else many}"
+        for role, (one, many) in ROLES.items()
+        if counts[role]
+    ]
+    return [f"Not units of a layer, and so shown apart: {listed(said)}."] if said else []
 
 
 def _thinned(every: int) -> list[str]:

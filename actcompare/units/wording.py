@@ -17,12 +17,13 @@ UNIT, GATE, ATTENTION, ROUTER, BOUND = "unit", "gate", "attention", "router", "b
 """What an activation is for: the units of a layer, or something that is shown apart."""
 
 ROLES = {
-    GATE: "gates, whose output multiplies something",
-    ATTENTION: "rows of attention scores",
-    ROUTER: "routers, which choose experts",
-    BOUND: "bounds of numbers that no layer computed, or that are activated already",
+    GATE: ("gate", "gates"),
+    ATTENTION: ("row of attention scores", "rows of attention scores"),
+    ROUTER: ("router", "routers"),
+    BOUND: ("bound", "bounds"),
 }
-"""What those that are no units of a layer are."""
+"""What is shown apart, singular and plural: factors of products, scores, the choice of experts, and
+bounds of numbers that no layer computed or that are activated already."""
 
 
 LEGEND = (

@@ -58,7 +58,7 @@ ATEN = {
 }  # fmt: skip
 """Operators of activations; clamps count from 0 on, relu6 is a hardtanh, selu and celu an elu."""
 
-PRODUCTS = ("swiglu", "geglu", "reglu")
+PRODUCTS = ("swiglu", "geglu", "reglu", "quick_gelu", "quick_gelu_glu")
 """Rows of an activation times a projection, which no call makes by itself."""
 
 CLASSES = {
@@ -345,7 +345,8 @@ NETS: list[Net] = [
                     n_shared_experts=1, first_k_dense_replace=1, q_lora_rank=16, kv_lora_rank=16,
                     qk_rope_head_dim=8, qk_nope_head_dim=8, v_head_dim=8,
                     **{**MOE, "num_key_value_heads": 4}),
-    of_transformers("GptOssModel", TEXT, "sigmoid>tanh", "sigmoid 48x10 swiglu 48x10", "",
+    of_transformers("GptOssModel", TEXT, "sigmoid>tanh",
+                    "sigmoid 48x10 quick_gelu 48x10 quick_gelu_glu 48x10", "",
                     head_dim=8, num_local_experts=5, **MOE),
     of_transformers("Llama4TextModel", TEXT, "silu>gelu", "silu 40 48x6 swiglu 40 48x6 sigmoid 5",
                     note="one call for 5 experts", head_dim=8, num_local_experts=5,

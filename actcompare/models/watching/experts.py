@@ -37,10 +37,11 @@ class ExpertsSeen:
             if 0 < len(idle) < len(modules):
                 found[path] = _said(idle, len(modules))
         for (path, _), seen in self._saw.items():
-            of = next((n for at, n in self._stacked.items() if f"{path}.".startswith(f"{at}.")), 0)
+            within = [at for at in self._stacked if not at or f"{path}.".startswith(f"{at}.")]
+            of = self._stacked[max(within, key=len)] if within else 0
             idle = [i for i in range(of) if i not in seen]
             if idle:
-                found[path] = _said(idle, of)
+                found[path or "(model)"] = _said(idle, of)
         return found
 
 

@@ -318,7 +318,11 @@ def _in_views(
     prime = strides[axis]
     found: list[int | None] = []
     for view in views if isinstance(views, tuple | list) else (views,):
-        dims = [i - view.dim() for i, s in enumerate(view.stride()) if s and s % prime == 0]
+        dims = [
+            i - view.dim()
+            for i, (size, stride) in enumerate(zip(view.shape, view.stride(), strict=True))
+            if stride and stride % prime == 0 and (size > 1 or source.shape[axis] == 1)
+        ]
         found.append(dims[0] if len(dims) == 1 else None)
     return found
 

@@ -306,16 +306,16 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self, known: Known, called: Callable[..., Any], args: tuple[Any, ...], kwargs: Any
     ) -> Any:
         """Make a call of an activation, and record it."""
-        use, slope, z = known.name if known.is_relu else "", None, None
+        use, slope, z = "", None, None
         of_output = None
-        if not known.is_relu:
-            with self._aside(known.name, "its slope fails"):  # before: it may overwrite its input
-                if found := read_call(known, args, kwargs):
+        with self._aside(known.name, "its slope fails"):  # before: it may overwrite its input
+            if found := read_call(known, args, kwargs):
+                if not known.is_relu:
                     of_output = FROM_OUTPUT.get(known.name)
                     if of_output is None:
                         some = self._thinned(found.z, self._lines.of(found.z))
                         slope = slope_of(found.function, some, known.name, found.given)
-                    use, z = found.use, None if found.as_it_is else found.z
+                use, z = found.use, None if found.as_it_is else found.z
         result = called(*args, **kwargs)
         self._follow(known.name, called, args, kwargs, result)
         if use and of_output is not None:
@@ -409,7 +409,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             if not a.is_floating_point():
                 return ()
             line, whole = self._lines.of(a), a
-            a = self._thinned(a, line)
+            a = self._thinned(plain(a.detach()), line)
             samples = len(a) if a.dim() and len(whole) == self._batch else self._batch
             if line is None or line.expert is None:
                 keys.append(self._next(path, use))
@@ -448,7 +448,6 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self, key: Key, a: Tensor, slope: Tensor | None, line: Lineage | None, samples: int | None
     ) -> None:
         """Add a call of an activation to the statistics of its units."""
-        a = plain(a.detach())
         if a.numel() == 0:
             return
         seen = self._seen.get(key)

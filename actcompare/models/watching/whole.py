@@ -85,11 +85,11 @@ def _only_calls(module: nn.Module, spec: str, x: Tensor) -> bool:
     return visible and [name.rstrip("_") for name in ran.names] == [spec.partition(":")[0]]
 
 
-class _Operations(TorchDispatchMode):
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A mode that notes the names of operations."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names: list[str] = []
 
     def __torch_dispatch__(
