@@ -70,7 +70,7 @@ def bench(
     chosen = Settings(**settings)
     parsed = [activation.loaded() for activation in parse_all(activations)]
     config = make_plan(parsed, chosen)
-    done = Benchmark(config, _describe(config), ())
+    done = Benchmark(config, describe(config), ())
     if keep is not None:
         keep(done)
     for measurement in measure(config, parsed, progress):
@@ -80,7 +80,7 @@ def bench(
     return done
 
 
-def _describe(config: BenchConfig) -> Environment:
+def describe(config: BenchConfig) -> Environment:
     """Return the environment of this process, naming every device of the benchmark."""
     each = [describe_environment(d) for d in dict.fromkeys(case.where for case in config.cases)]
     return replace(

@@ -4,8 +4,9 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,9 +15,12 @@ from actcompare.cli.options import (
     DTYPES,
     GATE_TRIPPED,
     MACHINE_PANEL,
+    MODEL,
     Acts,
     Drawn,
+    Fed,
     NumberFormat,
+    Optimizer,
     Threads,
     gate_option,
     given_on_command_line,
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
     from actcompare.output.gates import Gate
     from actcompare.stats import Estimate
 
+    Run = Callable[..., Benchmark]
+
 _SHOWING = {"load", "compare", "fail_on"} | {field.name for field in fields(Drawn)}
 """Parameters that may accompany --load, since they need no measurement."""
 
@@ -51,6 +57,25 @@ Cache = StrEnum("Cache", ["hot", "cold"])
 Memory = StrEnum("Memory", ["warm", "fresh"])
 Layout = StrEnum("Layout", ["contiguous", "strided"])
 Input = StrEnum("Input", ["normal", "uniform", "tail"])
+
+
+@dataclass(frozen=True)
+class ModelOptions(Fed):
+    """Options of a benchmark of a user's model."""
+
+    model: Annotated[
+        str | None,
+        option(
+            "A model of yours instead: what other activations cost in it. module:attr,"
+            " file.py:attr, timm:NAME, torchvision:NAME or hf:NAME.",
+            "TARGET",
+            panel=MODEL,
+        ),
+    ] = None
+    batch_size: Annotated[int, option("Samples per batch of --model.", "N", panel=MODEL)] = 8
+    optimizer: Annotated[Optimizer, option("Optimizer of --model in --pass step.", panel=MODEL)] = (
+        Optimizer.sgd
+    )
 
 
 @dataclass(frozen=True)
@@ -116,7 +141,9 @@ class BenchOptions:
     ] = field(default_factory=lambda: [Input.normal])
     threads: Threads = None
     seed: Annotated[int, option("Seed of the inputs and of the order within rounds.")] = 0
-    time_limit: Annotated[float, option("Seconds per case.")] = 1.5
+    time_limit: Annotated[
+        float | None, option("Seconds per case.", default="1.5; 10 with --model")
+    ] = None
     precision: Annotated[
         float, option("Stop a case once its ratios are known to within this share.")
     ] = 0.005
@@ -128,6 +155,7 @@ def bench_command(
     context: typer.Context,
     *,
     options: BenchOptions,
+    net: ModelOptions,
     save: Annotated[Path | None, option("Save every round to FILE, case by case.", "FILE")] = None,
     load: Annotated[
         Path | None, option("Show the run saved in FILE without measuring.", "FILE")
@@ -138,26 +166,28 @@ def bench_command(
 ) -> None:
     """What activations cost on this machine: paired timings, each against the first.
 
-    Example: actcompare bench --device cuda
+    Example: actcompare bench --device cuda, or actcompare bench --model timm:resnet18 --act silu
     """
     destination = drawn.destination()
     drawing = drawn.drawing(destination)
-    from actcompare.benchmark.records import NUMBERS, VERDICTS
+    from actcompare.benchmark.records import NUMBERS, OF_MODELS, VERDICTS
     from actcompare.benchmark.saved import load as load_saved
     from actcompare.output.gates import parse_gates
 
-    gates = parse_gates(fail_on, NUMBERS, VERDICTS)
     old = load_saved(compare) if compare else None
     stopped: BaseException | None = None
+    saved = None
     if load is not None:
         _refuse_to_measure(context)
-        benchmark = load_saved(load)
+        saved = load_saved(load)
+    of_model = bool(net.model or (saved and saved.config.model))
+    gates = parse_gates(fail_on, (*NUMBERS, *(OF_MODELS if of_model else ())), VERDICTS)
+    if saved is not None:
+        benchmark = saved
     else:
-        settings = settings_of(options)
-        settings["size"] = options.size or ()
-        settings["shape"] = [_read_shape(text) for text in options.shape or []]
-        settings["hidden"] = options.hidden or ()
-        benchmark, stopped = _measure(save, old, drawn.quiet, **settings)
+        asked = given_on_command_line(context)
+        run = _of_model(options, net, asked) if net.model else _of_calls(options, asked)
+        benchmark, stopped = _measure(run, save, old, drawn.quiet)
     columns = _show(benchmark, old, destination)
     if columns and drawing:
         from actcompare.benchmark.plots import cost_picture
@@ -171,6 +201,51 @@ def bench_command(
         raise typer.Exit(GATE_TRIPPED)
     if benchmark.failures():
         raise typer.Exit(1)
+
+
+def _of_calls(options: BenchOptions, asked: set[str]) -> "Run":
+    """Return what measures activations by themselves."""
+    from actcompare.benchmark.bench import bench
+
+    for name in {each.name for each in fields(ModelOptions)} & asked:
+        raise UsageError(f"--{name.replace('_', '-')} needs --model")
+    settings = settings_of(options)
+    settings["size"] = options.size or ()
+    settings["shape"] = [_read_shape(text) for text in options.shape or []]
+    settings["hidden"] = options.hidden or ()
+    settings["time_limit"] = 1.5 if options.time_limit is None else options.time_limit
+    return partial(bench, **settings)
+
+
+def _of_model(options: BenchOptions, net: ModelOptions, asked: set[str]) -> "Run":
+    """Return what measures activations in a user's model."""
+    from actcompare.benchmark.nets.bench import NetSettings, bench_model
+    from actcompare.benchmark.nets.copies import AS_IS
+    from actcompare.models.target import Source, load_target
+
+    assert net.model is not None
+    known = {"activations", *(each.name for each in fields(NetSettings))}
+    for name in {each.name for each in fields(BenchOptions)} & asked - known:
+        raise UsageError(f"--{name} is of activations by themselves: omit it with --model")
+    if net.batch_size < 1:
+        raise UsageError(f"the batch size must be at least 1, not {net.batch_size}")
+    source = Source(net.data, net.random, net.random_tokens, options.seed)
+    source.check(net.model)
+    settings = settings_of(options)
+    settings = {name: settings[name] for name in settings if name in NetSettings.__annotations__}
+    if options.time_limit is None:
+        del settings["time_limit"]
+    settings |= {"optimizer": net.optimizer.value, "name": net.model}
+    acts = options.activations if "activations" in asked else [AS_IS, *BOTH]
+    with prints_aside():
+        model, takes, loaded = load_target(net.model, net.checkpoint)
+        if loaded:
+            say(loaded)
+        size = source.tokens[0] if source.tokens else net.batch_size
+        batch = next(iter(source.batches(model, takes, size, size)), None)
+    if batch is None:
+        raise ActcompareError(f"{source} holds no samples")
+    return partial(bench_model, model, batch, acts, **settings)
 
 
 def _refuse_to_measure(context: typer.Context) -> None:
@@ -189,10 +264,9 @@ def _read_shape(text: str) -> list[int]:
 
 
 def _measure(
-    save: Path | None, old: "Benchmark | None", quiet: bool, **asked: Any
+    run: "Run", save: Path | None, old: "Benchmark | None", quiet: bool
 ) -> "tuple[Benchmark, BaseException | None]":
     """Measure and save case by case; return what was measured, and any interrupt or error."""
-    from actcompare.benchmark.bench import bench
     from actcompare.benchmark.changes import refuse_nothing_in_common
     from actcompare.benchmark.saved import dumps
     from actcompare.machine.processors import load_cautions
@@ -215,7 +289,7 @@ def _measure(
 
         try:
             with prints_aside():
-                bench(**asked, progress=tell, keep=keep)
+                run(progress=tell, keep=keep)
         except (KeyboardInterrupt, Terminated, ActcompareError) as error:
             if not (done and done[-1].measurements):
                 raise

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from actcompare.text import in_bytes
+
 if TYPE_CHECKING:
     from actcompare.benchmark.records import BenchConfig, Case, Cost, Measurement
     from actcompare.machine.timing import Timings
@@ -64,6 +66,10 @@ def describe_benchmark(measurements: "Iterable[Measurement]", config: "BenchConf
     for m in measured:
         assert m.timings is not None
         known = [cost for cost in m.costs if not cost.error]
+        if m.case.model:
+            kinds |= {"busy": None} if m.timings.busy else {}
+            lines.append(f"{name_case(m.case, varied)}: {_in_a_model(m, known, config)}")
+            continue
         if m.timings.busy:
             found = [("busy", _how_busy(m.timings)), *filter(None, map(_stall, known))]
         else:
@@ -75,8 +81,36 @@ def describe_benchmark(measurements: "Iterable[Measurement]", config: "BenchConf
         fewer = ", or with --threads 1" if config.threads > 1 else ""
         lines.append(f"Where the machine was busy, measure again when it is idle{fewer}.")
     lines += _dropped([m.timings for m in measured if m.timings])
-    lines += _in_a_step(measured, varied, config)
+    lines += [] if config.model else _in_a_step(measured, varied, config)
     return "\n".join(lines)
+
+
+def _in_a_model(m: "Measurement", known: "Sequence[Cost]", config: "BenchConfig") -> str:
+    """Return the share of the activation in a model's time, and what others keep for backward."""
+    assert m.timings is not None
+    if m.timings.busy:
+        return f"{_how_busy(m.timings)}."
+    share = m.activation_share(known[0])
+    assert share is not None
+    calls = f"the {config.calls} calls" if config.calls != 1 else "the one call"
+    where = f"{calls} of {config.swapped}"
+    if math.isinf(share.high - share.low):
+        text = f"the share of {where} is unknown (too few rounds)."
+    elif share.low > 0:
+        between = f"{_percent(share.low)} to {_percent(share.high)}"
+        text = (
+            f"{where} take {_percent(share.value)} ({between}) of the time: no swap can save more."
+        )
+    else:
+        most = _percent(max(share.high, 0.0))
+        text = f"{where} take at most {most} of the time: no swap can save more."
+    first = known[0].saved_bytes
+    for cost in known[1:]:
+        if first and cost.saved_bytes is not None and cost.saved_bytes != first:
+            more = (cost.saved_bytes - first) / m.case.shape[0]
+            how = "more" if more > 0 else "less"
+            text += f" {cost.activation} keeps {in_bytes(abs(more))} {how} per sample for backward."
+    return text
 
 
 def _how_busy(timings: "Timings") -> str:
@@ -141,6 +175,8 @@ def varied_axes(cases: "Iterable[Case]") -> list[str]:
 def name_case(case: "Case", varied: list[str]) -> str:
     """Name a case by the fields that distinguish it from the others, such as `forward 1,024`."""
     words = [getattr(case, name) for name in varied if name != "shape"]
+    if case.model:
+        return " ".join([*words, "x".join(map(str, case.shape))])
     if case.pass_ == "step":
         return " ".join([*words, f"hidden {case.shape[-1]:,}"])
     if len(case.shape) == 1:

@@ -60,14 +60,14 @@ def measure(
             allocator(case.memory),
             torch.set_grad_enabled(case.needs_grad),
             own_stream(case.where),
-            _compiler(case.mode),
+            compiler(case.mode),
         ):
             measurement = _measure(case, activations, config, progress)
         yield measurement
 
 
 @contextlib.contextmanager
-def _compiler(mode: str) -> Iterator[None]:
+def compiler(mode: str) -> Iterator[None]:
     """Let torch.compile compile every function anew, without caches or a limit on recompiling."""
     if mode == "eager":
         yield

@@ -112,16 +112,16 @@ def make_plan(activations: Sequence[Activation], settings: Settings) -> BenchCon
 
 def _cases(settings: Settings) -> Iterator[Case]:
     axes = ("mode", "cache", "memory", "layout", "input")
-    conditions = {axis: _choices(axis, getattr(settings, axis)) for axis in axes}
+    conditions = {axis: choices(axis, getattr(settings, axis)) for axis in axes}
     passes = settings.passes
     if passes is None:
         passes = LONE_CALLS if settings.size or settings.shape else (*LONE_CALLS, "step")
-    kinds, given = _choices("pass", passes), settings.dtype
-    dtypes = [resolve_dtype(d)[0] for d in _several(given, str | torch.dtype)]
+    kinds, given = choices("pass", passes), settings.dtype
+    dtypes = [resolve_dtype(d)[0] for d in several(given, str | torch.dtype)]
     sizes, widths = _lengths("size", settings.size), _lengths("hidden size", settings.hidden)
     forms: list[tuple[int, ...]] = [(size,) for size in sizes] + _shapes(settings.shape)
     _refuse_what_a_step_has_not(kinds, forms, widths, conditions)
-    for device, kind in itertools.product(_several(settings.device, str), kinds):
+    for device, kind in itertools.product(several(settings.device, str), kinds):
         resolve_device(device)
         if kind == "step":
             shapes: list[tuple[int, ...]] = [(STEP_BATCH, width) for width in widths or HIDDEN]
@@ -134,12 +134,18 @@ def _cases(settings: Settings) -> Iterator[Case]:
                 yield Case(device, dtype, form, kind, *chosen)
 
 
-def _several(given: Any, kind: Any) -> Sequence[Any]:
+def several(given: Any, kind: Any) -> Sequence[Any]:
+    """Return one value or several as a list."""
     return [given] if isinstance(given, kind) else given
 
 
-def _choices(name: str, given: Names) -> tuple[str, ...]:
-    values = tuple(_several(given, str))
+def choices(name: str, given: Names) -> tuple[str, ...]:
+    """Return the values of an axis.
+
+    Raises:
+        UsageError: There are none, or one is not in CHOICES.
+    """
+    values = tuple(several(given, str))
     for value in values:
         if value not in CHOICES[name]:
             raise UsageError(f"{name} {value!r} is not one of {', '.join(CHOICES[name])}")
@@ -149,7 +155,7 @@ def _choices(name: str, given: Names) -> tuple[str, ...]:
 
 
 def _lengths(name: str, given: int | Sequence[int]) -> list[int]:
-    lengths = list(_several(given, int))
+    lengths = list(several(given, int))
     for length in lengths:
         if length < 1:
             raise UsageError(f"{name} must be 1 or more, not {length:,}")

@@ -45,6 +45,8 @@ class Case:
     """contiguous, or strided (every second element of a larger tensor)."""
     input: str
     """normal (N(0,1)), uniform (U(-1,1)) or tail (where exp(x) is subnormal)."""
+    model: str = ""
+    """Name of the user's model, whose input has this shape; empty for an activation by itself."""
 
     def __post_init__(self) -> None:
         for name, choices in (CHOICES | {"dtype": DTYPES}).items():
@@ -97,6 +99,9 @@ AXES = ("device", "dtype", "pass", "mode", "cache", "memory", "layout", "input")
 COPY = "copy_"
 """Label of the candidate that only copies the input: the reference for bandwidth."""
 
+IDENTITY = "identity"
+"""Label of a user's model with the identity in place of the activation: what the rest takes."""
+
 
 @dataclass(frozen=True)
 class BenchConfig:
@@ -112,6 +117,14 @@ class BenchConfig:
     """A case ends once every ratio is known to within this share."""
     margin: Amount
     """Ratios within this share of 1 count as the same."""
+    model: str = ""
+    """Name of the user's model, if one is measured."""
+    optimizer: str = ""
+    """Optimizer of its training steps."""
+    swapped: str = ""
+    """SPEC of the activation that is swapped in it."""
+    calls: Count = 0
+    """How often a pass calls that activation."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +138,8 @@ class Cost:
     """Bytes that a call must read and write; None for a training step."""
     peak_bytes: Count | None = None
     """Peak memory of a call beyond its input, in bytes."""
+    saved_bytes: Count | None = None
+    """Bytes kept for the backward pass, apart from parameters; None if there is none."""
     compile_s: Amount | None = None
     """Seconds that the first call of a compiled function takes."""
     over_one_element: Amount | None = None
@@ -155,7 +170,8 @@ class Measurement:
     costs: tuple[Cost, ...]
     """One per activation, in order, including those that failed."""
     timings: Timings | None
-    """The activations that did not fail, then `copy_`; None if the baseline failed."""
+    """The activations that did not fail, then `copy_`, or the model with the identity; None if the
+    baseline failed."""
     new_pages: Amount | None = None
     """Time of a copy into new pages divided by that into used ones; None if memory is warm."""
 
@@ -165,7 +181,8 @@ class Measurement:
             raise ValueError("there are rounds exactly if the baseline was measured")
         if self.timings is not None:
             labels = self.timings.labels
-            if len(labels) != sum(measured) + 1 or labels[-1] != COPY:
+            reference = IDENTITY if self.case.model else COPY
+            if len(labels) != sum(measured) + 1 or labels[-1] != reference:
                 raise ValueError("the rounds do not match the activations")
 
     def column(self, cost: Cost) -> int | None:
@@ -188,6 +205,14 @@ class Measurement:
         moving_s = self.copy_s() * cost.traffic_bytes / (2 * self.case.nbytes)
         return moving_s / self.timings.per_call(column)[1]
 
+    def activation_share(self, cost: Cost) -> Estimate | None:
+        """Return the share of a model's time that its swapped activations take."""
+        column = self.column(cost)
+        if self.timings is None or column is None or not self.case.model:
+            return None
+        rest = self.timings.ratio(len(self.timings.labels) - 1, column)
+        return Estimate(1 - rest.value, 1 - rest.high, 1 - rest.low)
+
     def row(self, cost: Cost, margin: float) -> dict[str, Any]:
         """Return the tidy record of one activation."""
         case, timings, column = self.case, self.timings, self.column(cost)
@@ -204,27 +229,46 @@ class Measurement:
             "layout": case.layout,
             "input": case.input,
         }
+        if case.model:
+            for name in NOTOF_MODELS:
+                del record[name]
+            record |= {"model": case.model, "samples": case.shape[0]}
         if timings is None or column is None:
-            return record | dict.fromkeys(_MEASURED) | {"verdict": "failed"}
+            of_models = OF_MODELS if case.model else ()
+            return record | dict.fromkeys([*_MEASURED, *of_models]) | {"verdict": "failed"}
         q1, median, q3 = timings.per_call(column)
         ratio = timings.ratio(column) if column else Estimate(1.0, 1.0, 1.0)
-        return record | {
-            "median_s": median,
-            "q1_s": q1,
-            "q3_s": q3,
-            "ratio": ratio.value,
-            "ratio_low": ratio.low,
-            "ratio_high": ratio.high,
-            "verdict": timings.verdict(column, margin) if column else "baseline",
-            "noise_floor": timings.noise_floor(),
-            "bytes_per_s": None if cost.traffic_bytes is None else cost.traffic_bytes / median,
-            "copy_share": self.copy_share(cost),
-            "peak_bytes": cost.peak_bytes,
-            "compile_s": cost.compile_s,
-            "rounds": len(timings.seconds),
-            "disturbed_rounds": timings.disturbed,
-            "stopped_by": timings.stopped_by,
-        }
+        share = self.activation_share(cost)
+        more: dict[str, Any] = {}
+        if share is not None:
+            more = {
+                "samples_per_s": case.shape[0] / median,
+                "saved_bytes": cost.saved_bytes,
+                "activation_share": share.value,
+                "activation_share_low": share.low,
+                "activation_share_high": share.high,
+            }
+        return (
+            record
+            | more
+            | {
+                "median_s": median,
+                "q1_s": q1,
+                "q3_s": q3,
+                "ratio": ratio.value,
+                "ratio_low": ratio.low,
+                "ratio_high": ratio.high,
+                "verdict": timings.verdict(column, margin) if column else "baseline",
+                "noise_floor": timings.noise_floor(),
+                "bytes_per_s": None if cost.traffic_bytes is None else cost.traffic_bytes / median,
+                "copy_share": self.copy_share(cost),
+                "peak_bytes": cost.peak_bytes,
+                "compile_s": cost.compile_s,
+                "rounds": len(timings.seconds),
+                "disturbed_rounds": timings.disturbed,
+                "stopped_by": timings.stopped_by,
+            }
+        )
 
 
 _MEASURED = (
@@ -245,8 +289,17 @@ _MEASURED = (
     "stopped_by",
 )
 
+OF_MODELS = (
+    *("samples_per_s", "saved_bytes"),
+    *("activation_share", "activation_share_low", "activation_share_high"),
+)
+"""The columns that only benchmarks of a user's model have."""
+
+NOTOF_MODELS = ("cache", "memory", "layout", "input")
+"""Conditions of an activation by itself, which a user's model does not have."""
+
 NUMBERS = ("size", *(name for name in _MEASURED if name not in ("verdict", "stopped_by")))
-"""The columns that `--fail-on` can test."""
+"""The columns that `--fail-on` can test; of a model, also OF_MODELS."""
 
 VERDICTS = ("slower", "faster", "same", "unclear", "failed")
 """The verdicts on activations other than the baseline."""
@@ -254,4 +307,4 @@ VERDICTS = ("slower", "faster", "same", "unclear", "failed")
 
 def varied_axes(columns: Columns) -> list[str]:
     """Return the conditions, apart from the size, in which the records differ."""
-    return [name for name in AXES if len(set(columns[name])) > 1]
+    return [name for name in AXES if len(set(columns.get(name, ()))) > 1]

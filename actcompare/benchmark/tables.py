@@ -8,18 +8,18 @@ from actcompare.output.render import Grid
 from actcompare.table import Columns
 from actcompare.text import _scale, _short, in_bytes, percent, seconds
 
-_SHAPE_TITLES = {"shape": "size"}
-
 
 def cost_grid(columns: Columns, environment: Mapping[str, object]) -> Grid:
     """Return the table of costs: the conditions that vary, then the times of each activation.
 
     If `old_median_s` is among the columns, ratios are relative to an earlier run.
     """
-    n = len(columns["activation"])
+    n, of_model = len(columns["activation"]), "model" in columns
     varied = [*varied_axes(columns), "shape"]
     shown: dict[str, list[str]] = {
-        _SHAPE_TITLES.get(name, name): [_axis_cell(name, columns[name][i]) for i in range(n)]
+        ("input" if of_model else "size") if name == "shape" else name: [
+            _axis_cell(name, columns[name][i]) for i in range(n)
+        ]
         for name in varied
     }
     shown["activation"] = list(columns["activation"])
@@ -34,13 +34,17 @@ def cost_grid(columns: Columns, environment: Mapping[str, object]) -> Grid:
     shown["verdict"] = list(columns["verdict"])
     shown["noise floor"] = [percent(share, 1) for share in columns["noise_floor"]]
     optional = {
+        "samples/s": [_rate(v) for v in columns.get("samples_per_s", ())],
+        "activations": [_share(v) for v in columns.get("activation_share", ())],
+        "kept": [_bytes(v) for v in columns.get("saved_bytes", ())],
         "bandwidth": [_bytes_per_s(v) for v in columns["bytes_per_s"]],
         "of copy_": [percent(v, 0) for v in columns["copy_share"]],
         "peak memory": [_bytes(v) for v in columns["peak_bytes"]],
         "compile time": [seconds(v) for v in columns["compile_s"]],
     }
-    shown |= {name: cells for name, cells in optional.items() if set(cells) != {"n/a"}}
-    same = [_condition(name, columns[name][0]) for name in AXES if name not in varied]
+    shown |= {name: cells for name, cells in optional.items() if set(cells) - {"n/a"}}
+    same = [_condition(n, columns[n][0]) for n in AXES if n not in varied and n in columns]
+    same = [str(columns["model"][0]), *same] if of_model else same
     threads = environment["threads"]
     caption = ", ".join([*same, f"{threads} thread{'s' if threads != 1 else ''}"])
     of_copy = " of copy_: bandwidth relative to a plain copy of the input." * ("of copy_" in shown)
@@ -90,6 +94,14 @@ def _seconds_between(low: float | None, high: float | None) -> str:
         return "n/a"
     unit, scale = _scale(high)
     return f"{_short(low / scale)} to {_short(high / scale)} {unit}"
+
+
+def _share(value: float | None) -> str:
+    return percent(None if value is None else max(0.0, value), 1)  # below 0 it is noise
+
+
+def _rate(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _bytes_per_s(value: float | None) -> str:

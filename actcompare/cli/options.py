@@ -17,7 +17,10 @@ from actcompare.output.plotting import Drawing
 from actcompare.output.styles import Theme
 from actcompare.text import read_finite, read_whole
 
-RESULT, DATA, TRAINING, MACHINE_PANEL = "Result", "Data", "Training", "Machine"
+RESULT, DATA, TRAINING, MACHINE_PANEL, MODEL = (
+    *("Result", "Data", "Training", "Machine"),
+    "A model of yours",
+)
 """Panels of options in --help."""
 
 
@@ -232,6 +235,34 @@ class Learning(Sourced):
         option("Weight decay, as in torch.optim.", panel=TRAINING, default="0; 0.01 with adamw"),
     ] = None
     init: Annotated[Init, option("Initialisation of the weights.", panel=TRAINING)] = Init.default
+
+
+@dataclass(frozen=True)
+class Fed:
+    """Options for the weights and the input of a user's model."""
+
+    data: Annotated[
+        str | None,
+        option(
+            "Input: a .npz, .npy, .csv, .tsv, .parquet, .pt or .safetensors file, or"
+            " batches from your code (importing it runs its code).",
+            "FILE|module:attr",
+            panel=DATA,
+        ),
+    ] = None
+    random: Annotated[
+        str | None,
+        option(
+            "Random numbers instead, as samples of a shape such as 3x224x224.", "SHAPE", panel=DATA
+        ),
+    ] = None
+    random_tokens: Annotated[
+        str | None,
+        option("Random tokens instead: samples x length, such as 8x128.", "NxT", panel=DATA),
+    ] = None
+    checkpoint: Annotated[
+        Path | None, option("Weights: a state dict (.pt, .pth or .safetensors).", "FILE")
+    ] = None
 
 
 _READ = {"file", "load", "compare", "checkpoint"}

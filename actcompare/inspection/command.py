@@ -2,10 +2,10 @@
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,7 @@ from actcompare.cli.options import (
     GATE_TRIPPED,
     MACHINE_PANEL,
     RESULT,
+    Fed,
     NumberFormat,
     Reported,
     Threads,
@@ -29,7 +30,6 @@ from actcompare.files.writing import check_writable
 from actcompare.output.formats import Destination
 from actcompare.output.messages import say
 from actcompare.output.results import heading, write
-from actcompare.text import read_shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from actcompare.inspection.inspect import Inspection
     from actcompare.inspection.records import Settings
     from actcompare.models.named import Described
+    from actcompare.models.target import Source
     from actcompare.output.gates import Gate
 
 _RANDOM_SAMPLES, _FEW_SAMPLES = 512, 16
@@ -118,29 +119,8 @@ def inspect_command(
     ],
     *,
     options: InspectOptions,
-    data: Annotated[
-        str | None,
-        option(
-            "Input: a .npz, .npy, .csv, .tsv, .parquet, .pt or .safetensors file, or"
-            " batches from your code (importing it runs its code).",
-            "FILE|module:attr",
-            panel=DATA,
-        ),
-    ] = None,
-    random: Annotated[
-        str | None,
-        option(
-            "Random numbers instead, as samples of a shape such as 3x224x224.", "SHAPE", panel=DATA
-        ),
-    ] = None,
-    random_tokens: Annotated[
-        str | None,
-        option("Random tokens instead: samples x length, such as 8x128.", "NxT", panel=DATA),
-    ] = None,
+    fed: Fed,
     seed: Annotated[int, option("Seed of random input.", panel=DATA)] = 0,
-    checkpoint: Annotated[
-        Path | None, option("Weights: a state dict (.pt, .pth or .safetensors).", "FILE")
-    ] = None,
     threads: Threads = None,
     per_unit: Annotated[
         Path | None, option("Write what was seen of each unit as CSV.", "FILE", panel=RESULT)
@@ -153,29 +133,28 @@ def inspect_command(
     Example: actcompare inspect mymodel.py:build --data x.npz
     """
     destination = reported.destination()
-    given = {"--data": data, "--random": random, "--random-tokens": random_tokens}
-    kinds = [name for name, value in given.items() if value is not None]
-    _check_files(target, kinds, per_unit)
+    if per_unit is not None:
+        check_writable(per_unit)
     from actcompare.inspection.inspect import NUMBERS, threads_for_model
     from actcompare.inspection.records import Settings
     from actcompare.machine.processors import check_threads, torch_threads
-    from actcompare.models.named import described
+    from actcompare.models.target import Source, load_target
     from actcompare.output.gates import parse_gates
 
     gates = parse_gates(fail_on, NUMBERS, of_layers=True)
     asked = {name: value for name, value in settings_of(options).items() if value is not None}
     asked["swap"] = _swaps(options.swap or [])
     check_threads(threads)
-    asked = {"samples": _samples(kinds, random_tokens)} | asked
-    settings = Settings(**asked)
+    source = Source(fed.data, fed.random, fed.random_tokens, seed)
+    source.check(target)
+    settings = Settings(**{"samples": _samples(source)} | asked)
     with prints_aside():
-        model, takes = _load(target, checkpoint, reported.quiet)
-        if random_tokens is not None:
-            takes = described(model, _tokens(random_tokens)[1])
-        source = Source(data, random, takes, seed)
+        model, takes, loaded = load_target(target, fed.checkpoint)
+        if loaded and not reported.quiet:
+            say(loaded)
         with torch_threads(threads or threads_for_model(model, settings.batch_size)):
-            inspection = _inspect(model, target, source, settings, reported.quiet)
-    if data is None and not reported.quiet:
+            inspection = _inspect(model, target, source, takes, settings, reported.quiet)
+    if fed.data is None and not reported.quiet:
         say(
             "warning: random input says little: units that are dead on it may be alive on real"
             " samples, and vice versa; use --data FILE"
@@ -185,50 +164,11 @@ def inspect_command(
         raise typer.Exit(GATE_TRIPPED)
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where the input comes from."""
-
-    data: str | None
-    random: str | None
-    """Shape of random samples."""
-    takes: "Described | None"
-    """What the model takes by its own description, of which random samples are drawn."""
-    seed: int
-
-    def __str__(self) -> str:
-        return self.data or ("random input" if self.random is None else f"--random {self.random}")
-
-
-def _check_files(target: str, kinds: list[str], per_unit: Path | None) -> None:
-    from actcompare.models.named import is_named
-
-    if per_unit is not None:
-        check_writable(per_unit)
-    if len(kinds) > 1:
-        raise UsageError(
-            f"{' and '.join(kinds)} exclude each other: name one input, --data FILE, or --random"
-            " SHAPE"
-        )
-    if not kinds and not is_named(target):
-        raise UsageError("name the input: --data FILE, or --random SHAPE such as 3x224x224")
-
-
-def _samples(kinds: list[str], random_tokens: str | None) -> int | None:
+def _samples(source: "Source") -> int | None:
     """Return the default of --samples."""
-    if random_tokens is not None:
-        return _tokens(random_tokens)[0]
-    return {"--data": None, "--random": _RANDOM_SAMPLES}[kinds[0]] if kinds else _FEW_SAMPLES
-
-
-def _tokens(text: str) -> tuple[int, int]:
-    try:
-        samples, length = read_shape(text)
-    except ValueError:
-        raise UsageError(
-            f"--random-tokens {text!r}: write samples x length, such as 8x128"
-        ) from None
-    return samples, length
+    if source.tokens is not None:
+        return source.tokens[0]
+    return _FEW_SAMPLES if source.is_described else _RANDOM_SAMPLES if source.random else None
 
 
 def _swaps(texts: list[str]) -> dict[str, str]:
@@ -242,44 +182,18 @@ def _swaps(texts: list[str]) -> dict[str, str]:
     return swaps
 
 
-def _load(
-    target: str, checkpoint: Path | None, quiet: bool
-) -> "tuple[nn.Module, Described | None]":
-    from actcompare.models.load import load_model, load_weights
-    from actcompare.models.named import is_named, load_named
-
-    takes: Described | None = None
-    if is_named(target):
-        model, takes = load_named(target)
-    else:
-        model = load_model(target)
-    if checkpoint is not None:
-        said = load_weights(model, checkpoint)
-        if not quiet:
-            say(said)
-    return model, takes
-
-
 def _inspect(
-    model: "nn.Module", target: str, source: Source, settings: "Settings", quiet: bool
-) -> "Inspection":
+    model: "nn.Module", target: str, source: "Source", takes: "Described | None",
+    settings: "Settings", quiet: bool,
+) -> "Inspection":  # fmt: skip
     from actcompare.files import tabular
     from actcompare.inspection.inspect import inspect_named
-    from actcompare.models.feed import FILES, as_floats, open_batches, parse_shape, random_batches
+    from actcompare.models.feed import FILES
 
-    samples, size, keys = settings.samples, settings.batch_size, settings.input_key
-    data = source.data
-    batches: Iterable[Any]
-    if source.random is not None:
-        batches = random_batches(parse_shape(source.random), samples or 0, size, source.seed)
-    elif data is None:
-        assert source.takes is not None
-        batches = source.takes.batches(samples or 0, size, source.seed)
-    else:
-        batches = open_batches(data, size, keys)
-        if Path(data).suffix.lower() in FILES:  # --input-key has already been applied
-            settings = replace(settings, input_key=())
-            batches = batches if _looks_up(model) else map(as_floats, batches)
+    data, keys, samples = source.data, settings.input_key, settings.samples
+    batches = source.batches(model, takes, samples or 0, settings.batch_size, keys)
+    if data is not None and Path(data).suffix.lower() in FILES:
+        settings = replace(settings, input_key=())  # it has already been applied
     with _bar(samples, quiet) as progress:
         try:
             return inspect_named(model, target, batches, str(source), settings, progress)
@@ -314,13 +228,6 @@ def _too_many_columns(
         f"{target} takes {linear.in_features} inputs, and {path} has {len(names)} columns: to leave"
         f" out {left_out!r}, add {line}"
     )
-
-
-def _looks_up(model: "nn.Module") -> bool:
-    """Return whether integers may be indices, such as of words."""
-    from torch import nn
-
-    return any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in model.modules())
 
 
 @contextlib.contextmanager

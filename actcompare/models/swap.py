@@ -67,7 +67,9 @@ def _spec_of(text: str) -> str:
         return ""
 
 
-def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[Swap, ...]]:
+def swap_activations(
+    model: nn.Module, swaps: Swaps, *, share: bool = False
+) -> tuple[nn.Module, tuple[Swap, ...]]:
     """Copy a model and swap activations in the copy.
 
     Modules of torch.nn, and functions that modules keep as attributes (as torch's transformer
@@ -82,6 +84,7 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
         model: The model, which is not changed. The copy of a compiled model is not compiled.
         swaps: SPECs of old and new activations. An old one without parameters matches any
             parameters. `clamp` means clamp(min=0).
+        share: Whether the copy has the parameters of the model, instead of copies of them.
 
     Returns:
         The copy, and the places in modules where activations were found, with the reason if one
@@ -92,10 +95,7 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
         ActcompareError: The model cannot be copied, or a new activation cannot be made.
     """
     news = {old: _one(new).loaded() for old, new in swaps.items()}
-    try:
-        twin = copy.deepcopy(getattr(model, "_orig_mod", model))  # the uncompiled model
-    except (Exception, SystemExit) as error:  # a user's code
-        raise ActcompareError(f"the model cannot be copied: {describe(error)}") from error
+    twin = copied(model, share)
     exchange = _Exchange(twin, news)
     for where, module in list(module_paths(twin)):
         if isinstance(module, torch.jit.ScriptModule):
@@ -114,6 +114,55 @@ def swap_activations(model: nn.Module, swaps: Swaps) -> tuple[nn.Module, tuple[S
         return root, tuple(exchange.done)
     _swap_calls(twin, news)
     return twin, tuple(exchange.done)
+
+
+def copied(model: nn.Module, share: bool = False) -> nn.Module:
+    """Return a copy of a model, uncompiled; with its own parameters, or those of the model.
+
+    Raises:
+        ActcompareError: It cannot be copied.
+    """
+    shared = {id(p): p for p in model.parameters()} if share else {}
+    try:
+        twin: nn.Module = copy.deepcopy(getattr(model, "_orig_mod", model), shared)
+    except (Exception, SystemExit) as error:  # a user's code
+        raise ActcompareError(f"the model cannot be copied: {describe(error)}") from error
+    return twin
+
+
+def only_where_swapped(twin: nn.Module, run: Callable[[], object]) -> int:
+    """Run a copy, and swap from then on only in the methods in which the run swapped a call.
+
+    A copy whose activations are all modules then costs no more than a model that was written so.
+
+    Returns:
+        The number of methods that are left.
+    """
+    methods = [
+        (module, name, value)
+        for module in twin.modules()
+        for name, value in vars(module).items()
+        if isinstance(value, _Method)
+    ]
+    for *_, method in methods:
+        method.made = 0
+    run()
+    for module, name, method in methods:
+        if not method.made:
+            del vars(module)[name]
+            if method.own is not None:
+                vars(module)[name] = method.own
+    return sum(method.made > 0 for *_, method in methods)
+
+
+def pass_through(twin: nn.Module, like: nn.Module) -> None:
+    """Give a copy the detours that another copy's swaps take, without a swap."""
+    modules = dict(module_paths(twin))
+    for path, other in list(module_paths(like)):
+        for name, value in vars(other).items():
+            if isinstance(value, _Method) and path in modules:
+                module = modules[path]
+                vars(module)[name] = _Method(module, name, vars(module).get(name), {})
 
 
 class _Exchange:
@@ -287,6 +336,8 @@ class _Method:
         self.module, self.name, self.news = module, name, news
         self.own = own
         """What the module itself had in place of its class's method; None if nothing."""
+        self.made = 0
+        """Number of calls swapped in this method itself."""
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -305,21 +356,26 @@ class _Method:
         return self.function.__code__  # torch.export reads where a forward method stands
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if id(self.news) in _SWAPPING.now:  # once: in two modes, swaps would chain
-            return self.function(*args, **kwargs)
-        _SWAPPING.now.add(id(self.news))
+        _SWAPPING.running.append(self)
         try:
-            with _Swapping(self.news):
+            if id(self.news) in _SWAPPING.now:  # once: in two modes, swaps would chain
                 return self.function(*args, **kwargs)
+            _SWAPPING.now.add(id(self.news))
+            try:
+                with _Swapping(self.news):
+                    return self.function(*args, **kwargs)
+            finally:
+                _SWAPPING.now.discard(id(self.news))
         finally:
-            _SWAPPING.now.discard(id(self.news))
+            _SWAPPING.running.pop()
 
 
 class _Thread(threading.local):
-    """The swaps that are made now in this thread."""
+    """The swaps that are made now in this thread, and the methods that run."""
 
     def __init__(self) -> None:
         self.now: set[int] = set()
+        self.running: list[_Method] = []
 
 
 _SWAPPING = _Thread()
@@ -344,12 +400,14 @@ class _Swapping(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func in _GLUS and "sigmoid" in self._news:
+            _note_call()
             return self._glu(*args, **kwargs)
         known = _KNOWN.get(func)
         call = read_call(known, args, kwargs) if known is not None else None
         old = _match(call.use, self._news) if call is not None else None
         if known is None or call is None or old is None:
             return func(*args, **kwargs)
+        _note_call()
         function = self._news[old].build(call.z.dtype, call.z.device)
         if known.in_place or kwargs.get("inplace") or _positional_inplace(known, args):
             return call.z.copy_(function(call.z.clone()))
@@ -359,6 +417,11 @@ class _Swapping(TorchFunctionMode):
         a, b = input.chunk(2, dim)
         gated: Tensor = a * self._news["sigmoid"].build(b.dtype, b.device)(b)
         return gated
+
+
+def _note_call() -> None:
+    if _SWAPPING.running:
+        _SWAPPING.running[-1].made += 1
 
 
 _GLUS = (nn.functional.glu, torch._C._nn.glu)

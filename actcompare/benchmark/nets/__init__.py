@@ -1,0 +1,1 @@
+"""What a swap of activations costs in a whole model of the user's."""
