@@ -176,15 +176,22 @@ def use_of_function(function: object) -> str | None:
     return known.name if known is not None and known.entry is not None else None
 
 
-RECTIFYING = ("maximum", "fmax", "max", "where", "mul", "multiply", "__mul__", "__rmul__")
+RECTIFYING = (
+    *("maximum", "fmax", "max", "where", "masked_fill", "masked_fill_"),
+    *("mul", "multiply", "__mul__", "__rmul__"),
+)
 """Functions of two tensors with which relu can be written."""
 
 
-def is_rectifier(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], result: object) -> bool:
+def is_rectifier(
+    name: str, args: Sequence[Any], kwargs: Mapping[str, Any], result: object, known: bool = False
+) -> bool:
     """Return whether a call of a function in RECTIFYING was relu of one of its arguments.
 
     Such as `torch.maximum(z, 0)`, `torch.where(z > 0, z, 0)` and `z * (z > 0)`. Values are compared
-    only where the arguments have such a form: a mask, or zeros.
+    only where the arguments have such a form: a mask, or zeros. A product with a mask, or a choice
+    by one, is relu only if a negative number shows it, or if it did so before (`known`); the
+    maximum with 0 always is.
     """
     if not isinstance(result, Tensor) or not result.is_floating_point():
         return False
@@ -194,9 +201,13 @@ def is_rectifier(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], resu
     if name in ("maximum", "fmax", "max"):
         formed = len(given) == 2 and any(_is_zero(each) for each in given)
     else:
-        formed = bool(masks) and (name != "where" or any(_is_zero(each) for each in given))
-    floats = [each for each in of_shape if each.dtype == result.dtype]
-    return formed and any(bool((z < 0).any()) and torch.equal(z.relu(), result) for z in floats)
+        by_zero = name in ("where", "masked_fill", "masked_fill_")
+        formed = bool(masks) and (not by_zero or any(_is_zero(each) for each in given))
+    floats = [each for each in of_shape if each.dtype == result.dtype and each is not result]
+    shown = known or name in ("maximum", "fmax", "max")
+    return formed and any(
+        (shown or bool((z < 0).any())) and torch.equal(z.relu(), result) for z in floats
+    )
 
 
 def _is_zero(value: object) -> bool:

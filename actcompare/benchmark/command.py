@@ -220,8 +220,8 @@ def _of_calls(options: BenchOptions, asked: set[str]) -> "Run":
 def _of_model(options: BenchOptions, net: ModelOptions, asked: set[str]) -> "Run":
     """Return what measures activations in a user's model."""
     from actcompare.benchmark.nets.bench import NetSettings, bench_model
-    from actcompare.benchmark.nets.copies import AS_IS
     from actcompare.models.target import Source, load_target
+    from actcompare.models.uses import AS_IS
 
     assert net.model is not None
     known = {"activations", *(each.name for each in fields(NetSettings))}

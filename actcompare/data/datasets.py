@@ -46,6 +46,8 @@ class Dataset:
     """What was changed or left out when the data were read."""
     same_unit: bool = False
     """Whether all inputs have the same unit, as the pixels of an image do."""
+    shape: tuple[int, ...] = ()
+    """Shape of a sample as it was given, if that was not a row."""
 
     @property
     def outputs(self) -> int:
@@ -100,6 +102,7 @@ def from_arrays(
     if X.ndim > 2:
         said.append(f"X of shape {X.shape} is flattened to {X[0].size:,} inputs of the same unit")
         same_unit = True
+    shape = X.shape[1:] if X.ndim > 2 else ()
     X = X.reshape(len(X), -1).astype(np.float64)
     inputs = tuple(inputs) or tuple(map(str, range(X.shape[1])))
     _refuse_infinities(name, X, inputs)
@@ -116,8 +119,12 @@ def from_arrays(
     task, why = (inferred, why) if task is None else (task, "as requested")
     if task == CLASSIFICATION:
         numbers, classes = _as_classes(name, y)
-        return Dataset(name, X, numbers, task, why, inputs, classes, tuple(said), same_unit)
-    return Dataset(name, X, _as_quantities(name, y), task, why, inputs, (), tuple(said), same_unit)
+        quantities, found = numbers, classes
+    else:
+        quantities, found = _as_quantities(name, y), ()
+    return Dataset(
+        name, X, quantities, task, why, inputs, found, tuple(said), same_unit, tuple(shape)
+    )
 
 
 def infer_task(y: npt.NDArray[Any]) -> tuple[str, str]:

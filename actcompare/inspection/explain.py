@@ -38,6 +38,7 @@ def describe_inspection(
     every: int = 1,
 ) -> str:
     """Return the reading of an inspection, each sentence drawn from one of its numbers."""
+    everything = layers
     apart = [layer for layer in layers if layer.role != UNIT]
     layers = [layer for layer in layers if layer.role == UNIT]
     sentences = [
@@ -46,7 +47,7 @@ def describe_inspection(
         *_what_zeros_miss(layers),
         *_not_finite(layers),
         *_advice(layers),
-        *_what_if(layers, what_if),
+        *_what_if(everything, what_if),
         *_apart(apart),
         *_unseen(unseen, never_called),
         *_thinned(every),
@@ -57,6 +58,8 @@ def describe_inspection(
 
 def _overview(layers: Sequence[WatchedLayer]) -> str:
     total = total_of(layers)
+    if not layers:
+        return "No activation that was seen is of units of a layer."
     dead = sum(layer.dead for layer in layers)
     calls = "call" if total["layers"] == 1 else "calls"
     return (
@@ -160,9 +163,11 @@ def _advice(layers: Sequence[WatchedLayer]) -> list[str]:
 def _what_if(layers: Sequence[WatchedLayer], what_if: WhatIf | None) -> list[str]:
     if what_if is None:
         return []
-    swapped = [layer for layer in what_if.layers if layer.role == UNIT]
-    dead, then = (sum(layer.dead for layer in run) for run in (layers, swapped))
-    pairs = list(zip(layers, swapped, strict=False))
+    both = zip(layers, what_if.layers, strict=False)
+    pairs = [(old, new) for old, new in both if old.role == UNIT]
+    if not pairs:
+        return []
+    dead, then = (sum(pair[i].dead for pair in pairs) for i in range(2))
     sentences = [
         f"With the activations swapped and the weights unchanged, {then:,} units are dead instead"
         f" of {dead:,}. That is the immediate effect, not the effect after training."

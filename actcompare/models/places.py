@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from types import FunctionType
+from types import FunctionType, ModuleType
 
 import torch
 from torch import nn
@@ -78,8 +78,12 @@ def scripted_functions(module: nn.Module) -> list[str]:
         for method in vars(kind).values():
             if not isinstance(method, FunctionType):
                 continue
-            for name in method.__code__.co_names:
-                function = method.__globals__.get(name)
+            used = method.__code__.co_names
+            held = {name: method.__globals__.get(name) for name in used} | vars(module)
+            for thing in [*held.values()]:
+                if isinstance(thing, ModuleType):
+                    held |= {name: getattr(thing, name, None) for name in used}
+            for name, function in held.items():
                 if isinstance(function, torch.jit.ScriptFunction):
                     called = re.findall(r"aten::(\w+)", str(function.inlined_graph))
                     if names & {each.rstrip("_") for each in called}:

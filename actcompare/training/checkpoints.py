@@ -65,7 +65,7 @@ class Progress:
                 raise ValueError(f"epoch {epoch.epoch} has other layers than epoch 0")
         if bool(first) != (self.config.track_on is not None):
             raise ValueError("track_on does not fit the layers of the history")
-        if first and len(first) != self.config.depth:
+        if first and not self.config.model and len(first) != self.config.depth:
             raise ValueError(f"the history has {len(first)} layers, not {self.config.depth}")
 
 
@@ -271,7 +271,9 @@ def _read(path: Path, hashes: Mapping[str, str]) -> dict[str, Tensor]:
 
 
 def _check_shapes(config: TrainConfig, weights: Mapping[str, Tensor]) -> None:
-    """Check the weights of the linear layers, before a net of the saved size is built."""
+    """Check the weights of the linear layers, before a SimpleNet of the saved size is built."""
+    if config.model is not None:
+        return  # its own code says what fits
     width = config.input_size
     for layer in _layers(config.depth):
         units = config.output_size if layer == "output" else config.hidden

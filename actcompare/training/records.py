@@ -1,7 +1,7 @@
 """The configuration of a training run, and what is recorded after each epoch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from actcompare.bounds import Amount, Count, Label, Positive, Share
@@ -37,6 +37,24 @@ class TrainConfig:
     threads: Positive
     track_on: str | None
     """The split on which units are watched, train or validation; None if they are not watched."""
+    model: str | None = None
+    """The user's model that is trained; None for SimpleNet, to which hidden, depth and init
+    apply."""
+    replaced: str | None = None
+    """The activation of that model that is replaced."""
+    input_shape: tuple[Positive, ...] = ()
+    """Shape in which that model takes a sample; empty for a row of inputs."""
+    checkpoint: str | None = None
+    """File of its first weights."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings that apply, as plain data."""
+        plain = asdict(self)
+        of_one = ("hidden", "depth", "init", "output_activation")
+        others = ("model", "replaced", "input_shape", "checkpoint")
+        for name in of_one if self.model else others:
+            del plain[name]
+        return plain
 
 
 @dataclass(frozen=True)

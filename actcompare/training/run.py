@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
-from actcompare.activations.user_code import describe
+from actcompare.activations.user_code import describe, users_code, users_error
 from actcompare.data.splits import split, split_rows
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.machine.devices import resolve_device, resolve_dtype
@@ -20,14 +21,13 @@ from actcompare.machine.generators import batch_order, seeded
 from actcompare.machine.memory import is_shortage
 from actcompare.machine.processors import torch_threads
 from actcompare.machine.waiting import waiting_time
-from actcompare.models.simple_net import SimpleNet
 from actcompare.table import Table, Tabular
 from actcompare.text import listed
 from actcompare.training.checkpoints import Checkpoint
 from actcompare.training.explain import describe_training
-from actcompare.training.learning.learner import Learner
-from actcompare.training.learning.nets import check_run, make_net
-from actcompare.training.learning.optimizers import check_state, make_optimizer
+from actcompare.training.learning.learners import make_learner
+from actcompare.training.learning.nets import check_run
+from actcompare.training.learning.optimizers import check_state
 from actcompare.training.records import (
     DataSummary,
     Divergence,
@@ -57,7 +57,7 @@ class Training(Tabular):
     """Score on the test set after the last epoch of the history."""
     diverged: Divergence | None
     """Where the run diverged; None if it did not."""
-    net: "SimpleNet" = field(repr=False)
+    net: nn.Module = field(repr=False)
     examples: tuple[Example, ...] = field(repr=False, default=())
     """Some samples of the test set, as many as were asked for."""
     negative_share: float | None = None
@@ -220,11 +220,8 @@ class Run:
         sizes = len(self._parts.train), len(self._parts.validation), len(self._parts.test)
         check_run(config, sizes[0])
         self._labels = " or ".join(a.label for a in recipe.users_own())
-        self._learner = Learner(
-            make_net(recipe, dtype, device),
-            config.task,
-            make_optimizer(config.optimizer, config.lr, config.momentum, config.weight_decay),
-        )
+        with users_code("the model fails") if recipe.model else contextlib.nullcontext():
+            self.config, self._learner = make_learner(recipe, self._parts.train, dtype, device)
         self.environment = replace(describe_environment(device), threads=config.threads)
         self.data = DataSummary(
             samples=sizes,
@@ -242,7 +239,7 @@ class Run:
         self._good = self._learner.weights()
 
     @property
-    def net(self) -> SimpleNet:
+    def net(self) -> nn.Module:
         """The net being trained."""
         return self._learner.net
 
@@ -297,7 +294,7 @@ class Run:
     ) -> tuple[LayerUnits, ...]:
         if not seen:
             return ()
-        norms: list[float] | list[None] = [None] * len(seen)
+        norms: Sequence[float | None] = [None] * len(seen)
         if with_gradients:
             norms = self._learner.gradient_norms(self._parts.train)
         return tuple(
@@ -312,13 +309,13 @@ class Run:
                 },
                 norm,
             )
-            for (name, _, _), units, norm in zip(self.net.hidden_layers(), seen, norms, strict=True)
+            for name, units, norm in zip(self._learner.layers, seen, norms, strict=True)
         )
 
     @contextlib.contextmanager
     def _conditions(self, epoch: int) -> Iterator[None]:
         """Set torch's threads and random state for an epoch, and restore them afterwards."""
-        device = next(self.net.parameters()).device
+        device = resolve_device(self.config.device)
         try:
             with torch_threads(self.config.threads), seeded(self.config.seed, epoch, device):
                 yield
@@ -327,6 +324,8 @@ class Run:
         except (Exception, SystemExit) as error:  # a user's activation
             if is_shortage(error):
                 raise MemoryError from error
+            if self.config.model:
+                raise users_error("the model fails", error) from error
             if not self._labels:
                 raise
             raise ActcompareError(f"{self._labels} failed: {describe(error)}") from error
@@ -406,7 +405,7 @@ class Run:
     def _outputs(self, samples: int) -> npt.NDArray[Any]:
         """Return predictions for the first samples of the test set, in the units of the targets."""
         with torch.no_grad():
-            output = self.net(self._parts.test.X[:samples]).double().cpu().numpy()
+            output = self._learner.output(self._parts.test.X[:samples]).double().cpu().numpy()
         return np.asarray(output * self._parts.unit + self._parts.offset)
 
     def _examples(self) -> tuple[Example, ...]:

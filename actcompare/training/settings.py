@@ -1,7 +1,9 @@
 """Check the settings of a training run, load its data, and parse its activations."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +14,10 @@ from actcompare.data.sources import load_data
 from actcompare.data.splits import SCALES, STANDARD, UNIT
 from actcompare.errors import UsageError
 from actcompare.machine.devices import device_named, resolve_dtype
-from actcompare.machine.processors import check_threads, threads_for
+from actcompare.machine.processors import check_threads, free_threads, threads_for
 from actcompare.models.simple_net import INITS
+from actcompare.models.uses import AS_IS
+from actcompare.training.learning.module import Model
 from actcompare.training.learning.optimizers import OPTIMIZERS
 from actcompare.training.records import TrainConfig
 
@@ -80,8 +84,18 @@ class Settings:
     """Threads that torch uses; None chooses by the size of a step and the cores that are free."""
     track_on: str | None = "train"
     """Part of the data on which units are watched: train, validation, or None."""
+    model: Model | None = None
+    """A model of the user's instead of SimpleNet: a target, a module, or a function that makes
+    one."""
+    checkpoint: str | Path | None = None
+    """File of its first weights."""
+    replace: str = AS_IS
+    """The activation of that model that gives way; by default the one that it calls most often."""
+    input_shape: Sequence[int] = ()
+    """Shape in which that model takes a sample, if the data are rows: (1, 8, 8) for digits."""
 
     def __post_init__(self) -> None:
+        self._check_model()
         for name in ("hidden", "depth", "batch_size"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{_option(name)} must be at least 1, not {getattr(self, name)}")
@@ -107,6 +121,21 @@ class Settings:
         if device_named(self.device).type == "mps" and dtype == "float64":
             raise UsageError("device mps does not support float64: use --dtype float32")
 
+    def _check_model(self) -> None:
+        others = {"checkpoint": None, "replace": AS_IS, "input_shape": ()}
+        if self.model is None:
+            for name, usual in others.items():
+                if getattr(self, name) != usual:
+                    raise UsageError(f"{_option(name)} needs a model")
+            return
+        for name, usual in {"hidden": 64, "depth": 1, "init": "default"}.items():
+            if getattr(self, name) != usual:
+                raise UsageError(f"{_option(name)} applies to SimpleNet, not to a model of yours")
+        if self.output_activation is not None:
+            raise UsageError("output-act applies to SimpleNet, not to a model of yours")
+        if any(length < 1 for length in self.input_shape):
+            raise UsageError(f"input-shape {self.input_shape} has a length below 1")
+
 
 _CHOICES: dict[str, Sequence[str]] = {
     "optimizer": OPTIMIZERS,
@@ -125,6 +154,8 @@ class Recipe:
     dataset: Dataset
     activation: Activation
     output_activation: Activation | None
+    model: Model | None = None
+    """A user's model; None for SimpleNet."""
 
     def users_own(self) -> list[Activation]:
         """Return the activations that are not in the catalogue."""
@@ -145,7 +176,10 @@ def make_recipe(activation: Specs = "relu", data: Source = "digits", **settings:
         ActcompareError: The data cannot be used.
     """
     given = Settings(**settings)
-    inner = _one(activation, "train")
+    if isinstance(activation, str) and activation == AS_IS and given.model is not None:
+        inner = Activation(AS_IS, {})
+    else:
+        inner = _one(activation, "train")
     outer = None
     if given.output_activation is not None:
         outer = _one(given.output_activation, "output-act")
@@ -161,7 +195,14 @@ def make_recipe(activation: Specs = "relu", data: Source = "digits", **settings:
         output_size=1 if given.output_size is None else given.output_size,
         seed=given.seed,
     )
-    return Recipe(_filled_in(given, data, dataset, inner, outer), dataset, inner, outer)
+    config = _filled_in(given, data, dataset, inner, outer)
+    inputs = math.prod(config.input_shape)
+    if config.input_shape and inputs != config.input_size:
+        raise UsageError(
+            f"input-shape {'x'.join(map(str, config.input_shape))} has {inputs:,} inputs, but"
+            f" {config.data} has {config.input_size:,}"
+        )
+    return Recipe(config, dataset, inner, outer, given.model)
 
 
 def _filled_in(
@@ -181,15 +222,29 @@ def _filled_in(
         "dtype": resolve_dtype(given.dtype)[0],
         "threads": given.threads or _threads(given, dataset),
     }
+    if given.model is not None:
+        chosen |= {
+            "model": given.model if isinstance(given.model, str) else _name_of(given.model),
+            "replaced": given.replace,
+            "input_shape": tuple(given.input_shape) or dataset.shape,
+            "checkpoint": None if given.checkpoint is None else str(given.checkpoint),
+        }
     if given.momentum is None and optimizer == "sgd":
         chosen["momentum"] = 0.9
     if given.weight_decay is None:
         chosen["weight_decay"] = WEIGHT_DECAY[optimizer]
-    return TrainConfig(**vars(given) | chosen)
+    named = {field.name for field in fields(TrainConfig)}
+    return TrainConfig(**{k: v for k, v in (vars(given) | chosen).items() if k in named})
+
+
+def _name_of(model: object) -> str:
+    return str(getattr(model, "__name__", type(model).__name__))
 
 
 def _threads(given: Settings, dataset: Dataset) -> int:
     """Choose the number of threads for the training steps."""
+    if given.model is not None and device_named(given.device).type == "cpu":
+        return free_threads()
     if device_named(given.device).type != "cpu":
         return 1
     widest = max(dataset.X.shape[1], dataset.outputs, given.hidden * (given.depth > 1))

@@ -13,7 +13,9 @@ _VERDICTS = {
 }
 
 
-UNIT, GATE, ATTENTION, ROUTER, BOUND = "unit", "gate", "attention", "router", "bound"
+UNIT, GATE, ATTENTION, ROUTER, BOUND, WEIGHT = (
+    *("unit", "gate", "attention", "router", "bound", "weight"),
+)
 """What an activation is for: the units of a layer, or something that is shown apart."""
 
 ROLES = {
@@ -21,9 +23,10 @@ ROLES = {
     ATTENTION: ("row of attention scores", "rows of attention scores"),
     ROUTER: ("router", "routers"),
     BOUND: ("bound", "bounds"),
+    WEIGHT: ("activation of parameters", "activations of parameters"),
 }
-"""What is shown apart, singular and plural: factors of products, scores, the choice of experts, and
-bounds of numbers that no layer computed or that are activated already."""
+"""What is shown apart, singular and plural: factors of products, scores, the choice of experts,
+bounds of boxes or of what is activated already, and what is computed from parameters alone."""
 
 
 LEGEND = (

@@ -43,7 +43,7 @@ def plain(value: Any) -> Any:
     [
         (TrainOptions, (Settings, make_recipe), {}),
         (StudyOptions, (make_plan, Settings), {"threads": 1}),
-        (BenchOptions, (bench_plan.Settings, bench), {}),
+        (BenchOptions, (bench_plan.Settings, bench), {"time_limit": None}),  # 1.5, or 10
     ],
 )
 def test_defaults_are_those_of_the_library(

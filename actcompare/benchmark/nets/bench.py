@@ -11,7 +11,6 @@ from torch import nn
 from actcompare.activations.spec import Activation, Specs, parse_all
 from actcompare.benchmark.bench import Benchmark, describe
 from actcompare.benchmark.measure import Progress
-from actcompare.benchmark.nets.copies import AS_IS
 from actcompare.benchmark.nets.measure import Net, find_swap, measure_net
 from actcompare.benchmark.nets.workloads import OPTIMIZERS
 from actcompare.benchmark.plan import Names, Settings, choices, several
@@ -19,6 +18,7 @@ from actcompare.benchmark.records import CHOICES, BenchConfig, Case
 from actcompare.errors import UsageError
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.processors import free_threads
+from actcompare.models.uses import AS_IS
 
 PASSES = ("forward", "step")
 """The passes of the default."""

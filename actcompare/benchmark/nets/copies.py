@@ -1,54 +1,17 @@
 """Copies of a model that differ in an activation, and cost no more than if written so."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
 from actcompare.activations.spec import Activation, parse_one
-from actcompare.errors import ActcompareError, UsageError
+from actcompare.errors import ActcompareError
 from actcompare.models.swap import copied, only_where_swapped, pass_through, swap_activations
-from actcompare.models.watching.gated import is_product
-from actcompare.models.watching.watch import watch
-from actcompare.text import listed
-
-AS_IS = "as-is"
-"""Stands for the activation that a model has."""
+from actcompare.models.uses import uses_of
 
 Run = Callable[[nn.Module], object]
 """Runs a model on its input."""
-
-
-def uses_of(model: nn.Module, run: Run) -> Counter[str]:
-    """Return how often a model calls each activation in one pass, by SPEC."""
-    with torch.no_grad(), watch(model) as seen:
-        run(model)
-    return Counter(layer.use for layer in seen.layers if not is_product(layer.use))
-
-
-def activation_of(model: nn.Module, run: Run, asked: str) -> tuple[str, int]:
-    """Return the activation to swap, as the model has it, and how often it is called.
-
-    Args:
-        model: The model.
-        run: Runs it.
-        asked: A SPEC; or `as-is`, for the one that is called most often.
-
-    Raises:
-        UsageError: The model does not call it.
-    """
-    uses = uses_of(model, run)
-    if asked == AS_IS and uses:
-        return uses.most_common(1)[0]
-    found = [use for use in uses if asked in (use, use.partition(":")[0])]
-    if not found:
-        has = listed([f"{use} ({n} calls)" for use, n in uses.most_common()]) or "none that is seen"
-        raise UsageError(
-            f"the model does not call {asked}: name an activation that it has as the first --act,"
-            f" or {AS_IS}. It has {has}"
-        )
-    return asked, sum(uses[use] for use in found)
 
 
 def make_copies(

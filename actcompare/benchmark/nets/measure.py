@@ -10,7 +10,7 @@ from torch import nn
 from actcompare.activations.spec import Activation
 from actcompare.activations.user_code import describe, users_code
 from actcompare.benchmark.measure import Progress, compiler
-from actcompare.benchmark.nets.copies import activation_of, identity, make_copies
+from actcompare.benchmark.nets.copies import identity, make_copies
 from actcompare.benchmark.nets.workloads import make_work, run_model, saved_bytes
 from actcompare.benchmark.records import IDENTITY, BenchConfig, Case, Cost, Measurement
 from actcompare.errors import ActcompareError
@@ -23,6 +23,7 @@ from actcompare.machine.timing import Timings, time_paired
 from actcompare.models.feed import Inputs, prepare, samples_of, select
 from actcompare.models.load import check_made
 from actcompare.models.swap import copied
+from actcompare.models.uses import activation_of
 from actcompare.text import in_bytes
 
 

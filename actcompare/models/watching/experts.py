@@ -13,8 +13,9 @@ class ExpertsSeen:
         self.ran: set[nn.Module] = set()
         """Modules that ran, of those that may call an activation."""
         self._lists = {
-            path: list(module) for path, module in module_paths(model)
+            path: list(module.children()) for path, module in module_paths(model)
             if isinstance(module, nn.ModuleList)
+            or (isinstance(module, nn.ModuleDict) and "expert" in path.lower())
         }  # fmt: skip
         self._acting = set(acting_paths(model))
         self._stacked = {

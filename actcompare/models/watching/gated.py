@@ -6,11 +6,12 @@ same pre-activation, as in z * sigmoid(z), the product is an activation by itsel
 """
 
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from actcompare.models.watching.lineage import Lineages, Source
@@ -35,9 +36,9 @@ class Applied(NamedTuple):
 
     a: "weakref.ref[Tensor]"
     z: Tensor | None
-    """Its input; None if that was overwritten."""
+    """Its input, without a graph; None if that was overwritten."""
     slope: Tensor | None
-    """f'(z); None for relu."""
+    """f'(z) of what is measured; None for relu."""
 
 
 class Gated(NamedTuple):
@@ -52,28 +53,50 @@ class Gated(NamedTuple):
 
 
 def product_of(
-    args: Sequence[Any], kwargs: Mapping[str, Any], lines: Lineages, recent: Sequence[Applied]
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    lines: Lineages,
+    recent: Sequence[Applied],
+    thinned: Callable[..., Tensor],
 ) -> Gated | None:
-    """Return what a product is if a factor is an activation's output and only gates the other."""
+    """Return what a product is if a factor is an activation's output and only gates the other.
+
+    Args:
+        args: The factors.
+        kwargs: Factors by name.
+        lines: What is known of tensors.
+        recent: Calls of activations whose outputs are still held.
+        thinned: Returns what is measured of a tensor.
+    """
     factors = [*args, *kwargs.values()]
     if len(factors) != 2 or not all(isinstance(t, Tensor) and t.dim() for t in factors):
         return None
-    first, second = factors
-    for gate, other in ((first, second), (second, first)):
-        line, about = lines.of(gate), lines.of(other)
-        if line is None or line.source is None or gate is other or isinstance(other, nn.Parameter):
+    first, second = ((t, lines.of(t)) for t in factors)
+    if first[1] is None or second[1] is None or first[0] is second[0]:
+        return None
+    if first[1].weight or second[1].weight:
+        return None
+    # Of two activations the later one gates, or the one that is broadcast.
+    pairs = sorted(
+        ((first, second), (second, first)),
+        key=lambda pair: (pair[0][0].numel(), -(pair[0][1].origin if pair[0][1] else 0)),
+    )
+    for (gate, line), (other, about) in pairs:
+        if line is None or about is None or line.source is None:
             continue
         name, _, given = line.source[0][1].partition(":")
         made = next((each for each in recent if each.a() is gate), None)
-        if about is not None and other.shape == gate.shape:
-            if about.origin == line.origin:
-                if about.source is not None:
-                    continue
-                return _by_itself(line.source, name, made, other)
-            if about.fresh and not about.scores and made is not None:
+        if other.shape == gate.shape and made is not None:
+            if about.origin == line.origin and about.source is None:
+                here = partial(thinned, line=about)
+                found = _by_itself(line.source, name, made, other, here)
+                if found is not None:
+                    return found
+            elif about.fresh and not about.scores:
                 use = _NAMES.get(name, f"{name}_glu") + f":{given}" * bool(given)
+                gate, other = thinned(gate, line), thinned(other, line)
                 return Gated(line.source, use, _slope(made.slope, gate, other))
-        if name in _SQUASHES:
+        if name in _SQUASHES and about.origin != line.origin:
             return Gated(line.source, "", None)
     return None
 
@@ -103,20 +126,21 @@ def _slope(slope: Tensor | None, gate: Tensor, other: Tensor) -> Tensor:
         return torch.maximum(through.abs_(), gate.abs())
 
 
-def _by_itself(source: Source, name: str, made: Applied | None, x: Tensor) -> Gated | None:
-    """Return the activation x f(c x + b), where the call of f is known and z is c x + b."""
-    if made is None or made.z is None or made.z.shape != x.shape:
-        return Gated(source, "", None)
-    z, x = made.z.detach().double(), x.detach().double()
-    straight = _straight(x, z)
+def _by_itself(
+    source: Source, name: str, made: Applied, x: Tensor, thinned: Callable[[Tensor], Tensor]
+) -> Gated | None:
+    """Return the activation x f(c x + b); None if the input of f is not c x + b."""
     a = made.a()
-    if straight is None or a is None:
-        return Gated(source, "", None)
+    if a is None or made.z is None or made.z.shape != x.shape:
+        return None
+    z, x, a = (thinned(t.detach()) for t in (made.z, x, a))
+    straight = _straight(x, z)
+    if straight is None:
+        return None
     c, b = straight
     use = _SELF.get((name, round(c, 3)), f"x*{name}") if b == 0 else f"x*{name}"
-    inner = (z > 0).double() if made.slope is None else made.slope.double()
-    slope = a.detach().double() + c * x * inner
-    return Gated(source, use, slope.to(a.dtype))
+    inner = (z > 0).to(a.dtype) if made.slope is None else made.slope
+    return Gated(source, use, a + c * x * inner)
 
 
 def _straight(x: Tensor, z: Tensor) -> tuple[float, float] | None:
@@ -126,8 +150,7 @@ def _straight(x: Tensor, z: Tensor) -> tuple[float, float] | None:
     if x0 == x1:
         return None
     c = (z1 - z0) / (x1 - x0)
-    b = z0 - c * x0
-    near = 1e-2 * max(abs(z0), abs(z1))
-    if abs(b) < 1e-6 * max(abs(z0), abs(z1)):
-        b = 0.0
-    return (c, b) if functional.l1_loss(c * x + b, z) < 1e-3 * near else None
+    b, largest = z0 - c * x0, max(abs(z0), abs(z1))
+    b = 0.0 if abs(b) < 1e-5 * largest else b
+    near = max(1e-5, 4 * torch.finfo(z.dtype).eps) * largest
+    return (c, b) if functional.l1_loss(c * x + b, z) < near else None

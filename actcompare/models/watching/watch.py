@@ -11,7 +11,6 @@ import contextlib
 import sys
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -45,7 +44,7 @@ from actcompare.models.watching.records import Unseen, WatchedLayer, layer_colum
 from actcompare.models.watching.whole import Whole, may_be_whole, whole_of
 from actcompare.table import Table
 from actcompare.units.statistics import EPS, Scratch, UnitAccumulator
-from actcompare.units.wording import ATTENTION, BOUND, GATE, ROUTER, UNIT
+from actcompare.units.wording import ATTENTION, BOUND, GATE, ROUTER, UNIT, WEIGHT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,8 +94,10 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         self._batch: int | None = None
         self._expected: int | None = None
         self._ignored = False
-        self._lines = Lineages()
-        self._recent: deque[Applied] = deque(maxlen=2)
+        self._lines = Lineages(model)
+        self._recent: list[Applied] = []
+        self._rectifiers: set[tuple[str, str]] = set()
+        """Path and function of what was found to be relu."""
         self._roles: dict[Key, str] = {}
         self._experts = ExpertsSeen(model)
         self._thread = 0
@@ -236,6 +237,8 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         while self._running:
             if self._running.pop()[0] is module:
                 break
+        if not self._running:
+            self._recent.clear()  # it would keep tensors of the pass
 
     def _whole_of(self, module: nn.Module, args: tuple[Any, ...]) -> Whole | None:
         """Return the activation that a module is as a whole, found at its first call."""
@@ -286,7 +289,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             return self._activate(known, called, args, kwargs)
         gated = None
         if name in MULTIPLIES:
-            with self._aside():
+            with self._aside(name, "a product with an activation fails"):
                 gated = self._gated(args, kwargs)
         result = called(*args, **kwargs)
         self._follow(name, called, args, kwargs, result)
@@ -295,8 +298,10 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         elif name in RECTIFYING:
             rectifies = False
             with self._aside():
-                rectifies = is_rectifier(name, args, kwargs, result)
+                known_one = (self._path, name) in self._rectifiers
+                rectifies = is_rectifier(name, args, kwargs, result, known_one)
             if rectifies:
+                self._rectifiers.add((self._path, name))
                 self._record("relu", result, None)
         elif known is not None:
             self._note(name, args, kwargs, result)
@@ -307,7 +312,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
     ) -> Any:
         """Make a call of an activation, and record it."""
         use, slope, z = "", None, None
-        of_output = None
+        of_output, of_weights = None, False
         with self._aside(known.name, "its slope fails"):  # before: it may overwrite its input
             if found := read_call(known, args, kwargs):
                 if not known.is_relu:
@@ -315,7 +320,8 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                     if of_output is None:
                         some = self._thinned(found.z, self._lines.of(found.z))
                         slope = slope_of(found.function, some, known.name, found.given)
-                use, z = found.use, None if found.as_it_is else found.z
+                use, z = found.use, None if found.as_it_is else found.z.detach()
+                of_weights = self._lines.is_of_weights(found.z)
         result = called(*args, **kwargs)
         self._follow(known.name, called, args, kwargs, result)
         if use and of_output is not None:
@@ -323,7 +329,8 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
                 some = self._thinned(result, self._lines.of(result))
                 slope = slope_by(of_output, plain(some), {})
         if use and (known.is_relu or slope is not None):
-            self._record(use, result, slope, z)
+            keys = self._record(use, result, slope, z)
+            self._roles |= dict.fromkeys(keys if of_weights else (), WEIGHT)
         return result
 
     def _follow(
@@ -336,7 +343,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     def _gated(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Gated | None:
         """Return what a product of two tensors is if one is an activation's output."""
-        found = product_of(args, kwargs, self._lines, self._recent)
+        found = product_of(args, kwargs, self._lines, self._recent, self._thinned)
         if found is None:
             return None
         self._roles |= dict.fromkeys(found.gate, GATE)
@@ -351,7 +358,9 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         elif name == "glu":
             with self._aside("glu", "its slope fails"):
                 gate, slope, product_slope = gate_of_glu(*args, **kwargs)
+                line = self._lines.of(result)
                 self._lines.after("sigmoid", torch.sigmoid, (result,), {}, gate)
+                slope, product_slope = (self._thinned(t, line) for t in (slope, product_slope))
                 self._roles |= dict.fromkeys(self._record("sigmoid", gate, slope), GATE)
                 self._record("glu", result, product_slope)
         elif name in _CHOOSES and args:
@@ -411,14 +420,21 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             line, whole = self._lines.of(a), a
             a = self._thinned(plain(a.detach()), line)
             samples = len(a) if a.dim() and len(whole) == self._batch else self._batch
+            flat = line
+            if line is not None and len(line.axes) > 1:  # features that were split, as into heads
+                axes = range(-len(line.axes), 0)
+                a = a.movedim(line.axes, tuple(axes)).flatten(axes[0])
+                if slope is not None:
+                    slope = slope.movedim(line.axes, tuple(axes)).flatten(axes[0])
+                flat = line._replace(axes=(-1,))
             if line is None or line.expert is None:
                 keys.append(self._next(path, use))
-                self._add(keys[0], a, slope, line, samples)
+                self._add(keys[0], a, slope, flat, samples)
             else:
                 for expert, rows in self._lines.experts(line):
                     keys.append(self._next(f"{path}[{expert}]", use))
                     of_expert = a if rows is None else a[rows]
-                    self._add(keys[-1], of_expert, _part(slope, rows), line, samples)
+                    self._add(keys[-1], of_expert, _part(slope, rows), flat, samples)
                     self._experts.saw(path, use, expert)
             self._applied(tuple(keys), whole, slope, z, line)
         return tuple(keys)
@@ -434,14 +450,14 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         """Note that a tensor is an activation's output, until something multiplies it."""
         if line is not None and line.scores:
             self._roles |= dict.fromkeys(keys, ATTENTION)
-        elif keys and keys[0][1].startswith("clamp") and (line is None or not line.fresh):
+        elif keys and keys[0][1].startswith("clamp") and _bounds(keys[0][1], a, line):
             self._roles |= dict.fromkeys(keys, BOUND)
         if line is None and a.dim():
             axis = self._axis(a, None) if a.dim() > 1 else -1
-            axis = axis - a.dim() if axis >= 0 else axis
-            line = Lineage(axis, a.shape[axis], origin=id(a))
+            line = self._lines.new((axis - a.dim() if axis >= 0 else axis,), a)
         if line is not None:
             self._lines.keep(a, line._replace(fresh=False, source=keys))
+            self._recent = [each for each in self._recent if each.a() is not None]
             self._recent.append(Applied(weakref.ref(a), z, slope))
 
     def _add(
@@ -472,9 +488,11 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     def _thinning(self, t: Tensor, line: Lineage | None) -> int | None:
         """Return the axis of samples, or else of positions, that is long enough to be thinned."""
-        units = self._axis(t, line) % t.dim()
+        known = line.axes if line is not None and self.unit_dim is None else ()
+        known = known or (self._axis(t, line),)
+        units = {axis % t.dim() for axis in known}
         axes = range(t.dim()) if line is None or line.expert is None else range(1, t.dim())
-        return next((i for i in axes if i != units and t.shape[i] >= 2 * self.every), None)
+        return next((i for i in axes if i not in units and t.shape[i] >= 2 * self.every), None)
 
     def _place(
         self, key: Key, a: Tensor, before: _Seen | None, line: Lineage | None
@@ -499,13 +517,20 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         if self.unit_dim is not None:
             a.size(self.unit_dim)  # raises IndexError if there is no such axis
             return self.unit_dim
-        if line is not None:
-            return line.axis
+        if line is not None and line.axes:
+            return line.axes[-1]
         return -1 if a.dim() <= 3 else 1
 
 
 def _part(slope: Tensor | None, rows: Tensor | None) -> Tensor | None:
     return slope if slope is None or rows is None else slope[rows]
+
+
+def _bounds(use: str, a: Tensor, line: Lineage | None) -> bool:
+    """Return whether a clamp bounds what is activated already, or boxes, and is no activation."""
+    if line is not None:
+        return line.source is not None
+    return "max=" in use or (a.dim() > 0 and a.shape[-1] <= 4)
 
 
 def _with_samples(a: Tensor, line: Lineage | None) -> Tensor:

@@ -58,7 +58,7 @@ class Learner:
 
     def __init__(self, net: SimpleNet, task: str, optimizer: Optimizer) -> None:
         self.net, self.task, self.optimizer = net, task, optimizer
-        self._flat, self._gradient = _flatten([p for p in net.parameters() if p.requires_grad])
+        self._flat, self._gradient = flatten([p for p in net.parameters() if p.requires_grad])
         self._hidden = [_Layer(layer, f) for _, layer, f in net.hidden_layers()]
         self._output = _Layer(net.output_layer(), net.output_activation())
         self._output_activation = net.output_activation() is not None
@@ -120,6 +120,11 @@ class Learner:
             return nn.functional.cross_entropy(out, y, reduction="sum")
         return nn.functional.mse_loss(out, y.to(out.dtype), reduction="sum")
 
+    def output(self, X: Tensor) -> Tensor:
+        """Return the net's output for some samples, shape (sample, output)."""
+        found: Tensor = self.net(X)
+        return found
+
     @torch.no_grad()
     def score(self, part: Part, *, watch: bool) -> tuple[Score, list[UnitStatistics]]:
         """Return loss and metric on a split in `eval()` mode, and statistics of units if watched.
@@ -150,8 +155,13 @@ class Learner:
         if self.task == CLASSIFICATION:
             score = Score(loss / len(part), float(right) / len(part))
         else:
-            score = Score(loss / part.y.numel(), _r2(right, part.y.float()))
+            score = Score(loss / part.y.numel(), r2(right, part.y.float()))
         return score, [units.statistics() for units in seen] if watch else []
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the hidden layers."""
+        return tuple(name for name, _, _ in self.net.hidden_layers())
 
     def gradient_norms(self, part: Part) -> list[float]:
         """Return, per hidden layer, the norm of dL/dw for the mean loss on a split.
@@ -184,7 +194,7 @@ class Learner:
         self.net.load_state_dict(weights)
 
 
-def _flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
+def flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
     """Turn all parameters and gradients into views of two flat tensors, and return these."""
     flat = torch.cat([p.detach().reshape(-1) for p in parameters])
     gradient = torch.zeros_like(flat)
@@ -195,7 +205,7 @@ def _flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
     return flat, gradient
 
 
-def _r2(squares: Tensor, y: Tensor) -> float:
+def r2(squares: Tensor, y: Tensor) -> float:
     """Return R^2 = 1 - SSE / SST averaged over outputs; NaN if a target is constant."""
     spread = (y - y.mean(0)).square().sum(0)
     return float((1 - squares / spread).mean())

@@ -64,7 +64,7 @@ def _build(activation: Activation, dtype: torch.dtype, device: torch.device) -> 
 
 
 def check_run(config: TrainConfig, samples: int) -> None:
-    """Check that the training set fills a batch and that the net fits into memory.
+    """Check that the training set fills a batch, and that a SimpleNet fits into memory.
 
     Raises:
         ActcompareError: Either is not the case.
@@ -74,6 +74,8 @@ def check_run(config: TrainConfig, samples: int) -> None:
             f"batch-size {config.batch_size:,} exceeds the {samples:,} samples of the training set:"
             f" use {samples:,} or less"
         )
+    if config.model is not None:
+        return
     what = f"a net of hidden {config.hidden} and depth {config.depth}"
     cure = "choose a smaller --hidden or --depth"
     check_fits(what, memory_needed(config), cure, resolve_device(config.device))
