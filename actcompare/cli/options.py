@@ -11,11 +11,12 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from actcompare.errors import UsageError
 from actcompare.files.paths import check_apart
 from actcompare.output.formats import Destination, Format
 from actcompare.output.plotting import Drawing
 from actcompare.output.styles import Theme
-from actcompare.text import read_finite, read_whole
+from actcompare.text import read_finite, read_shape, read_whole
 
 RESULT, DATA, TRAINING, MACHINE_PANEL, MODEL = (
     *("Result", "Data", "Training", "Machine"),
@@ -391,6 +392,18 @@ Threads = Annotated[
 ]
 GATE_TRIPPED = 3
 """Exit code if a --fail-on condition is met."""
+
+
+def shape_of(name: str, text: str | None) -> tuple[int, ...]:
+    """Return the shape that an option gives; empty without one.
+
+    Raises:
+        UsageError: It is not written like 3x224x224.
+    """
+    try:
+        return tuple(read_shape(text)) if text else ()
+    except ValueError:
+        raise UsageError(f"{name} {text!r}: write a shape such as 3x224x224") from None
 
 
 def given_on_command_line(context: typer.Context) -> set[str]:

@@ -12,6 +12,7 @@ import typer
 
 from actcompare.cli.options import (
     GATE_TRIPPED,
+    MODEL,
     Device,
     Drawn,
     Dtype,
@@ -24,6 +25,7 @@ from actcompare.cli.options import (
     grouped,
     option,
     settings_of,
+    shape_of,
 )
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
@@ -62,6 +64,36 @@ class TrainOptions(Learning):
     dtype: Dtype = NumberFormat.float32
     threads: Threads = None
     track_on: Annotated[Tracked, option("The set on which units are watched.")] = Tracked.train
+    model: Annotated[
+        str | None,
+        option(
+            "A model of yours instead of SimpleNet: module:attr, file.py:attr, timm:NAME,"
+            " torchvision:NAME or hf:NAME.",
+            "TARGET",
+            panel=MODEL,
+        ),
+    ] = None
+    replace: Annotated[
+        str,
+        option(
+            "Activation of --model that --act replaces.",
+            "SPEC",
+            panel=MODEL,
+            default="the one that it calls most often",
+        ),
+    ] = "as-is"
+    input_shape: Annotated[
+        str | None,
+        option(
+            "Shape in which --model takes a sample of a table: 1x8x8 for digits.",
+            "SHAPE",
+            panel=MODEL,
+        ),
+    ] = None
+    checkpoint: Annotated[
+        Path | None,
+        option("First weights of --model (.pt, .pth or .safetensors).", "FILE", panel=MODEL),
+    ] = None
 
 
 @grouped
@@ -94,6 +126,9 @@ def train_command(
     known = [*RUN_NUMBERS, *([] if no_track else LAYER_NUMBERS)]
     gates = parse_gates(fail_on, known)
     settings = settings_of(options)
+    settings["input_shape"] = shape_of("--input-shape", options.input_shape)
+    if options.model and "activation" not in given_on_command_line(context):
+        settings["activation"] = "as-is"
     if no_track:
         settings["track_on"] = None
     if resume is not None and save is not None:
@@ -242,11 +277,14 @@ def _show(training: "Training", destination: Destination) -> None:
     grids.append(course_grid(training.course(), training.metric))
     if training.examples:
         grids.append(example_grid(training.examples))
-    parameters = training.net.parameter_count()
-    model = f"{training.net}\nParameters: {parameters:,}\nData: {training.data_in_words()}\n"
+    config = training.config
+    parameters = sum(p.numel() for p in training.net.parameters())
+    named = f"{config.model}, with {config.activation} in place of {config.replaced}"
+    net = named if config.model else training.net
+    model = f"{net}\nParameters: {parameters:,}\nData: {training.data_in_words()}\n"
     write(
         destination,
-        heading("train", asdict(training.config), training.environment.as_dict()),
+        heading("train", config.as_dict(), training.environment.as_dict()),
         columns,
         grids,
         training.reading(),

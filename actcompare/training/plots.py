@@ -31,15 +31,16 @@ def course_picture(training: Training) -> Picture:
             whole_numbers(axes.xaxis)
 
     what = f"loss, {metric} and units" if watched else f"loss and {metric}"
-    layers = "-".join(map(str, (config.input_size, *[config.hidden] * config.depth)))
+    sizes = (config.input_size, *[config.hidden] * config.depth, config.output_size)
+    layers = "" if config.model else f"layers of {'-'.join(map(str, sizes))} units, "
     note = (
-        f"layers of {layers}-{config.output_size} units, {config.optimizer} with learning rate"
-        f" {config.lr:g}, batches of {config.batch_size}, {config.dtype}, seed {config.seed}"
+        f"{layers}{config.optimizer} with learning rate {config.lr:g}, batches of"
+        f" {config.batch_size}, {config.dtype}, seed {config.seed}"
     )
     if training.diverged:
         note += f"; diverged in epoch {training.diverged.epoch}"
     return Picture(
-        f"Training of SimpleNet with {config.activation} on {config.data}: {what}",
+        f"Training of {config.model or 'SimpleNet'} with {config.activation} on {config.data}: {what}",
         note,
         [config.activation],
         (3.1 * (2 + watched), 2.6),

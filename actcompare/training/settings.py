@@ -122,14 +122,14 @@ class Settings:
             raise UsageError("device mps does not support float64: use --dtype float32")
 
     def _check_model(self) -> None:
-        others = {"checkpoint": None, "replace": AS_IS, "input_shape": ()}
+        others: dict[str, object] = {"checkpoint": None, "replace": AS_IS, "input_shape": ()}
         if self.model is None:
             for name, usual in others.items():
                 if getattr(self, name) != usual:
                     raise UsageError(f"{_option(name)} needs a model")
             return
-        for name, usual in {"hidden": 64, "depth": 1, "init": "default"}.items():
-            if getattr(self, name) != usual:
+        for name, simple in {"hidden": 64, "depth": 1, "init": "default"}.items():
+            if getattr(self, name) != simple:
                 raise UsageError(f"{_option(name)} applies to SimpleNet, not to a model of yours")
         if self.output_activation is not None:
             raise UsageError("output-act applies to SimpleNet, not to a model of yours")

@@ -195,8 +195,8 @@ class ModuleLearner:
         spread = (y - y.mean(0)).square().mean(0)
         return (1 - squares / spread).mean(1).cpu()
 
-    def gradient_norms(self, part: Part) -> list[float | None]:
-        """Return None for each layer: a model does not say which weights belong to an activation."""
+    def gradient_norms(self, _: Part) -> list[float | None]:
+        """Return None for each layer: which weights belong to an activation is not known."""
         return [None] * len(self.layers)
 
     def weights(self) -> dict[str, Tensor]:
