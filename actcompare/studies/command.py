@@ -185,10 +185,13 @@ def study_command(
     from actcompare.output.gates import parse_gates
     from actcompare.studies.comparison import NUMBERS, VERDICTS
 
-    gates = parse_gates(fail_on, NUMBERS, VERDICTS)
     settings = settings_of(options)
     given = given_on_command_line(context)
     asked = given & {*settings, "train"}
+    of_fit = own.train is not None or own.results is not None
+    kinds = ("fit",) if of_fit else ("SimpleNet",) if asked or store is None else (*NUMBERS,)
+    numbers = dict.fromkeys(name for kind in kinds for name in NUMBERS[kind])
+    gates = parse_gates(fail_on, [*numbers], VERDICTS)
     settings["lr"] = settings["lr"] or None
     _check_kind(own, given, settings.keys())
     if own.train is not None:

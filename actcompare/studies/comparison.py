@@ -35,6 +35,9 @@ VERDICTS = ("better", "worse", "same", "unclear", UNTRAINED, FAILED, NOT_RUN)
 
 _Z = NormalDist().inv_cdf(0.975)
 
+_ROUNDING = 1e-12
+"""Relative differences that rounding of float64 alone explains."""
+
 Setting = tuple[str, int, int]
 """Activation, depth, hidden."""
 
@@ -212,7 +215,8 @@ def answer(
                 rows[-1] |= {"verdict": "unclear", "pairs": 0}
                 if baseline is not None:
                     comparison = Comparison.of(config, runs, baseline)
-                    compared.append((rows[-1], comparison.unsure() if repeated else comparison))
+                    unsure = repeated or (fit and not comparison.varies)
+                    compared.append((rows[-1], comparison.unsure() if unsure else comparison))
             else:
                 rows[-1]["verdict"] = BASELINE
                 rows[-1] |= {"difference": 0.0, "difference_low": 0.0, "difference_high": 0.0}
@@ -284,13 +288,13 @@ _WITHOUT = (
 )
 """Columns that a study of SimpleNet does not have, and those that a fit does not have."""
 
-NUMBERS = (
+_NUMBERS = (
     *("lr", "seeds", "diverged", "mean", "mean_low", "mean_high", "iqm", "difference"),
     *("difference_low", "difference_high", "p_value", "p_holm", "p_sign_flip"),
-    *_SHARES,
-    *("step_s", "seconds"),
 )
-"""Columns that a gate can test, in a study that has them."""
+
+NUMBERS = {"SimpleNet": (*_NUMBERS, *_SHARES, "step_s"), "fit": (*_NUMBERS, "seconds")}
+"""Columns that a gate can test in a study of SimpleNet, and of a fit."""
 
 
 @dataclass(frozen=True)
@@ -299,6 +303,8 @@ class Comparison:
 
     differences: npt.NDArray[np.float64]
     """Shape (pair,)."""
+    metrics: npt.NDArray[np.float64]
+    """Test metrics of the activation and the baseline, shape (pair, 2)."""
     mean: PairedMean | None
     """None if a difference is not finite, or there are none."""
     test_samples: int | None
@@ -308,8 +314,14 @@ class Comparison:
     lasting_error: float
     """Part of it that no number of seeds removes."""
 
+    @property
+    def varies(self) -> bool:
+        """Whether differences differ by more than rounding, so that their spread is known."""
+        scale = float(np.abs(self.metrics).max(initial=0))
+        return bool(np.ptp(self.differences) > _ROUNDING * scale) if self.mean else True
+
     def unsure(self) -> "Comparison":
-        """Return the same without an error, where seeds repeat each other and prove nothing."""
+        """Return the same without an error, where seeds do not differ and prove nothing."""
         mean = self.mean and PairedMean(self.mean.value, math.inf, 1)
         return replace(self, mean=mean)
 
@@ -321,15 +333,16 @@ class Comparison:
         much as possible (in a regression: as much as any sample seen).
         """
         seeds = [seed for seed in runs.by_seed if seed in baseline.by_seed]
-        metrics = [(runs.by_seed[s].test.metric, baseline.by_seed[s].test.metric) for s in seeds]
-        differences = np.array([one - other for one, other in metrics])
+        pairs = [(runs.by_seed[s].test.metric, baseline.by_seed[s].test.metric) for s in seeds]
+        metrics = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+        differences = metrics[:, 0] - metrics[:, 1]
         fine = len(seeds) > 0 and bool(np.isfinite(differences).all())
         mine, its = runs.outcomes, baseline.outcomes
         known = [seed for seed in seeds if seed in mine and seed in its]
         by_sample = [mine[seed].values - its[seed].values for seed in known]
         if not fine or len(known) < 2 or not all(np.isfinite(each).all() for each in by_sample):
             mean = paired_mean(differences) if fine else None
-            return cls(differences, mean, None, 0.0, 0.0)
+            return cls(differences, metrics, mean, None, 0.0, 0.0)
         samples, rows = [mine[seed].samples for seed in known], float(mine[known[0]].of_data)
         if config.net.data == "random":  # each seed draws samples of its own
             samples = [each + int(k * rows) for k, each in enumerate(samples)]
@@ -343,6 +356,7 @@ class Comparison:
         variance = shared + unseen**2
         return cls(
             differences,
+            metrics,
             paired_mean(differences, variance, count),
             count,
             math.sqrt(variance),
@@ -370,9 +384,8 @@ def _compare(compared: Sequence[tuple[dict[str, Any], Comparison]], config: Stud
             continue
         interval = each.mean.interval(level)
         verdict = difference_verdict(interval.times(config.sign), config.margin)
-        # A fit does not say which samples it was tested on; equal differences have no spread.
-        proven = np.ptp(each.differences) > 0 if config.fit else each.test_samples is not None
-        unproven = verdict == "same" and not proven
+        # A fit does not say which samples it was tested on.
+        unproven = verdict == "same" and each.test_samples is None and config.fit is None
         row |= {
             "difference": interval.value,
             "difference_low": interval.low,

@@ -170,7 +170,7 @@ def why_not(row: Mapping[str, Any]) -> str:
     if not math.isfinite(row["difference"]):
         return "a test metric is not finite"
     if "depth" not in row and row["difference"] is not None and row["pairs"] >= FEWEST_PAIRS:
-        return "their runs do not differ between seeds, and so prove nothing"
+        return "their differences do not vary between seeds, and so prove nothing"
     return "all differences are equal, so that their error is unknown"
 
 

@@ -428,6 +428,9 @@ def what_differs(old: StudyConfig, new: StudyConfig) -> str:
 
     Seeds, activations and margin may differ within one study.
     """
+    if (old.fit is None) != (new.fit is None):
+        said = ["SimpleNet" if each.fit is None else each.fit.function for each in (old, new)]
+        return f"{said[0]}, not {said[1]}"
     before, after = _settings(old), _settings(new)
     changes = [
         f"{name} {_said(before.get(name))}, not {_said(after.get(name))}"
