@@ -53,13 +53,13 @@ def study_results(
     if margin is not None and not 0 <= margin < math.inf:
         raise UsageError(f"margin must be 0 or more, and finite, not {margin}")
     named = isinstance(results, str | Path)
-    where = str(results) if named else "the results"
+    where = str(results) if named else "results"
     records = _read(Path(results)) if isinstance(results, str | Path) else _records(results)
     found = _runs(records, metric, where)
     labels = tuple(dict.fromkeys(each.cell.activation for each in found))
     if activations is not None:
         if missing := [each for each in activations if each not in labels]:
-            raise UsageError(f"{where} has no {listed(missing)}: it has {listed(labels)}")
+            raise UsageError(f"{where}: no {listed(missing)}, but {listed(labels)}")
         labels = tuple(dict.fromkeys(activations))
         found = [each for each in found if each.cell.activation in labels]
     seeds = tuple(sorted({each.cell.seed for each in found}))
@@ -109,12 +109,12 @@ def _runs(records: Sequence[Mapping[Hashable, Any]], metric: str, where: str) ->
     """Return the results of the records, one per activation, learning rate and seed."""
     columns = list(dict.fromkeys(str(name) for record in records for name in record))
     if not records:
-        raise ActcompareError(f"{where} has no rows")
+        raise ActcompareError(f"{where}: no rows")
     label = next((name for name in _LABELS if name in columns), _LABELS[0])
     for name in (label, "seed", metric):
         if name not in columns:
-            cure = ", or name another with --metric" if name == metric else ""
-            raise UsageError(f"{where} has no column {name}: it has {listed(columns)}{cure}")
+            cure = ": name one with --metric" if name == metric else ""
+            raise UsageError(f"{where}: no column {name}, but {listed(columns)}{cure}")
     found: dict[Cell, CellResult] = {}
     for i, record in enumerate(records, 1):
         place = f"{where}, record {i}"
@@ -124,7 +124,7 @@ def _runs(records: Sequence[Mapping[Hashable, Any]], metric: str, where: str) ->
         seed = _number(record.get("seed"), f"{place}: seed")
         if not (seed.is_integer() and 0 <= seed < 2**63):
             raise ActcompareError(f"{place}: seed should be a whole number from 0, not {seed:g}")
-        lr = _number(record["lr"], f"{place}: lr") if "lr" in columns else 0.0
+        lr = _number(record.get("lr"), f"{place}: lr") if "lr" in columns else 0.0
         if "lr" in columns and not 0 < lr < math.inf:
             raise ActcompareError(f"{place}: lr should be above 0, not {lr:g}")
         names = [metric, *[VALIDATION] * (VALIDATION in columns)]
