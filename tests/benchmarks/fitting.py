@@ -32,7 +32,7 @@ from actcompare.studies.store import Store
 ACTS = ("relu", "silu")
 STEPS = 3000
 """Steps of a fit that takes about a second."""
-WAY = {"trains": {"steps": STEPS}, "waits": {"steps": 0, "waits": 1.0}}
+WAY: dict[str, dict[str, Any]] = {"trains": {"steps": STEPS}, "waits": {"steps": 0, "waits": 1.0}}
 """Settings of the two kinds of fits."""
 
 
@@ -63,7 +63,7 @@ def plainly(way: str, seeds: int) -> float:
     start = time.perf_counter()
     for seed in range(seeds):
         for act in ACTS:
-            fit(MakeActivation(parse(act)), seed, **WAY[way])  # type: ignore[arg-type]
+            fit(MakeActivation(parse(act)), seed, **WAY[way])
     return time.perf_counter() - start
 
 
