@@ -32,6 +32,7 @@ from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.output.formats import Destination
 from actcompare.output.messages import say
 from actcompare.output.results import heading, write
+from actcompare.studies.fits.records import METRIC
 
 if TYPE_CHECKING:
     from actcompare.output.gates import Gate
@@ -101,14 +102,13 @@ class FitOptions:
         ),
     ] = None
     metric: Annotated[
-        str | None,
+        str,
         option(
             "Key of the metric in what the fit returns, or its column in --results.",
             "NAME",
-            default="metric",
             panel=FIT,
         ),
-    ] = None
+    ] = METRIC
     higher_is_better: Annotated[
         bool,
         option(
@@ -273,12 +273,11 @@ def _check_kind(own: FitOptions, given: set[str], settings: Collection[str]) -> 
 def _of_fit(own: FitOptions, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a study of a fit."""
     from actcompare.studies.fits.load import read_settings
-    from actcompare.studies.fits.records import METRIC
 
     return {name: settings[name] for name in _SHARED} | {
         "train": own.train,
         "settings": read_settings(own.setting or []),
-        "metric": METRIC if own.metric is None else own.metric,
+        "metric": own.metric,
         "higher_is_better": own.higher_is_better,
         "cell_time_limit": own.cell_time_limit,
     }
@@ -286,14 +285,13 @@ def _of_fit(own: FitOptions, settings: dict[str, Any]) -> dict[str, Any]:
 
 def _given(own: FitOptions, settings: dict[str, Any], asked: set[str]) -> "Study":
     """Return the study of results that are there already."""
-    from actcompare.studies.fits.records import METRIC
     from actcompare.studies.fits.results import study_results
 
     assert own.results is not None
     return study_results(
         own.results,
         activations=settings["activations"] if "activations" in asked else None,
-        metric=METRIC if own.metric is None else own.metric,
+        metric=own.metric,
         higher_is_better=own.higher_is_better,
         margin=settings["margin"],
     )

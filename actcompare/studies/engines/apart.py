@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -116,7 +115,10 @@ def fits_apart(
     Raises:
         ActcompareError: The fit cannot be sent to another process.
     """
-    packed, waiting = packed_plan(plan), deque(groups)
+    packed = packed_plan(plan)
+    waiting: queue.SimpleQueue[Group] = queue.SimpleQueue()
+    for group in groups:
+        waiting.put(group)
     results: queue.SimpleQueue[list[Outcome] | BaseException] = queue.SimpleQueue()
     hands = [Apart(packed, plan.time_limit_s, each) for each in environments[: len(groups)]]
     ending = threading.Event()
@@ -124,8 +126,8 @@ def fits_apart(
     def work(hand: Apart) -> None:
         try:
             while not ending.is_set():
-                results.put(hand.run(waiting.popleft()))
-        except IndexError:  # nothing is left
+                results.put(hand.run(waiting.get_nowait()))
+        except queue.Empty:  # nothing is left to do
             pass
         except BaseException as error:  # raised again where the results are awaited
             results.put(error)

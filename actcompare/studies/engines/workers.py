@@ -199,9 +199,6 @@ def _read(stream: IO[bytes]) -> bytes | None:
 
 def can_be_sent(plan: AnyPlan) -> bool:
     """Return whether the plan can be sent to another process; a script's functions cannot."""
-    functions = [each.function for each in plan.users_own() if each.function is not None]
-    if any(getattr(f, "__module__", type(f).__module__) == "__main__" for f in functions):
-        return False
     try:
         packed_plan(plan)
     except ActcompareError:
@@ -217,11 +214,14 @@ def packed_plan(plan: AnyPlan) -> bytes:
     """
     out = io.BytesIO()
     try:
+        for function in (each.function for each in plan.users_own()):
+            if getattr(function, "__module__", type(function).__module__) == "__main__":
+                raise pickle.PicklingError("it belongs to a script or a notebook")
         pickle.dump(plan, out)
     except (AttributeError, TypeError, pickle.PicklingError) as error:
-        names = ", ".join(activation.label for activation in plan.users_own())
+        names = ", ".join(each.label for each in plan.users_own())
+        cure = "" if isinstance(plan, FitPlan) else ", or use one worker"
         raise ActcompareError(
-            f"{names} cannot be sent to other processes ({error}): give it as module:Name, or use"
-            " one worker"
+            f"{names} cannot be sent to other processes ({error}): give it as module:Name{cure}"
         ) from error
     return out.getvalue()

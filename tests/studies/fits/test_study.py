@@ -259,6 +259,9 @@ def test_a_function_that_cannot_be_sent_stays_here_unless_it_is_to_be_stopped() 
     assert len(study(BOTH, train=here, seeds=2).results) == 4
     with pytest.raises(ActcompareError, match="cannot be sent to other processes"):
         study(BOTH, train=here, seeds=2, cell_time_limit=5)
+    here.__module__ = "__main__"
+    with pytest.raises(ActcompareError, match="it belongs to a script or a notebook"):
+        study(BOTH, train=here, seeds=2, workers=2)
     assert len(study(BOTH, train=here, seeds=2, engine="ray", workers=2).results) == 4
 
 
