@@ -11,6 +11,7 @@ import contextlib
 import json
 import random
 import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -27,7 +28,6 @@ from actcompare.activations.spec import parse
 from actcompare.studies.engines.apart import environments_of, fits_apart
 from actcompare.studies.fits.load import MakeActivation
 from actcompare.studies.fits.plan import FitPlan, make_fit_plan
-from actcompare.studies.store import Store
 
 ACTS = ("relu", "silu")
 STEPS = 3000
@@ -101,15 +101,28 @@ def speedup(way: str, rounds: int, seeds: int = 10) -> dict[str, float]:
     return {"speedup": gain, "speedup_loaded": gain_later}
 
 
+RUNS = 20
+"""Runs of a study that is killed."""
+
+
 # --- killed --------------------------------------------------------------------------------------
 
 
 def command(engine: Sequence[str]) -> list[str]:
     return [
         *(sys.executable, "-m", "actcompare", "study", "--train", f"{__file__}:fit"),
-        *("--act", "relu", "--act", "silu", "--seeds", "10", "--set", f"steps={STEPS // 10}"),
+        *("--act", "relu", "--act", "silu", "--seeds", str(RUNS // 2)),
+        *("--set", f"steps={STEPS // 5}"),
         *("--format", "csv", "--quiet", "--workers", "2", *engine),
     ]
+
+
+def runs_in(path: Path) -> int:
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            return int(db.execute("SELECT count(*) FROM cells").fetchone()[0])
+    except sqlite3.Error:
+        return 0
 
 
 def table(text: str) -> list[list[str]]:
@@ -119,28 +132,25 @@ def table(text: str) -> list[list[str]]:
 
 def killed(times: int, engine: Sequence[str] = ()) -> dict[str, Any]:
     """SIGKILL of the driver at random moments; the same command then goes on."""
-    start = time.perf_counter()
     whole = subprocess.run(command(engine), capture_output=True, text=True, check=True)
-    seconds, moments = time.perf_counter() - start, random.Random(0)
-    same, kept = 0, list[int]()
+    moments, same, kept = random.Random(0), 0, list[int]()
     with tempfile.TemporaryDirectory() as folder:
         while len(kept) < times:
             path = Path(folder) / f"{len(kept)}.db"
             stored = [*command(engine), "--store", str(path)]
             process = subprocess.Popen(stored, stdout=subprocess.DEVNULL)
-            time.sleep(moments.uniform(0.4, 0.95) * seconds)
+            wanted = moments.randrange(RUNS)
+            while runs_in(path) < wanted and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(moments.uniform(0, 0.3 if wanted else 3))
             process.send_signal(signal.SIGKILL)
             if process.wait() != -signal.SIGKILL:
                 path.unlink()
                 continue
-            done = 0
-            if path.exists():
-                with contextlib.suppress(Exception), Store(path) as store:
-                    done = len(store.outcomes())
-            kept.append(done)
+            kept.append(runs_in(path))
             again = subprocess.run(stored, capture_output=True, text=True, check=True)
             same += table(again.stdout) == table(whole.stdout)
-    print(f"killed {times} times, with {sorted(kept)} of 20 runs stored: {same} tables the same")
+    print(f"killed {times} times, with {sorted(kept)} of {RUNS} runs stored: {same} the same")
     return {"killed": times, "same": same, "kept": sorted(kept)}
 
 

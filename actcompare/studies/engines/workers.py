@@ -177,10 +177,11 @@ def work() -> None:
 
     threading.Thread(target=listen, daemon=True).start()
     plan: AnyPlan = pickle.loads(waiting.get())
-    _write(results, pickle.dumps([]))
-    while True:
-        outcomes = run(plan, pickle.loads(waiting.get()))
-        _write(results, pickle.dumps(outcomes))
+    outcomes: list[Outcome] = []
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone
+        while True:
+            _write(results, pickle.dumps(outcomes))
+            outcomes = run(plan, pickle.loads(waiting.get()))
 
 
 def _write(stream: IO[bytes], message: bytes) -> None:
