@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from actcompare.properties.compare import compare as compare
     from actcompare.reporting.report import Report as Report
     from actcompare.reporting.report import report as report
+    from actcompare.studies.fits.results import study_results as study_results
     from actcompare.studies.study import Study as Study
     from actcompare.studies.study import study as study
     from actcompare.training.run import Training as Training
@@ -71,6 +72,7 @@ _HOME = {
     "resume": "training.train",
     "Study": "studies.study",
     "study": "studies.study",
+    "study_results": "studies.fits.results",
     "swap_activations": "models.swap",
     "train": "training.train",
     "Watch": "models.watching.watch",

@@ -21,6 +21,10 @@ class Estimate:
     low: float
     high: float
 
+    def times(self, sign: int) -> "Estimate":
+        """Return the same (sign 1), or its negative (-1)."""
+        return self if sign == 1 else Estimate(-self.value, -self.high, -self.low)
+
 
 def _at_least(
     least: int, values: Sequence[float] | npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ import typer
 from actcompare.errors import UsageError
 
 PAGES = (
-    *("eval", "report", "table", "bench", "train", "study", "inspect", "depth"),
+    *("eval", "report", "table", "bench", "train", "study", "fit", "inspect", "depth"),
     *("softplus", "spec", "formats", "ci", "statistics", "limits", "models", "ray", "python"),
 )
 """The files of actcompare/docs, in the order of the contents."""

@@ -266,7 +266,7 @@ class Fed:
     ] = None
 
 
-_READ = {"file", "load", "compare", "checkpoint"}
+_READ = {"file", "load", "compare", "checkpoint", "results"}
 """Options that name a file to read; every other one that names a file has it written."""
 
 _READERS: dict[Any, Callable[[str], int | float]] = {int: read_whole, float: read_finite}
@@ -338,17 +338,18 @@ def _check_files(given: Mapping[str, Any], folders: set[str]) -> None:
     paths = {
         name: path for name, path in given.items() if isinstance(path, Path) and str(path) != "-"
     }
-    reads = {_flag(name): path for name, path in paths.items() if name in _READ}
+    reads = {flag_of(name): path for name, path in paths.items() if name in _READ}
     reads |= {spec: path for value in given.values() for spec, path in _code_in(value)}
     data = given.get("data")
     if data is not None and Path(data).is_file():
         reads["--data"] = Path(data)
-    writes = {_flag(n): path for n, path in paths.items() if n not in _READ | folders}
-    kept = {_flag(name): paths[name] for name in folders - {"log_dir"} if name in paths}
+    writes = {flag_of(n): path for n, path in paths.items() if n not in _READ | folders}
+    kept = {flag_of(name): paths[name] for name in folders - {"log_dir"} if name in paths}
     check_apart(writes, reads, kept)
 
 
-def _flag(name: str) -> str:
+def flag_of(name: str) -> str:
+    """Return the option of a parameter, unless it is declared with another name."""
     return "--" + name.replace("_", "-")
 
 

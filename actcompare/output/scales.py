@@ -43,12 +43,12 @@ def zoomed(
     return low - room, high + room
 
 
-def mark_below(axes: Any, x: Any, colour: str) -> None:
-    """Draw a triangle at the lower edge for each x at which the axis cuts a point off."""
+def mark_below(axes: Any, x: Any, colour: str, *, above: bool = False) -> None:
+    """Draw a triangle at the lower edge, or the upper one, for each x whose point is cut off."""
     if not len(x):  # an empty, unclipped artist would break the layout
         return
     edge = {"transform": axes.get_xaxis_transform(), "clip_on": False, "zorder": 4}
-    axes.plot(x, np.zeros(len(x)), "v", color=colour, markersize=4, **edge)
+    axes.plot(x, np.full(len(x), float(above)), "v^"[above], color=colour, markersize=4, **edge)
 
 
 def _data_range(axis: Any) -> tuple[float, float]:

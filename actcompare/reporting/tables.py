@@ -142,7 +142,7 @@ def machine_grid(evidence: Evidence) -> Grid:
         ["seed", str(config.seed)],
     ]
     if study is not None:
-        training = study.config.training
+        training = study.config.net
         rates = ", ".join(f"{lr:g}" for lr in study.config.lrs)
         rows += [
             ["task", f"{training.task} ({evidence.why})" if evidence.why else training.task],

@@ -57,7 +57,7 @@ def _check_memory(plan: Plan, cells: Sequence[Cell]) -> None:
 def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]:
     recipes = {cell.seed: plan.recipe(cell) for cell in cells}
     ensemble, (train, validation, test) = _prepare(plan, cells, recipes)
-    epochs = plan.config.training.epochs
+    epochs = plan.config.net.epochs
     losses, metrics, _ = ensemble.score(validation, watch=False)
     curves = [[metric] for metric in metrics]
     failed = [not math.isfinite(loss) for loss in losses]
@@ -137,8 +137,8 @@ def _prepare(
     plan: Plan, cells: Sequence[Cell], recipes: Mapping[int, Recipe]
 ) -> tuple[Ensemble, list[Part]]:
     """Return the initialised nets and the parts of the data, stacked over seeds."""
-    device = resolve_device(plan.config.training.device)
-    dtype = resolve_dtype(plan.config.training.dtype)[1]
+    device = resolve_device(plan.config.net.device)
+    dtype = resolve_dtype(plan.config.net.dtype)[1]
     nets = {seed: make_net(recipe, dtype, device) for seed, recipe in recipes.items()}
     configs = [plan.config.run(cell) for cell in cells]
     ensemble = Ensemble([nets[cell.seed] for cell in cells], configs)

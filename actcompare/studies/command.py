@@ -2,8 +2,8 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,7 @@ from actcompare.cli.options import (
     Dtype,
     Learning,
     NumberFormat,
+    flag_of,
     gate_option,
     given_on_command_line,
     grouped,
@@ -31,6 +32,7 @@ from actcompare.errors import ActcompareError, Terminated, UsageError
 from actcompare.output.formats import Destination
 from actcompare.output.messages import say
 from actcompare.output.results import heading, write
+from actcompare.studies.fits.records import METRIC
 
 if TYPE_CHECKING:
     from actcompare.output.gates import Gate
@@ -39,13 +41,8 @@ if TYPE_CHECKING:
     from actcompare.studies.store import Store
     from actcompare.studies.study import Study, Work
 
-_NUMBERS = (
-    *("lr", "seeds", "diverged", "mean", "mean_low", "mean_high", "iqm", "difference"),
-    *("difference_low", "difference_high", "p_value", "p_holm", "p_sign_flip"),
-    *("zero_dead_share", "gradient_dead_share", "step_s"),
-)
-"""Columns that a gate can test."""
-
+FIT = "Your own training or results"
+"""Panel of options in --help."""
 
 EngineName = StrEnum("EngineName", ["local", "ray"])
 
@@ -70,12 +67,73 @@ class StudyOptions(Learning):
         default_factory=lambda: [64]
     )
     margin: Annotated[
-        float, option("Differences of the test metric within this margin do not matter.")
-    ] = 0.01
+        float | None,
+        option(
+            "Differences of the test metric within this margin do not matter.",
+            default="0.01; 0 with --train",
+        ),
+    ] = None
     seed: Annotated[int, option("First seed.")] = 0
     device: Device = "cpu"
     dtype: Dtype = NumberFormat.float32
     threads: Annotated[int, option("Torch threads per worker.", "N", panel=MACHINE_PANEL)] = 1
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Options for a training of the user's own, and for results that are there already."""
+
+    train: Annotated[
+        str | None,
+        option(
+            "Train with your own fit(activation, seed, lr, ...), which returns the metric:"
+            " file.py:fit or module:fit.",
+            "FILE.py:FIT",
+            panel=FIT,
+        ),
+    ] = None
+    setting: Annotated[
+        list[str] | None,
+        option(
+            "A setting for the fit: a Python literal, else text. Repeatable.",
+            "KEY=VALUE",
+            names=("--set",),
+            panel=FIT,
+        ),
+    ] = None
+    metric: Annotated[
+        str,
+        option(
+            "Key of the metric in what the fit returns, or its column in --results.",
+            "NAME",
+            panel=FIT,
+        ),
+    ] = METRIC
+    higher_is_better: Annotated[
+        bool,
+        option(
+            "Which end of the metric is the better one.",
+            names=("--higher-is-better/--lower-is-better",),
+            panel=FIT,
+        ),
+    ] = True
+    cell_time_limit: Annotated[
+        float | None,
+        option(
+            "Stop a run after so many seconds, and count it as failed.",
+            "SECONDS",
+            default="none",
+            panel=FIT,
+        ),
+    ] = None
+    results: Annotated[
+        Path | None,
+        option(
+            "Only compare results that are there already: columns activation, seed and metric.",
+            "FILE.csv|.parquet|.json",
+            panel=FIT,
+        ),
+    ] = None
 
 
 @grouped
@@ -83,6 +141,7 @@ def study_command(
     context: typer.Context,
     *,
     options: StudyOptions,
+    own: FitOptions,
     store: Annotated[
         Path | None,
         option(
@@ -105,7 +164,11 @@ def study_command(
         ),
     ] = None,
     gpus_per_task: Annotated[
-        float | None, option("GPUs per Ray task.", default="1 with --device cuda")
+        float | None,
+        option(
+            "GPUs per Ray task; with --train also per worker here, such as 0.5.",
+            default="1 with --device cuda, or where --train finds any",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, option("Only estimate the number of runs and their time.", names=("--dry-run",))
@@ -120,20 +183,32 @@ def study_command(
     destination = drawn.destination()
     drawing = drawn.drawing(destination)
     from actcompare.output.gates import parse_gates
-    from actcompare.studies.comparison import VERDICTS
+    from actcompare.studies.comparison import NUMBERS, VERDICTS
 
-    gates = parse_gates(fail_on, _NUMBERS, VERDICTS)
     settings = settings_of(options)
-    asked = given_on_command_line(context) & set(settings)
+    given = given_on_command_line(context)
+    asked = given & {*settings, "train"}
+    of_fit = own.train is not None or own.results is not None
+    kinds = ("fit",) if of_fit else ("SimpleNet",) if asked or store is None else (*NUMBERS,)
+    numbers = dict.fromkeys(name for kind in kinds for name in NUMBERS[kind])
+    gates = parse_gates(fail_on, [*numbers], VERDICTS)
     settings["lr"] = settings["lr"] or None
+    _check_kind(own, given, settings.keys())
+    if own.train is not None:
+        if dry_run:
+            raise UsageError("--dry-run cannot tell how long --train takes: try --seeds 1")
+        settings = _of_fit(own, settings)
     with contextlib.ExitStack() as kept:
-        if store is not None and not asked and not dry_run:
+        if own.results is not None:
+            study, stopped = _given(own, settings, asked), None
+        elif store is not None and not asked and not dry_run:
             study, stopped = _stored(kept, store), None
         else:
             from actcompare.studies.store import Store
             from actcompare.studies.study import choose_engine
 
-            chosen = choose_engine(engine.value, workers, address, gpus_per_task)
+            fit = own.train is not None
+            chosen = choose_engine(engine.value, workers, address, gpus_per_task, fit=fit)
             opened = None
             if store is not None and not (dry_run and not store.exists()):
                 opened = kept.enter_context(Store(store, only_shown=dry_run))
@@ -161,6 +236,67 @@ def study_command(
         raise typer.Exit(GATE_TRIPPED)
 
 
+_SHARED = {"activations", "seeds", "lr", "margin", "seed", "threads"}
+"""Settings of a study that also concern a fit."""
+
+_OF_RESULTS = {"activations", "margin"}
+"""Settings of a study that also concern results that are there already."""
+
+_RUNNING = ("store", "engine", "workers", "address", "gpus_per_task", "dry_run")
+
+
+def _check_kind(own: FitOptions, given: set[str], settings: Collection[str]) -> None:
+    """Check that only options of one kind of study are given.
+
+    Raises:
+        UsageError: An option belongs to another kind; names it.
+    """
+    of_fit = {each.name for each in fields(FitOptions)}
+    if own.train is not None and own.results is not None:
+        raise UsageError("--train makes results, and --results has them: give one of them")
+    if own.train is not None:
+        wrong = given & (set(settings) - _SHARED)
+        why = "of SimpleNet, not of --train: give the fit its settings with --set"
+    elif own.results is not None:
+        wrong = given & ({*settings, *_RUNNING, "setting", "cell_time_limit"} - _OF_RESULTS)
+        why = "for runs, and --results makes none"
+    else:
+        wrong, why = given & of_fit, "only with --train or --results"
+    if wrong:
+        names = {"activations": "--act", "output_activation": "--output-act", "setting": "--set"}
+        if "higher_is_better" in wrong and not own.higher_is_better:
+            names["higher_is_better"] = "--lower-is-better"
+        said = sorted(names.get(name) or flag_of(name) for name in wrong)
+        raise UsageError(f"{', '.join(said)}: {why}")
+
+
+def _of_fit(own: FitOptions, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a study of a fit."""
+    from actcompare.studies.fits.load import read_settings
+
+    return {name: settings[name] for name in _SHARED} | {
+        "train": own.train,
+        "settings": read_settings(own.setting or []),
+        "metric": own.metric,
+        "higher_is_better": own.higher_is_better,
+        "cell_time_limit": own.cell_time_limit,
+    }
+
+
+def _given(own: FitOptions, settings: dict[str, Any], asked: set[str]) -> "Study":
+    """Return the study of results that are there already."""
+    from actcompare.studies.fits.results import study_results
+
+    assert own.results is not None
+    return study_results(
+        own.results,
+        activations=settings["activations"] if "activations" in asked else None,
+        metric=own.metric,
+        higher_is_better=own.higher_is_better,
+        margin=settings["margin"],
+    )
+
+
 def _say_if_busy(study: "Study") -> None:
     from statistics import median
 
@@ -184,15 +320,22 @@ def _stored(kept: contextlib.ExitStack, path: Path) -> "Study":
 
 def _prepare(settings: dict[str, Any], store: "Store | None", remote: bool, quiet: bool) -> "Work":
     from actcompare.machine.environment import what_differs
-    from actcompare.studies.plan import make_plan
-    from actcompare.studies.study import Work
+    from actcompare.studies.fits.plan import FitPlan
+    from actcompare.studies.plan import Plan
+    from actcompare.studies.study import Work, make_any_plan
 
+    acts, train = settings.pop("activations"), settings.pop("train", None)
     with prints_aside():
-        plan = make_plan(settings.pop("activations"), settings.pop("data"), **settings)
+        plan = make_any_plan(acts, settings.pop("data", "digits"), train, settings)
         work = Work(plan, store, remote=remote)
     if not quiet:
-        for note in plan.dataset.notes:
+        for note in plan.dataset.notes if isinstance(plan, Plan) else ():
             say(f"warning: {note}")
+        if work.code_changed and isinstance(plan, FitPlan):
+            say(
+                f"warning: the file of {plan.fit.label} has changed since the first runs in the"
+                " store: they may not be comparable"
+            )
         before = work.kept_from
         changed = what_differs(before, work.environment) if before is not None else ""
         if changed and work.groups_left():
@@ -247,6 +390,7 @@ def _bar(work: "Work", quiet: bool) -> "Iterator[Callable[[Work], None]]":
 def _say_what_it_takes(work: "Work", workers: int | None, destination: Destination) -> None:
     from actcompare.machine.cores import usable_cores
     from actcompare.studies.forecast import forecast, sensible_workers
+    from actcompare.studies.plan import Plan
     from actcompare.studies.tables import forecast_grid
     from actcompare.text import duration, in_bytes
 
@@ -254,6 +398,7 @@ def _say_what_it_takes(work: "Work", workers: int | None, destination: Destinati
     if not groups:
         say("nothing left to do")
         return
+    assert isinstance(work.plan, Plan)
     with prints_aside():
         found: Forecast = forecast(work.plan, groups, work.environment)
     counts = sensible_workers(len(groups), usable_cores())
@@ -284,14 +429,15 @@ def _show(study: "Study", destination: Destination) -> None:
     columns, shared = study.columns(), study.shared_rates()
     grids = []
     if study.results:
-        grids = [answer_grid(columns, study.metric, study.config), runs_grid(columns)]
+        on = study.lr_chosen_on
+        grids = [answer_grid(columns, study.metric, study.config, chosen_on=on)]
+    if study.results and study.config.given_seeds is None:
+        grids.append(runs_grid(columns))
     if study.results and len(study.config.lrs) > 1:
         grids.append(rate_grid(shared, columns, study.metric))
     curves = [list(result.curve) for result in study.results] + [None] * len(study.failures)
-    cells = [
-        row | {"validation_curve": curve}
-        for row, curve in zip(study.cell_rows(), curves, strict=True)
-    ]
+    name = "validation_curve" if study.config.fit is None else "curve"
+    cells = [row | {name: curve} for row, curve in zip(study.cell_rows(), curves, strict=True)]
     write(
         destination,
         heading("study", study.config.as_dict(), study.environment.as_dict()),
@@ -312,11 +458,16 @@ def _trips(gates: "list[Gate]", study: "Study") -> bool:
     from actcompare.output.gates import report_tripped
 
     columns = study.columns()
+    for gate in gates:
+        if gate.column not in columns:
+            raise UsageError(f"--fail-on {gate.text!r}: this study has no column {gate.column}")
 
     def where(column: str, i: int) -> str:
-        setting = f"depth {columns['depth'][i]}, hidden {columns['hidden'][i]}"
         value = columns[column][i]
         shown = value if isinstance(value, str) else f"{value:.6g}"
-        return f"it is {shown} for {columns['activation'][i]} ({setting})"
+        said = f"it is {shown} for {columns['activation'][i]}"
+        if "depth" not in columns:
+            return said
+        return f"{said} (depth {columns['depth'][i]}, hidden {columns['hidden'][i]})"
 
     return report_tripped(gates, columns, where)

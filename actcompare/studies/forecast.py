@@ -107,10 +107,10 @@ def seconds_per_cell(plan: Plan, clock: Clock = time.perf_counter) -> dict[str, 
 
 def _calibrate(plan: Plan, group: Group, clock: Clock) -> float:
     """Return the seconds of a group: set-up and first epoch, then the cost of each further one."""
-    epochs = plan.config.training.epochs
+    epochs = plan.config.net.epochs
     taken = []
     for few in (1, 1, 2):  # the first is a warm-up
-        training = replace(plan.config.training, epochs=min(few, epochs))
+        training = replace(plan.config.net, epochs=min(few, epochs))
         short = replace(plan, config=replace(plan.config, training=training))
         start = clock()
         for outcome in run_group(short, group):
@@ -122,14 +122,14 @@ def _calibrate(plan: Plan, group: Group, clock: Clock) -> float:
 
 
 def _reset_peak(plan: Plan) -> None:
-    device = resolve_device(plan.config.training.device)
+    device = resolve_device(plan.config.net.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def _peak(plan: Plan) -> int:
     """Return the peak bytes on the GPU, or of this process."""
-    device = resolve_device(plan.config.training.device)
+    device = resolve_device(plan.config.net.device)
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if sys.platform == "win32":

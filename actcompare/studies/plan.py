@@ -93,7 +93,7 @@ class Plan:
 
     def _members(self, hidden: int) -> int:
         """Return the number of cells of this width that are trained together."""
-        training = self.config.training
+        training = self.config.net
         kind = training.device.partition(":")[0]
         itemsize = resolve_dtype(training.dtype)[1].itemsize
         by_layer = _ACTIVATIONS[kind] // (hidden * training.batch_size)
@@ -113,7 +113,7 @@ def make_plan(
     lr: float | Sequence[float] | None = None,
     depth: int | Sequence[int] = 1,
     hidden: int | Sequence[int] = 64,
-    margin: float = MARGIN,
+    margin: float | None = None,
     **settings: Any,
 ) -> Plan:
     """Check all settings, load the data, and parse the activations.
@@ -125,7 +125,7 @@ def make_plan(
         lr: Learning rates to choose from; by default GRID times the default of `train`.
         depth: Hidden layers; one or more numbers.
         hidden: Units per hidden layer; one or more numbers.
-        margin: Differences of the test metric within this margin do not matter.
+        margin: Differences of the test metric within this margin do not matter; by default MARGIN.
         settings: The other fields of `actcompare.training.settings.Settings`; `threads` (per
             group) defaults to 1.
 
@@ -133,22 +133,15 @@ def make_plan(
         UsageError: A setting is invalid.
         ActcompareError: The data cannot be used.
     """
-    chosen = parse_all(activations)
-    if seeds < 1:
-        raise UsageError(f"seeds must be at least 1, not {seeds}")
+    chosen, margin = parse_all(activations), MARGIN if margin is None else margin
     if not 0 <= margin < float("inf"):
         raise UsageError(f"margin must be 0 or more, and finite, not {margin}")
-    axes = {"depth": _several(depth, "depth"), "hidden": _several(hidden, "hidden")}
+    axes = {"depth": several(depth, "depth"), "hidden": several(hidden, "hidden")}
     if lr is not None:
-        axes["lr"] = _several(lr, "lr")
+        axes["lr"] = several(lr, "lr")
     labels = tuple(activation.label for activation in chosen)
-    _no_twins(labels, "act")
-    runs = math.prod(map(len, ({"lr": GRID} | axes).values())) * len(labels) * seeds
-    if runs > MOST_CELLS:
-        raise UsageError(
-            f"seeds {seeds:,} makes {runs:,} runs, but a study has at most {MOST_CELLS:,}: choose"
-            " fewer seeds or settings"
-        )
+    unlike(labels, "act")
+    check_size(seeds, math.prod(map(len, ({"lr": GRID} | axes).values())) * len(labels))
     first_of_each = {name: values[0] for name, values in axes.items()}
     settings = {"threads": None} | settings | first_of_each
     check_threads(settings["threads"])
@@ -173,15 +166,40 @@ def make_plan(
     return Plan(config, first.dataset, tuple(chosen), first.output_activation)
 
 
-def _several(values: Any, name: str) -> tuple[Any, ...]:
+def check_size(seeds: int, settings: int) -> None:
+    """Check the number of seeds, and of the runs of so many settings.
+
+    Raises:
+        UsageError: There are none, or too many.
+    """
+    if seeds < 1:
+        raise UsageError(f"seeds must be at least 1, not {seeds}")
+    if (runs := seeds * settings) > MOST_CELLS:
+        raise UsageError(
+            f"seeds {seeds:,} makes {runs:,} runs, but a study has at most {MOST_CELLS:,}: choose"
+            " fewer seeds or settings"
+        )
+
+
+def several(values: Any, name: str) -> tuple[Any, ...]:
+    """Return one or several values as a tuple.
+
+    Raises:
+        UsageError: There are none, or one is given twice.
+    """
     found = tuple(values) if isinstance(values, Sequence) else (values,)
     if not found:
         raise UsageError(f"no {name} given")
-    _no_twins(found, name)
+    unlike(found, name)
     return found
 
 
-def _no_twins(values: Sequence[Any], name: str) -> None:
+def unlike(values: Sequence[Any], name: str) -> None:
+    """Check that no value is given twice.
+
+    Raises:
+        UsageError: One is.
+    """
     twins = [value for i, value in enumerate(values) if value in values[:i]]
     if twins:
         raise UsageError(f"{name} {twins[0]} is given twice")

@@ -19,20 +19,20 @@ from actcompare.output.plotting import Picture
 from actcompare.output.scales import mark_below, said_metric, scale_metric, whole_numbers, zoomed
 from actcompare.output.styles import terminal_styles
 from actcompare.output.terminal import terminal_figure, terminal_line
-from actcompare.studies.comparison import BASELINE
+from actcompare.studies.comparison import BASELINE, validated
 from actcompare.studies.study import Study
-from actcompare.table import Columns
+from actcompare.table import Columns, Table
 
 
 def study_picture(study: Study) -> Picture:
     """Draw differences, metric against learning rate and learning curves, one strip per setting.
 
-    With many activations, the latter two become small multiples.
+    With many activations, the latter two become small multiples. Of a fit, the latter two are left
+    out where there is one rate, or no series of reports.
     """
-    config, training = study.config, study.config.training
-    labels = config.activations
+    labels = study.config.activations
     titles = [title for title, _, _ in _settings(study.columns())]
-    width, height = curves_size(labels, 2)
+    width, height = curves_size(labels, len(_series(study)))
     height = max(height, 0.9 + 0.36 * len(labels))
 
     def draw(canvas: Canvas) -> None:
@@ -40,11 +40,13 @@ def study_picture(study: Study) -> Picture:
         for strip, (_, depth, hidden) in zip(strips, _settings(study.columns()), strict=True):
             answer = _at(study.columns(), depth, hidden)
             panels = [
-                rate_panel(study, _at(study.shared_rates(), depth, hidden), answer),
-                _epoch_panel(study, _at(study.curves(), depth, hidden)),
+                rate_panel(study, _at(columns, depth, hidden), answer)
+                if x == "lr"
+                else _epoch_panel(study, _at(columns, depth, hidden))
+                for x, columns in _series(study).items()
             ]
-            if len(labels) <= MOST_TOGETHER:
-                first, *others = strip.subplots(1, 3)
+            if len(labels) <= MOST_TOGETHER or not panels:
+                first, *others = strip.subplots(1, 1 + len(panels), squeeze=False)[0]
                 canvas.row(others, panels, labels)
             else:
                 left, right = strip.subfigures(1, 2, width_ratios=(1.2 * _ASIDE, width))
@@ -53,17 +55,11 @@ def study_picture(study: Study) -> Picture:
             draw_differences(canvas, first, answer, study)
 
     seeds = max(study.columns()["seeds"])
-    note = (
-        f"{training.epochs} epochs of {training.optimizer}, batches of {training.batch_size},"
-        f" {training.dtype}{'; learning rates chosen on validation' * (len(config.lrs) > 1)};"
-        " bars and bands: 95 % intervals"
-    )
-    if len(titles) == 1:
-        layers = "-".join(map(str, config.hiddens * config.depths[0]))
-        note = f"SimpleNet {training.input_size}-{layers}-{training.output_size}, {note}"
+    fit = study.config.fit
+    where = f"on {study.config.net.data}" if fit is None else f"of {fit.function}"
     return Picture(
-        f"Test {_named(study.metric)} over {seeds} seed{'s' * (seeds != 1)} on {training.data}",
-        note,
+        f"{_sentence(_tested(study))} over {seeds} seed{'s' * (seeds != 1)} {where}",
+        _note(study, len(titles)),
         labels,
         (_ASIDE + width, height * len(titles)),
         draw,
@@ -75,18 +71,81 @@ _ASIDE = 2.9
 """Width of the differences panel in inches."""
 
 
-def _named(metric: str) -> str:
-    return metric.replace("^2", "²")
+def _note(study: Study, settings: int) -> str:
+    """Return what the picture says of the training, given the number of depths and widths."""
+    config = study.config
+    judge = "validation" if validated(study.results) else "the metric"
+    said = [
+        *[f"learning rates chosen on {judge}"] * (len(config.lrs) > 1),
+        "bars and bands: 95 % intervals",
+    ]
+    if config.fit is not None:
+        return "; ".join(said)
+    net = config.net
+    trained = f"{net.epochs} epochs of {net.optimizer}, batches of {net.batch_size}, {net.dtype}"
+    if settings == 1:
+        layers = "-".join(map(str, config.hiddens * config.depths[0]))
+        trained = f"SimpleNet {net.input_size}-{layers}-{net.output_size}, {trained}"
+    return "; ".join([trained, *said])
+
+
+def _series(study: Study) -> dict[str, Table]:
+    """Return what is drawn beside the differences, by the name of its x."""
+    found = {"lr": study.shared_rates(), "epoch": study.curves()}
+    if study.config.fit is None:
+        return found
+    several = {x: len(set(columns.get(x, ()))) > 1 for x, columns in found.items()}
+    return {x: columns for x, columns in found.items() if several[x]}
+
+
+def _tested(study: Study) -> str:
+    """Return the name of the metric; a fit does not say what it was tested on."""
+    return "test " * (study.config.fit is None) + study.metric.replace("^2", "²")
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _followed(study: Study) -> str:
+    """Return the name of the metric of learning curves."""
+    return "validation " * (study.config.fit is None) + study.metric
+
+
+def _scale(study: Study) -> str:
+    """Return the metric as axes show it: an accuracy of SimpleNet's in percent."""
+    return study.metric if study.config.fit is None else ""
+
+
+def _shown(study: Study, values: list[float], ends: list[float]) -> tuple[float, float] | None:
+    """Return the axis range that shows how the best differ."""
+    sign, least = study.config.sign, 2 * study.config.margin
+    if not least:
+        finite = [abs(value) for value in ends if math.isfinite(value)]
+        least = 0.01 * max(finite, default=1.0) if study.config.fit is not None else 0.01
+    found = zoomed([sign * each for each in values], [sign * each for each in ends], least)
+    return found if found is None or sign == 1 else (-found[1], -found[0])
+
+
+def _is_cut(study: Study, value: Any, shown: tuple[float, float] | None) -> Any:
+    """Return whether values are so far worse that the axis cuts them off."""
+    if shown is None:
+        return value != value
+    return value < shown[0] if study.config.sign == 1 else value > shown[1]
 
 
 def _settings(columns: Columns) -> Iterator[tuple[str, int, int]]:
     """Yield every depth and width with its title."""
-    found = list(dict.fromkeys(zip(columns["depth"], columns["hidden"], strict=True)))
+    none = [0] * len(columns["activation"])
+    pairs = zip(columns.get("depth", none), columns.get("hidden", none), strict=True)
+    found = list(dict.fromkeys(pairs))
     for depth, hidden in found:
         yield (f"depth {depth}, hidden {hidden}" if len(found) > 1 else ""), depth, hidden
 
 
 def _at(columns: Columns, depth: int, hidden: int) -> dict[str, list[Any]]:
+    if "depth" not in columns:
+        return dict(columns)
     here = [
         i
         for i in range(len(columns["activation"]))
@@ -97,7 +156,7 @@ def _at(columns: Columns, depth: int, hidden: int) -> dict[str, list[Any]]:
 
 def draw_differences(canvas: Canvas, axes: Any, answer: Columns, study: Study) -> None:
     """Draw each activation's difference from the baseline, with interval and verdict."""
-    in_points = study.metric == "accuracy"
+    in_points = study.in_points
     scale = 100 if in_points else 1
     margin = scale * study.config.margin
     rows = []
@@ -111,7 +170,7 @@ def draw_differences(canvas: Canvas, axes: Any, answer: Columns, study: Study) -
     axes.axvline(0, color=canvas.palette.quiet, linewidth=0.6, zorder=1)
     canvas.forest(axes, rows)
     axes.set_title(f"difference from {wrapped(answer['activation'][0], 40)}")
-    of = f"{'points of ' * in_points}test {_named(study.metric)}"
+    of = f"{'points of ' * in_points}{_tested(study)}"
     axes.set_xlabel(f"{of}, paired by seed\nshaded: margin {margin:g}")
     axes.locator_params(axis="x", nbins=5)
 
@@ -133,12 +192,12 @@ def rate_panel(study: Study, shared: Columns, answer: Columns) -> Panel:
         for end in np.concatenate([each[rate == chosen[label]] for each in ends])
     ]
     values = [float(y) for _, middle, _, _ in lines.values() for y in middle]
-    shown = zoomed(values, ends, 2 * study.config.margin or 0.01)
+    shown, above = _shown(study, values, ends), study.config.sign == -1
     rates = sorted(set(shared["lr"]))
 
     def line(axes: Any, label: str, style: Style) -> None:
         rate, middle, low, high = lines[label]
-        cut, best = middle < (shown or [-math.inf])[0], rate == chosen[label]
+        cut, best = _is_cut(study, middle, shown), rate == chosen[label]
         together = len(labels) <= MOST_TOGETHER
         aside = (labels.index(label) - (len(labels) - 1) / 2) * together
         step = (rates[-1] / rates[0] if len(rates) > 1 else 10) ** 0.012
@@ -147,21 +206,22 @@ def rate_panel(study: Study, shared: Columns, answer: Columns) -> Panel:
         axes.vlines(x, low, high, colors=style["color"], linewidth=1, zorder=2)
         ring = {"markerfacecolor": axes.get_facecolor(), "markeredgewidth": 1.3, "zorder": 4}
         axes.plot(x[best], middle[best], "o", markersize=5.5, color=style["color"], **ring)
-        mark_below(axes, rate[cut] * step ** (2 * aside), style["color"])
+        mark_below(axes, rate[cut] * step ** (2 * aside), style["color"], above=above)
 
     def finish(axes: Any) -> str:
         axes.set_xscale("log")
         axes.margins(x=0.06 if len(rates) > 1 else 0.5)
         axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
         axes.set_xticks([], minor=True)
-        scale_metric(axes, study.metric, shown)
-        cut = [value for value in values if shown is not None and value < shown[0]]
+        scale_metric(axes, _scale(study), shown)
+        cut = [value for value in values if _is_cut(study, value, shown)]
         ends = dict.fromkeys(
-            said_metric(study.metric, end) for end in sorted(cut)[:: len(cut) - 1 or 1]
+            said_metric(_scale(study), end) for end in sorted(cut)[:: len(cut) - 1 or 1]
         )
-        return f"▼ below the axis: {' to '.join(ends)}" if cut else ""
+        where = "▲ above" if above else "▼ below"
+        return f"{where} the axis: {' to '.join(ends)}" if cut else ""
 
-    title = f"test {_named(study.metric)} against learning rate"
+    title = f"{_tested(study)} against learning rate"
     return Panel(title, "learning rate (ring: chosen)", line, finish)
 
 
@@ -170,7 +230,7 @@ def _epoch_panel(study: Study, curves: Columns) -> Panel:
     lines = {label: _line(curves, label, "epoch") for label in labels}
     values = [float(y) for _, middle, _, _ in lines.values() for y in middle]
     ends = [float(end) for _, *ends in lines.values() for each in ends for end in each[-1:]]
-    shown = zoomed(values, ends, 2 * study.config.margin or 0.01)
+    shown = _shown(study, values, ends)
 
     def line(axes: Any, label: str, style: Style) -> None:
         epoch, middle, low, high = lines[label]
@@ -181,11 +241,12 @@ def _epoch_panel(study: Study, curves: Columns) -> Panel:
 
     def finish(axes: Any) -> str:
         whole_numbers(axes.xaxis)
-        scale_metric(axes, study.metric, shown)
-        cut = shown is not None and any(value < shown[0] for value in values)
-        return "starts below the axis" * cut
+        scale_metric(axes, _scale(study), shown)
+        cut = any(_is_cut(study, value, shown) for value in values)
+        return f"starts {'below' if study.config.sign == 1 else 'above'} the axis" * cut
 
-    return Panel(f"validation {_named(study.metric)}", "epoch", line, finish, named=labels)
+    followed, x = _followed(study).replace("^2", "²"), "epoch"
+    return Panel(followed, "report" if study.config.fit else x, line, finish, named=labels)
 
 
 def _line(columns: Columns, activation: str, x: str) -> Sequence[Any]:
@@ -220,13 +281,14 @@ def _as_text(study: Study, width: int, colour: bool) -> str:
                 line = np.linspace(low, high, 60)
                 terminal_line(figure, line, np.full(60, float(-k)), label, looks[label], colour)
             drawn.append(f"paired difference{title}\n{figure.show(legend=True)}")
-        for columns, x, said in (
-            (_at(study.shared_rates(), depth, hidden), "lr", "test {} against learning rate"),
-            (_at(study.curves(), depth, hidden), "epoch", "validation {}"),
-        ):
-            figure = terminal_figure(
-                width, colour, "learning rate" if x == "lr" else x, study.metric
-            )
+        titles = {
+            "lr": f"{'test ' * (study.config.fit is None)}{study.metric} against learning rate",
+            "epoch": _followed(study),
+        }
+        for x, whole in _series(study).items():
+            columns = _at(whole, depth, hidden)
+            named = {"lr": "learning rate"} | ({"epoch": "report"} if study.config.fit else {})
+            figure = terminal_figure(width, colour, named.get(x, x), study.metric)
             figure.origin = False
             if x == "lr":
                 figure.x_ticks_fkt = lambda low, _: f"{10**low:.2g}"
@@ -234,7 +296,7 @@ def _as_text(study: Study, width: int, colour: bool) -> str:
                 at, middle, _, _ = _line(columns, label, x)
                 at = np.log10(at) if x == "lr" else at
                 terminal_line(figure, at, middle, label, looks[label], colour)
-            drawn.append(f"{said.format(study.metric)}{title}\n{figure.show(legend=True)}")
+            drawn.append(f"{titles[x]}{title}\n{figure.show(legend=True)}")
     return "\n\n".join(drawn)
 
 

@@ -1,12 +1,15 @@
 """A study in one SQLite file, from which an interrupted study resumes.
 
-study   key, value: `config` and `environment` (JSON), and `metric` (accuracy or R^2)
+study   key, value: `config` and `environment` (JSON), and `metric` (accuracy or R^2, or what a
+        fit calls it)
 cells   one row per run, keyed by activation, depth, hidden, lr and seed: train_loss to test_metric
         of the final state, diverged_epoch (null if the run did not diverge), the number of units
         per verdict, step_s and waited_share; what each test sample contributed to the metric
         (test_rows and test_scores, packed, and guess_metric: see `SampleOutcomes`). The last four
-        are null if an earlier version wrote the run. A failed run has only an error.
-curves  one row per run and epoch: the validation metric
+        are null if an earlier version wrote the run. A failed run has only an error. A fit has
+        depth and hidden 0, lr 0 if it is given none, test_metric, seconds and numbers: what it
+        returned (JSON).
+curves  one row per run and epoch: the validation metric; of a fit, per report: the metric
 
 NaN losses and metrics are stored as null. The file uses write-ahead logging, so that others can
 read it while a study writes; every group of runs is one transaction. A lock on an empty hidden file
@@ -31,7 +34,14 @@ from actcompare.files.locks import locked, unlock
 from actcompare.files.saved import checked
 from actcompare.files.writing import check_writable, flush_folder
 from actcompare.machine.environment import Environment
-from actcompare.studies.records import METRICS, Failure, Outcome, SampleOutcomes, StudyConfig
+from actcompare.studies.records import (
+    METRICS,
+    CellResult,
+    Failure,
+    Outcome,
+    SampleOutcomes,
+    StudyConfig,
+)
 from actcompare.units.statistics import VERDICTS
 
 T = TypeVar("T")
@@ -50,7 +60,7 @@ _NUMBERS = (*_SCORES, "diverged_epoch", "units", *VERDICTS, "step_s")
 
 _OUTCOMES = {"test_rows": "BLOB", "test_scores": "BLOB", "guess_metric": "REAL"}
 
-_LATER = {"waited_share": "REAL"} | _OUTCOMES
+_LATER = {"waited_share": "REAL"} | _OUTCOMES | {"seconds": "REAL", "numbers": "TEXT"}
 """Columns that files of earlier versions lack, and their types."""
 
 _SCHEMA = f"""
@@ -271,9 +281,10 @@ class Store:
 
     def metric(self) -> str:
         """Return the name of the runs' metric."""
-        metric = self._value("metric")
-        if metric not in METRICS:
-            raise self._damaged(f"its metric should be {' or '.join(METRICS)}")
+        metric, config = self._value("metric"), self.config()
+        metrics = METRICS if config is None or config.fit is None else (config.fit.metric,)
+        if metric is None or metric not in metrics:
+            raise self._damaged(f"its metric should be {' or '.join(metrics)}")
         return metric
 
     def outcomes(self) -> list[Outcome]:
@@ -293,7 +304,7 @@ class Store:
                 if row["epoch"] != len(curve):
                     raise self._damaged("the epochs of a curve are not 0, 1, 2 and so on")
                 curve.append(_number(row["validation_metric"]))
-            plain = [_plain(row, curves.get(_key(row), [])) for row in rows]
+            plain = [self._plain(row, curves.get(_key(row), [])) for row in rows]
             found = self._checked(tuple[Outcome, ...], plain)
             outcomes = [_with_samples(*both) for both in zip(found, rows, strict=True)]
         except IndexError as error:  # sqlite3.Row's
@@ -301,9 +312,28 @@ class Store:
         except ValueError as error:
             raise self._damaged(error) from error
         low = 0.0 if self._value("metric") == METRICS[0] else -math.inf
+        config = self.config()
+        if config is not None and any(not _is_of(outcome, config) for outcome in outcomes):
+            raise self._damaged("a fit and a run of SimpleNet are in one study")
         if not all(_is_within(outcome, low) for outcome in outcomes):
             raise self._damaged(f"a metric is not between {low:g} and 1")
         return outcomes
+
+    def _plain(self, row: sqlite3.Row, curve: Sequence[float]) -> dict[str, Any]:
+        """Return a row of `cells` in the structure of an `Outcome`."""
+        cell = {name: row[name] for name in _KEY}
+        if row["error"] is not None:
+            return {"cell": cell, "error": row["error"]}
+        scores = {
+            part: {of: _number(row[f"{part}_{of}"]) for of in ("loss", "metric")}
+            for part in ("train", "validation", "test")
+        }
+        more = {name: row[name] for name in ("diverged_epoch", "units", "step_s")}
+        more |= {name: dict(row).get(name) for name in ("waited_share", "seconds", "numbers")}
+        if more["numbers"] is not None:
+            more["numbers"] = self._parsed(more["numbers"])
+        verdicts = {verdict: row[verdict] for verdict in VERDICTS} if row["units"] != 0 else {}
+        return {"cell": cell, "verdicts": verdicts, "curve": curve} | scores | more
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -358,7 +388,9 @@ class Store:
             if isinstance(outcome, Failure):
                 record["error"] = outcome.error
             else:
-                record |= outcome.row()
+                record |= outcome.row() | {"seconds": outcome.seconds}
+                if outcome.numbers is not None:
+                    record["numbers"] = json.dumps(outcome.numbers)
                 if (each := outcome.outcomes) is not None:
                     packed = (each.rows, each.scores, each.guess)
                     record |= dict(zip(_OUTCOMES, packed, strict=True))
@@ -396,43 +428,36 @@ def what_differs(old: StudyConfig, new: StudyConfig) -> str:
 
     Seeds, activations and margin may differ within one study.
     """
+    if (old.fit is None) != (new.fit is None):
+        said = ["SimpleNet" if each.fit is None else each.fit.function for each in (old, new)]
+        return f"{said[0]}, not {said[1]}"
     before, after = _settings(old), _settings(new)
     changes = [
-        f"{name} {_said(before[name])}, not {_said(after[name])}"
-        for name in before
-        if before[name] != after[name]
+        f"{name} {_said(before.get(name))}, not {_said(after.get(name))}"
+        for name in before | after
+        if before.get(name) != after.get(name)
     ]
     return "; ".join(changes)
 
 
 def _settings(config: StudyConfig) -> dict[str, Any]:
     plain = config.as_dict()
-    for name in ("activations", "seeds", "margin"):
+    # The code of a fit may be mended between failed runs and their retry: a warning tells of it.
+    for name in ("activations", "seeds", "margin", *["fingerprint"] * (config.fit is not None)):
         del plain[name]
     return plain
 
 
 def _said(value: object) -> str:
+    if isinstance(value, dict):
+        value = tuple(f"{name}={each}" for name, each in value.items())
+    if value in (None, ()):
+        return "none"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _key(row: sqlite3.Row) -> tuple[Any, ...]:
     return tuple(row[name] for name in _KEY)
-
-
-def _plain(row: sqlite3.Row, curve: Sequence[float]) -> dict[str, Any]:
-    """Return a row of `cells` in the structure of an `Outcome`."""
-    cell = {name: row[name] for name in _KEY}
-    if row["error"] is not None:
-        return {"cell": cell, "error": row["error"]}
-    scores = {
-        part: {of: _number(row[f"{part}_{of}"]) for of in ("loss", "metric")}
-        for part in ("train", "validation", "test")
-    }
-    verdicts = {verdict: row[verdict] for verdict in VERDICTS}
-    more = {name: row[name] for name in ("diverged_epoch", "units", "step_s")}
-    more["waited_share"] = dict(row).get("waited_share")
-    return {"cell": cell, "verdicts": verdicts, "curve": curve} | scores | more
 
 
 def _is_empty(db: sqlite3.Connection) -> bool:
@@ -452,9 +477,17 @@ def _with_samples(outcome: Outcome, row: sqlite3.Row) -> Outcome:
     return replace(outcome, outcomes=SampleOutcomes(rows, scores, guess))
 
 
+def _is_of(outcome: Outcome, config: StudyConfig) -> bool:
+    """Return whether a run is of the same kind as the study."""
+    of_net = config.fit is None
+    if isinstance(outcome, CellResult) and (outcome.numbers is None) != of_net:
+        return False
+    return bool(outcome.cell.depth and outcome.cell.hidden) == of_net
+
+
 def _is_within(outcome: Outcome, low: float) -> bool:
-    """Return whether the metrics of a run are NaN or from `low` to 1."""
-    if isinstance(outcome, Failure):
+    """Return whether the metrics of a run of SimpleNet are NaN or from `low` to 1."""
+    if isinstance(outcome, Failure) or outcome.numbers is not None:
         return True
     metrics = (outcome.train.metric, outcome.validation.metric, outcome.test.metric)
     return all(math.isnan(metric) or low <= metric <= 1 for metric in metrics)

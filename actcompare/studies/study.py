@@ -1,10 +1,13 @@
 """`study`: find which activation trains better, and whether the difference is real."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from actcompare.activations.spec import Specs
 from actcompare.data.datasets import CLASSIFICATION, Source
@@ -13,15 +16,27 @@ from actcompare.errors import ActcompareError, UsageError
 from actcompare.machine.cores import usable_cores
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.environment import Environment, describe_environment
-from actcompare.studies.comparison import answer, learning_curves, shared_rates
+from actcompare.studies.comparison import answer, learning_curves, shared_rates, validated
+from actcompare.studies.engines.apart import environments_of, fits_apart
 from actcompare.studies.engines.ray_cluster import on_ray
-from actcompare.studies.engines.workers import Engine, Group, can_be_sent, in_this_process, local
+from actcompare.studies.engines.workers import (
+    AnyPlan,
+    Engine,
+    Group,
+    can_be_sent,
+    in_this_process,
+    local,
+)
 from actcompare.studies.explain import describe_study
+from actcompare.studies.fits.plan import FitPlan, make_fit_plan
+from actcompare.studies.fits.records import VALIDATION
 from actcompare.studies.plan import Plan, make_plan
 from actcompare.studies.records import Cell, CellResult, Failure, Outcome, StudyConfig
 from actcompare.studies.store import Store
 from actcompare.table import Table, Tabular
+from actcompare.text import listed
 from actcompare.training.learning.nets import check_run, make_net
+from actcompare.training.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +56,7 @@ def study(
     address: str | None = None,
     gpus_per_task: float | None = None,
     listen: Listener | None = None,
+    train: str | Callable[..., Any] | None = None,
     **settings: Any,
 ) -> "Study":
     """Train many paired seeds of each activation, and compare them on the test set.
@@ -51,32 +67,69 @@ def study(
     Args:
         activations: One or more SPECs, functions or modules; the first is the baseline.
         data: `digits`, `sklearn:NAME`, `random`, a file's path, or arrays X and y.
+        train: A training of your own instead: `fit(activation, seed, lr, **settings)`, which
+            returns the metric, as a function, `module:Name` or `file.py:Name`.
         store: File that keeps the study; runs already in it are not repeated.
         engine: `local` or `ray`.
         workers: Processes on this machine; by default one per core, or one on a GPU.
         address: Address of a running Ray cluster.
-        gpus_per_task: GPUs per Ray task; by default 1 if device is cuda, else 0.
+        gpus_per_task: GPUs per Ray task; by default 1 if device is cuda, else 0. Of a fit, GPUs per
+            worker; by default 1 where there are any.
         listen: Called with the current `Work` after each group of runs.
         settings: Seeds, lr, depth, hidden, margin, epochs and more: see
-            `actcompare.studies.plan.make_plan`.
+            `actcompare.studies.plan.make_plan`. For a fit, seeds, lr, margin, settings, metric and
+            more: see `actcompare.studies.fits.plan.make_fit_plan`.
 
     Raises:
         UsageError: A setting is invalid.
         ActcompareError: The data cannot be used, an activation fails, the store cannot be written
             or holds another study, or no cluster answers.
     """
-    chosen = choose_engine(engine, workers, address, gpus_per_task)
-    plan, remote = make_plan(activations, data, **settings), address is not None
+    fit = train is not None
+    chosen = choose_engine(engine, workers, address, gpus_per_task, fit=fit)
+    remote = address is not None
+    plan = make_any_plan(activations, data, train, settings)
     if store is None:
         return Work(plan, remote=remote).carry_on(chosen, listen)
     with Store(store) as kept:
         return Work(plan, kept, remote=remote).carry_on(chosen, listen)
 
 
+def make_any_plan(
+    activations: Specs,
+    data: Source,
+    train: str | Callable[..., Any] | None,
+    settings: Mapping[str, Any],
+) -> AnyPlan:
+    """Return the plan of a study of SimpleNet, or of a user's own training.
+
+    Raises:
+        UsageError: A setting is invalid, or belongs to the other kind of study.
+        ActcompareError: The data, the fit or an activation cannot be used.
+    """
+    of_fit = set(inspect.signature(make_fit_plan).parameters)
+    of_net = {*inspect.signature(make_plan).parameters, *inspect.signature(Settings).parameters}
+    if train is None:
+        if others := sorted(of_fit & settings.keys() - of_net):
+            raise UsageError(f"{listed(others)}: only with a training of your own (train)")
+        return make_plan(activations, data, **settings)
+    others = sorted(settings.keys() - of_fit) + ["data"] * (data != "digits")
+    if others:
+        raise UsageError(
+            f"{listed(others)}: of SimpleNet, not of a training of your own: give it in settings"
+        )
+    return make_fit_plan(activations, train, **settings)
+
+
 def choose_engine(
-    engine: str, workers: int | None, address: str | None, gpus_per_task: float | None
+    engine: str,
+    workers: int | None,
+    address: str | None,
+    gpus_per_task: float | None,
+    *,
+    fit: bool = False,
 ) -> Engine:
-    """Return the engine of that name.
+    """Return the engine of that name, for a study of SimpleNet or of a fit.
 
     Raises:
         UsageError: No such engine, or the other arguments do not fit it.
@@ -85,30 +138,38 @@ def choose_engine(
         raise UsageError(f"engine {engine!r} is not one of {', '.join(ENGINES)}")
     if workers is not None and workers < 1:
         raise UsageError(f"workers must be at least 1, not {workers}")
+    if gpus_per_task is not None and not 0 <= gpus_per_task < float("inf"):
+        raise UsageError(f"gpus-per-task must be 0 or more, and finite, not {gpus_per_task}")
     if engine == "ray":
         if address is not None and workers is not None:
             raise UsageError(
                 "workers and address exclude each other: a cluster has its own workers"
             )
-        if gpus_per_task is not None and not 0 <= gpus_per_task < float("inf"):
-            raise UsageError(f"gpus-per-task must be 0 or more, and finite, not {gpus_per_task}")
         return partial(_on_ray, workers=workers, address=address, gpus_per_task=gpus_per_task)
-    for name, value in (("address", address), ("gpus-per-task", gpus_per_task)):
+    for name, value in (("address", address), ("gpus-per-task", None if fit else gpus_per_task)):
         if value is not None:
             raise UsageError(f"{name} needs --engine ray")
-    return partial(_locally, workers=workers)
+    return partial(_locally, workers=workers, gpus_per_task=gpus_per_task)
 
 
 def _on_ray(
-    plan: Plan, groups: Sequence[Group], gpus_per_task: float | None, **more: Any
+    plan: AnyPlan, groups: Sequence[Group], gpus_per_task: float | None, **more: Any
 ) -> Iterator[list[Outcome]]:
-    if gpus_per_task is None:
-        gpus_per_task = float(plan.config.training.device.startswith("cuda"))
+    if gpus_per_task is None and not isinstance(plan, FitPlan):
+        gpus_per_task = float(plan.config.net.device.startswith("cuda"))
     return on_ray(plan, groups, gpus_per_task=gpus_per_task, **more)
 
 
-def _locally(plan: Plan, groups: Sequence[Group], workers: int | None) -> Iterator[list[Outcome]]:
-    if workers is None and (plan.config.training.device != "cpu" or not can_be_sent(plan)):
+def _locally(
+    plan: AnyPlan, groups: Sequence[Group], workers: int | None, gpus_per_task: float | None
+) -> Iterator[list[Outcome]]:
+    if isinstance(plan, FitPlan):
+        if workers is None and plan.time_limit_s is None and not can_be_sent(plan):
+            return in_this_process(plan, groups)
+        if gpus_per_task is None:
+            gpus_per_task = float(torch.cuda.device_count() > 0)
+        return fits_apart(plan, groups, environments_of(plan, gpus_per_task, workers))
+    if workers is None and (plan.config.net.device != "cpu" or not can_be_sent(plan)):
         return in_this_process(plan, groups)
     if workers is None:
         workers = max(1, usable_cores() // plan.config.training.threads)
@@ -118,7 +179,7 @@ def _locally(plan: Plan, groups: Sequence[Group], workers: int | None) -> Iterat
 class Work:
     """A study in progress: `carry_on` runs what is left, `report` returns the results so far."""
 
-    def __init__(self, plan: Plan, store: Store | None = None, *, remote: bool = False) -> None:
+    def __init__(self, plan: AnyPlan, store: Store | None = None, *, remote: bool = False) -> None:
         """Check what every run needs, and load earlier results from the store.
 
         Args:
@@ -132,21 +193,21 @@ class Work:
         """
         self.plan, self._store = plan, store
         config = plan.config
-        here = "cpu" if remote else config.training.device
-        device, dtype = resolve_device(here), resolve_dtype(config.training.dtype)[1]
+        if isinstance(plan, FitPlan):
+            plan.check()
+            device, self.metric = torch.device("cpu"), plan.fit_config.metric
+        else:
+            device, self.metric = _checked(plan, remote)
         self.environment = replace(describe_environment(device), threads=config.training.threads)
-        classes = plan.dataset.y if config.training.task == CLASSIFICATION else None
-        samples = len(split_rows(classes, len(plan.dataset.X), 0)[0])
-        for cell in replace(config, seeds=1, lrs=config.lrs[:1]).cells():
-            check_run(replace(config.run(cell), device=here), samples)
-            make_net(plan.recipe(cell), dtype, device)
-        self.metric = "accuracy" if classes is not None else "R^2"
         self.kept_from: Environment | None = None
         """Environment of the runs already in the store."""
+        self.code_changed = False
+        """Whether a fit has changed since the first runs in the store."""
         self.outcomes: dict[Cell, Outcome] = {}
         if store is not None:
             store.check(config)
-            self.kept_from = store.environment()
+            self.kept_from, kept = store.environment(), store.config()
+            self.code_changed = kept is not None and kept.fingerprint != config.fingerprint
             self._take_up(store)
         self.total = config.total
         """Number of cells of the study."""
@@ -204,6 +265,19 @@ class Work:
         return report(self.plan.config, self.environment, self.metric, self.outcomes.values())
 
 
+def _checked(plan: Plan, remote: bool) -> tuple[torch.device, str]:
+    """Check that every net of a plan can be trained, and return the device and the metric."""
+    config = plan.config
+    here = "cpu" if remote else config.net.device
+    device, dtype = resolve_device(here), resolve_dtype(config.net.dtype)[1]
+    classes = plan.dataset.y if config.net.task == CLASSIFICATION else None
+    samples = len(split_rows(classes, len(plan.dataset.X), 0)[0])
+    for cell in replace(config, seeds=1, lrs=config.lrs[:1]).cells():
+        check_run(replace(config.run(cell), device=here), samples)
+        make_net(plan.recipe(cell), dtype, device)
+    return device, "accuracy" if classes is not None else "R^2"
+
+
 def report(
     config: StudyConfig, environment: Environment, metric: str, outcomes: Iterable[Outcome]
 ) -> "Study":
@@ -245,13 +319,30 @@ class Study(Tabular):
     config: StudyConfig
     environment: Environment
     metric: str
-    """accuracy or R^2; higher is better."""
+    """accuracy or R^2, or what a fit calls it."""
     results: tuple[CellResult, ...] = field(repr=False)
     failures: tuple[Failure, ...] = field(repr=False)
 
     @property
+    def in_points(self) -> bool:
+        """Whether the metric is a share, whose differences are in points.
+
+        What a fit calls accuracy may be a percentage: it is shown as it is.
+        """
+        return self.metric == "accuracy" and self.config.fit is None
+
+    @property
+    def lr_chosen_on(self) -> str:
+        """What chose the learning rates."""
+        if self.config.fit is None:
+            return "the validation set"
+        return VALIDATION if validated(self.results) else f"{self.metric} itself"
+
+    @property
     def missing(self) -> int:
-        """Number of cells that have neither finished nor failed."""
+        """Number of cells that have neither finished nor failed; none in a study of results."""
+        if self.config.given_seeds is not None:
+            return 0
         return self.config.total - len(self.results) - len(self.failures)
 
     @cached_property
@@ -265,6 +356,9 @@ class Study(Tabular):
 
     def cell_rows(self) -> list[dict[str, Any]]:
         """Return one record per run; a failed run has only its error."""
+        if self.config.fit is not None:
+            rows = [result.fit_row(self.metric) for result in self.results]
+            return rows + [each.cell.named() | {"error": each.error} for each in self.failures]
         failed = [asdict(each.cell) | {"error": each.error} for each in self.failures]
         return [*(result.row() for result in self.results), *failed]
 
@@ -283,13 +377,16 @@ class Study(Tabular):
         return Table.of(self.shared_rate_rows())
 
     def curves(self) -> Table:
-        """Return the mean validation metric after each epoch at the chosen rates."""
+        """Return the mean validation metric after each epoch at the chosen rates.
+
+        Of a fit, it is the metric of each report, counted from 1.
+        """
+        of_net, first = self.config.fit is None, int(self.config.fit is not None)
         records = [
             {
                 "activation": activation,
-                "depth": depth,
-                "hidden": hidden,
-                "epoch": epoch,
+                **({"depth": depth, "hidden": hidden} if of_net else {}),
+                "epoch": first + epoch,
                 "mean": each.value,
                 "mean_low": each.low,
                 "mean_high": each.high,

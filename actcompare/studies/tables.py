@@ -12,16 +12,25 @@ from actcompare.table import Columns
 from actcompare.text import duration, percent, seconds
 
 
-def answer_grid(columns: Columns, metric: str, config: StudyConfig) -> Grid:
-    """Return the answer: how each activation does, and how it differs from the baseline."""
-    axes = _axes(columns)
+def answer_grid(
+    columns: Columns, metric: str, config: StudyConfig, *, chosen_on: str = "the validation set"
+) -> Grid:
+    """Return the answer: how each activation does, and how it differs from the baseline.
+
+    Args:
+        columns: The tidy records.
+        metric: The name of the metric.
+        config: The config of the study.
+        chosen_on: What the learning rates were chosen on.
+    """
+    axes, fit = _axes(columns), config.fit is not None
     rows = [
         [
             *_key(columns, axes, i),
             _verdict(columns, metric, config, i),
-            cell(columns["lr"][i], 3),
+            *([cell(columns["lr"][i], 3)] if "lr" in columns else []),
             _between(columns, "mean", i),
-            _decimal(columns["iqm"][i]),
+            _decimal(columns["iqm"][i], fit),
             _difference(columns, i),
             *(
                 "" if columns[p][i] is None else f"{columns[p][i]:.2g}"
@@ -30,17 +39,19 @@ def answer_grid(columns: Columns, metric: str, config: StudyConfig) -> Grid:
         ]
         for i in range(len(columns["activation"]))
     ]
-    titles = ["activation", *axes, "verdict", "lr", f"test {metric} (95 %)", "IQM"]
+    titles = ["activation", *axes, "verdict", *["lr"] * ("lr" in columns)]
+    titles += [f"{'' if fit else 'test '}{metric} (95 %)", "IQM"]
     most, compared = max(columns["seeds"]), sum(pairs is not None for pairs in columns["pairs"])
     caption = (
         f"{most} paired seed{'s' * (most != 1)}"
-        f"{'; lr chosen on the validation set' * (len(config.lrs) > 1)}; margin {config.margin:g}."
+        f"{f'; lr chosen on {chosen_on}' * (len(config.lrs) > 1)}; margin {config.margin:g}."
         " IQM: mean of the middle half of the seeds."
     )
     if compared:
         adjusted = "p Holm and the interval: Holm-adjusted" if compared > 1 else "p Holm: adjusted"
         caption += (
-            f" difference, p: paired t, over seeds and test samples. {adjusted} for {compared}"
+            f" difference, p: paired t, over seeds{' and test samples' * (not fit)}."
+            f" {adjusted} for {compared}"
             f" comparison{'s' * (compared != 1)}. p flips: sign flips, unadjusted."
         )
     titles += ["difference (95 %)", "p", "p Holm", "p flips"]
@@ -50,6 +61,17 @@ def answer_grid(columns: Columns, metric: str, config: StudyConfig) -> Grid:
 def runs_grid(columns: Columns) -> Grid:
     """Return the outcome of the runs at the chosen learning rates, and the time of a step."""
     axes = _axes(columns)
+    if "seconds" in columns:
+        rows = [
+            [
+                *_key(columns, axes, i),
+                *(str(columns[name][i]) for name in ("seeds", "diverged")),
+                seconds(columns["seconds"][i]),
+                _relative(columns, "seconds", i),
+            ]
+            for i in range(len(columns["activation"]))
+        ]
+        return Grid(["activation", "seeds", "diverged", "run", "run, relative"], rows)
     rows = [
         [
             *_key(columns, axes, i),
@@ -58,7 +80,7 @@ def runs_grid(columns: Columns) -> Grid:
             percent(columns["zero_dead_share"][i], 1),
             percent(columns["gradient_dead_share"][i], 1),
             seconds(columns["step_s"][i]),
-            _relative_step(columns, i),
+            _relative(columns, "step_s", i),
         ]
         for i in range(len(columns["activation"]))
     ]
@@ -70,28 +92,31 @@ def rate_grid(shared: Columns, chosen: Columns, metric: str) -> Grid:
     """Return the mean test metric at every learning rate, with the chosen rate marked."""
     activations = list(dict.fromkeys(shared["activation"]))
     axes = _axes(shared)
+    fit = "depth" not in shared
+    names = [name for name in (*_NET, "lr") if name in shared]
     best = {
-        (*(chosen[name][i] for name in ("activation", "depth", "hidden")), chosen["lr"][i])
+        (chosen["activation"][i], *(chosen[name][i] for name in names))
         for i in range(len(chosen["lr"]))
     }
     found: dict[tuple[Any, ...], dict[str, str]] = {}
     for i, activation in enumerate(shared["activation"]):
-        depth, hidden, lr = (shared[name][i] for name in ("depth", "hidden", "lr"))
-        text = _decimal(shared["mean"][i])
+        setting = tuple(shared[name][i] for name in names)
+        text = _decimal(shared["mean"][i], fit)
         if shared["diverged"][i]:
             text += f" ({shared['diverged'][i]} diverged)"
-        if (activation, depth, hidden, lr) in best:
+        if (activation, *setting) in best:
             text += " *"
-        found.setdefault((depth, hidden, lr), {})[activation] = text
+        found.setdefault(setting, {})[activation] = text
     rows = [
         [
-            *(str(value) for name, value in (("depth", depth), ("hidden", hidden)) if name in axes),
-            cell(lr, 3),
+            *(str(value) for name, value in zip(names, setting, strict=True) if name in axes),
+            cell(setting[-1], 3),
             *(cells.get(activation, "n/a") for activation in activations),
         ]
-        for (depth, hidden, lr), cells in found.items()
+        for setting, cells in found.items()
     ]
-    caption = f"Mean test {metric} at each learning rate; * marks the chosen rate."
+    said = metric if fit else f"test {metric}"
+    caption = f"Mean {said} at each learning rate; * marks the chosen rate."
     return Grid([*axes, "lr", *activations], rows, keys=1 + len(axes), caption=caption)
 
 
@@ -117,8 +142,11 @@ def forecast_grid(columns: Columns, by_workers: Mapping[int, float], memory: str
     return Grid(titles, rows, keys=1 + len(axes), caption=f"Estimate: {said}; {memory}.")
 
 
+_NET = ("depth", "hidden")
+
+
 def _axes(columns: Columns) -> list[str]:
-    return [name for name in ("depth", "hidden") if len(set(columns[name])) > 1]
+    return [name for name in _NET if len(set(columns.get(name, ()))) > 1]
 
 
 def _key(columns: Columns, axes: Sequence[str], i: int) -> list[str]:
@@ -127,9 +155,10 @@ def _key(columns: Columns, axes: Sequence[str], i: int) -> list[str]:
 
 def _between(columns: Columns, name: str, i: int) -> str:
     middle, low, high = (columns[f"{name}{end}"][i] for end in ("", "_low", "_high"))
+    fit = "depth" not in columns
     if middle is None or not math.isfinite(low):
-        return _decimal(middle)
-    return f"{_decimal(middle)} ({_decimal(low)} to {_decimal(high)})"
+        return _decimal(middle, fit)
+    return f"{_decimal(middle, fit)} ({_decimal(low, fit)} to {_decimal(high, fit)})"
 
 
 def _difference(columns: Columns, i: int) -> str:
@@ -138,9 +167,9 @@ def _difference(columns: Columns, i: int) -> str:
     middle, low, high = (columns[f"difference{end}"][i] for end in ("", "_low", "_high"))
     if middle is None or math.isnan(middle):
         return "n/a"
-    if not math.isfinite(low):
-        return number(middle, "+")
-    return f"{number(middle, '+')} ({number(low, '+')} to {number(high, '+')})"
+    fit = "depth" not in columns
+    said, below, above = (number(value, "+", fit) for value in (middle, low, high))
+    return f"{said} ({below} to {above})" if math.isfinite(low) else said
 
 
 def _verdict(columns: Columns, metric: str, config: StudyConfig, i: int) -> str:
@@ -154,15 +183,15 @@ def _verdict(columns: Columns, metric: str, config: StudyConfig, i: int) -> str:
     return f"{verdict} ({cannot_tell(metric, config.margin, row) or about})"
 
 
-def _relative_step(columns: Columns, i: int) -> str:
+def _relative(columns: Columns, time: str, i: int) -> str:
     same = [
         k
         for k in range(len(columns["activation"]))
-        if all(columns[name][k] == columns[name][i] for name in ("depth", "hidden"))
+        if all(columns[name][k] == columns[name][i] for name in _NET if name in columns)
     ]
-    first, mine = columns["step_s"][same[0]], columns["step_s"][i]
+    first, mine = columns[time][same[0]], columns[time][i]
     return f"{mine / first:.2f}" if first and mine else "n/a"
 
 
-def _decimal(value: float | None) -> str:
-    return "n/a" if value is None or math.isnan(value) else number(value)
+def _decimal(value: float | None, of_any_size: bool = False) -> str:
+    return "n/a" if value is None or math.isnan(value) else number(value, "", of_any_size)

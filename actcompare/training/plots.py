@@ -32,6 +32,7 @@ def course_picture(training: Training) -> Picture:
 
     what = f"loss, {metric} and units" if watched else f"loss and {metric}"
     sizes = (config.input_size, *[config.hidden] * config.depth, config.output_size)
+    trained = config.model or "SimpleNet"
     layers = "" if config.model else f"layers of {'-'.join(map(str, sizes))} units, "
     note = (
         f"{layers}{config.optimizer} with learning rate {config.lr:g}, batches of"
@@ -40,7 +41,7 @@ def course_picture(training: Training) -> Picture:
     if training.diverged:
         note += f"; diverged in epoch {training.diverged.epoch}"
     return Picture(
-        f"Training of {config.model or 'SimpleNet'} with {config.activation} on {config.data}: {what}",
+        f"Training of {trained} with {config.activation} on {config.data}: {what}",
         note,
         [config.activation],
         (3.1 * (2 + watched), 2.6),

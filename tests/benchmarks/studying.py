@@ -72,10 +72,10 @@ def plan_of(act: str, work: str, optimizer: str, device: str, members: int = MEM
 
 def prepared(plan: Plan, cells: Any) -> tuple[Ensemble, Part]:
     """An ensemble of the cells, and its training data."""
-    device = torch.device(plan.config.training.device)
+    device = torch.device(plan.config.net.device)
     nets = [make_net(plan.recipe(cell), torch.float32, device) for cell in cells]
     ensemble = Ensemble(nets, [plan.config.run(cell) for cell in cells])
-    scale = plan.config.training.scale
+    scale = plan.config.net.scale
     parts = [
         split(plan.dataset, seed, torch.float32, device, scale=scale).train
         for seed in ensemble.seeds
@@ -107,7 +107,7 @@ class Ours:
         context = multiprocessing.get_context("spawn")
         self.links = []
         self.here: list[tuple[Ensemble, Part]] = []
-        if plan.config.training.device != "cpu":
+        if plan.config.net.device != "cpu":
             self.here = [prepared(plan, group) for group in groups]
             return
         for k in range(min(CORES, len(groups))):
@@ -131,7 +131,7 @@ class OneAtATime:
     """The usual loop with torch.optim, member after member: a few of them, for they are alike."""
 
     def __init__(self, plan: Plan, few: int = 2) -> None:
-        device = torch.device(plan.config.training.device)
+        device = torch.device(plan.config.net.device)
         self.members = few
         self.part = prepared(plan, list(plan.config.cells())[:few])[1]
         self.nets = [
@@ -140,14 +140,14 @@ class OneAtATime:
         ]
         for net in self.nets:
             net.train()
-        adam = plan.config.training.optimizer == "adam"
+        adam = plan.config.net.optimizer == "adam"
         self.optimizers = [
             torch.optim.Adam(net.parameters(), lr=LR)
             if adam
             else torch.optim.SGD(net.parameters(), lr=LR, momentum=MOMENTUM)
             for net in self.nets
         ]
-        classes = plan.config.training.task == "classification"
+        classes = plan.config.net.task == "classification"
         self.criterion = nn.CrossEntropyLoss() if classes else nn.MSELoss()
 
     def epoch(self, k: int) -> None:
@@ -165,13 +165,13 @@ class Vmapped:
     """torch.func: stack_module_state, vmap of grad_and_value, one update of stacked tensors."""
 
     def __init__(self, plan: Plan) -> None:
-        device = torch.device(plan.config.training.device)
+        device = torch.device(plan.config.net.device)
         cells = list(plan.config.cells())
         self.part = prepared(plan, cells)[1]
         nets = [make_net(plan.recipe(cell), torch.float32, device) for cell in cells]
         self.params, _ = torch.func.stack_module_state(nets)
         net = nets[0]
-        classes = plan.config.training.task == "classification"
+        classes = plan.config.net.task == "classification"
         criterion = nn.functional.cross_entropy if classes else nn.functional.mse_loss
 
         def loss(params: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
@@ -180,7 +180,7 @@ class Vmapped:
         self.gradients = torch.vmap(torch.func.grad_and_value(loss))
         tensors = [p.detach().requires_grad_() for p in self.params.values()]
         self.params = dict(zip(self.params, tensors, strict=True))
-        adam = plan.config.training.optimizer == "adam"
+        adam = plan.config.net.optimizer == "adam"
         self.optimizer: torch.optim.Optimizer = (
             torch.optim.Adam(tensors, lr=LR)
             if adam
@@ -205,7 +205,7 @@ class Jax:
 
     def __init__(self, plan: Plan) -> None:
         jax, jnp, optax = map(import_module, ("jax", "jax.numpy", "optax"))
-        config = plan.config.training
+        config = plan.config.net
         self.jax: Any = jax
         part = prepared(plan, list(plan.config.cells()))[1]
         nets = [
@@ -256,7 +256,7 @@ class ProductsAlone:
     """The products of the steps through bmm, and nothing else: the arithmetic's limit."""
 
     def __init__(self, plan: Plan) -> None:
-        config = plan.config.training
+        config = plan.config.net
         device = torch.device(config.device)
         inputs, hidden, outputs = config.input_size, config.hidden, config.output_size
         self.x = torch.randn(MEMBERS, BATCH, inputs, device=device)

@@ -89,7 +89,8 @@ def command_lines(page: str) -> list[list[str]]:
 
 def options_of(command: str) -> set[str]:
     params = GROUP.params if not command else GROUP.commands[command].params
-    return {option for param in params for option in param.opts} | {"--help", "-h"}
+    names = {name for param in params for name in (*param.opts, *param.secondary_opts)}
+    return names | {"--help", "-h"}
 
 
 WRITTEN = [(page, line) for page in FILES for line in command_lines(page)]
@@ -245,8 +246,13 @@ def test_readme_is_short_and_says_how_to_begin() -> None:
     assert len(FILES["README"].read_bytes()) <= 10_000
     for command in SETUP:
         assert f"\n{command}\n" in text_of("README")
-    for page in PAGES:
-        assert f"](actcompare/docs/{page}.md)" in text_of("README")
+    reached, linked = set[str](), {"README"}
+    while linked:
+        page = linked.pop()
+        reached.add(page)
+        pages = re.findall(r"\]\((?:actcompare/docs/)?(\w+)\.md", text_of(page))
+        linked |= {each for each in pages if each in PAGES} - reached
+    assert set(PAGES) <= reached
 
 
 def test_pages_are_in_the_package() -> None:

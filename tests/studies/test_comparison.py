@@ -132,7 +132,7 @@ def test_runs_without_outcomes_are_compared_over_seeds_and_never_the_same() -> N
 
 
 def test_random_data_share_no_samples() -> None:
-    training = replace(config().training, data="random")
+    training = replace(config().net, data="random")
     cells = [result(a, s, 0.9, of_data=100) for a in ("relu", "softplus") for s in range(9)]
     _, shared = answer(config(), cells)
     _, own = answer(config(training=training), cells)

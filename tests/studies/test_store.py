@@ -113,8 +113,8 @@ def test_more_seeds_and_activations_extend_it(path: Path) -> None:
         ({"lrs": (0.1, 0.3)}, "lrs 0.1, not 0.1, 0.3"),
         ({"depths": (2,)}, "depths 1, not 2"),
         ({"fingerprint": "g"}, "fingerprint f, not g"),
-        ({"training": replace(config().training, epochs=9)}, "epochs 2, not 9"),
-        ({"training": replace(config().training, seed=9)}, "seed 0, not 9"),
+        ({"training": replace(config().net, epochs=9)}, "epochs 2, not 9"),
+        ({"training": replace(config().net, seed=9)}, "seed 0, not 9"),
     ],
 )
 def test_another_study_is_refused_by_name(

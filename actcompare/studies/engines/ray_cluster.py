@@ -3,28 +3,29 @@
 import contextlib
 import os
 import sys
+import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from actcompare import __version__
-from actcompare.activations.spec import Activation
 from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError, MissingExtraError
 from actcompare.studies.cells import run_group
+from actcompare.studies.engines.apart import fit_apart
 from actcompare.studies.engines.knock import knock
-from actcompare.studies.engines.workers import ATTEMPTS, Group, lost
-from actcompare.studies.plan import Plan
+from actcompare.studies.engines.workers import ATTEMPTS, AnyPlan, Group, lost
+from actcompare.studies.fits.plan import FitPlan
 from actcompare.studies.records import Outcome
 
 
 def on_ray(
-    plan: Plan,
+    plan: AnyPlan,
     groups: Sequence[Group],
     *,
     workers: int | None = None,
     address: str | None = None,
-    gpus_per_task: float = 0,
+    gpus_per_task: float | None = 0,
 ) -> Iterator[list[Outcome]]:
     """Yield the outcomes of each group; Ray retries the tasks of a lost worker or node.
 
@@ -33,7 +34,7 @@ def on_ray(
         groups: Groups of cells, one task each.
         workers: Processes if Ray is started here; by default one per core.
         address: Address of a running cluster; None starts Ray here, and stops it afterwards.
-        gpus_per_task: GPUs per task.
+        gpus_per_task: GPUs per task; None for 1 if the cluster has any, else 0.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -46,20 +47,22 @@ def on_ray(
         raise MissingExtraError("--engine ray needs Ray", "cluster") from None
     with _connected(ray, address, workers):
         cpus = plan.config.training.threads
+        cluster: Any = ray.cluster_resources
+        if gpus_per_task is None:
+            gpus_per_task = float(cluster().get("GPU", 0) > 0)
         _check_cluster(ray, cpus, gpus_per_task)
         limits: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus_per_task}
-        task = ray.remote(**limits, max_retries=ATTEMPTS - 1)(run_group)
-        for activation in plan.users_own():
-            _send_by_value(ray, activation.loaded())
-        sent = ray.put(plan.loaded())
+        remote = ray.remote(**limits, max_retries=ATTEMPTS - 1)
+        for each in plan.users_own():
+            _send_by_value(ray, each.loaded().function)
+        submit = _submitter(ray, remote, plan.loaded())
         waiting = deque(groups)
         running: dict[Any, Group] = {}
-        cluster: Any = ray.cluster_resources
         most = max(8, 4 * int(cluster().get("CPU", 1)))
         while waiting or running:
             while waiting and len(running) < most:
                 group = waiting.popleft()
-                running[task.remote(sent, group)] = group
+                running[submit(group)] = group
             (done,), _ = ray.wait(list(running))
             group = running.pop(done)
             try:
@@ -67,6 +70,18 @@ def on_ray(
             except ray.exceptions.RayError as error:
                 outcomes = lost(group, describe(error))
             yield outcomes
+
+
+def _submitter(ray: Any, remote: Any, plan: AnyPlan) -> Callable[[Group], Any]:
+    """Return what makes a task of a group, given a plan with users' functions imported."""
+    if not isinstance(plan, FitPlan):
+        task, sent = remote(run_group), ray.put(plan)
+        return lambda group: task.remote(sent, group)
+    # Its process beside the worker is no process of Ray's, and so gets the plan as bytes.
+    task, sent = remote(fit_apart), ray.put(ray.cloudpickle.dumps(plan))
+    more = plan.time_limit_s, plan.environment(), os.pathsep.join(filter(None, sys.path))
+    key = uuid.uuid4().hex
+    return lambda group: task.remote(sent, key, group, *more)
 
 
 @contextlib.contextmanager
@@ -123,9 +138,8 @@ def _version() -> str:
     return __version__
 
 
-def _send_by_value(ray: Any, activation: Activation) -> None:
+def _send_by_value(ray: Any, function: object) -> None:
     """Make Ray send the code of a user's module, which other machines may not have."""
-    function = activation.function
     name = getattr(function, "__module__", None) or type(function).__module__
     if name in sys.modules and name.partition(".")[0] not in ("torch", "builtins", "__main__"):
         ray.cloudpickle.register_pickle_by_value(sys.modules[name])

@@ -9,34 +9,44 @@ import io
 import os
 import pickle
 import selectors
+import signal
 import struct
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from actcompare.errors import ActcompareError
 from actcompare.studies.cells import run_group
+from actcompare.studies.fits.call import run_fit
+from actcompare.studies.fits.plan import FitPlan
 from actcompare.studies.plan import Plan
 from actcompare.studies.records import Cell, Failure, Outcome
 
 Group = tuple[Cell, ...]
 
-Engine = Callable[[Plan, Sequence[Group]], Iterator[list[Outcome]]]
+AnyPlan = Plan | FitPlan
+
+Engine = Callable[[AnyPlan, Sequence[Group]], Iterator[list[Outcome]]]
 
 ATTEMPTS = 3
 
 _LENGTH = struct.Struct("<Q")
 
 
-def in_this_process(plan: Plan, groups: Sequence[Group]) -> Iterator[list[Outcome]]:
+def run(plan: AnyPlan, group: Group) -> list[Outcome]:
+    """Train a group of SimpleNets, or call a user's fit."""
+    return run_fit(plan, group) if isinstance(plan, FitPlan) else run_group(plan, group)
+
+
+def in_this_process(plan: AnyPlan, groups: Sequence[Group]) -> Iterator[list[Outcome]]:
     """Yield the outcomes of one group after the other."""
     for group in groups:
-        yield run_group(plan, group)
+        yield run(plan, group)
 
 
-def local(plan: Plan, groups: Sequence[Group], workers: int) -> Iterator[list[Outcome]]:
+def local(plan: AnyPlan, groups: Sequence[Group], workers: int) -> Iterator[list[Outcome]]:
     """Train in new processes on this machine; a single worker needs none.
 
     Raises:
@@ -46,11 +56,11 @@ def local(plan: Plan, groups: Sequence[Group], workers: int) -> Iterator[list[Ou
     if workers <= 1:
         yield from in_this_process(plan, groups)
         return
-    packed, waiting, attempts = _packed(plan), deque(groups), dict.fromkeys(groups, 0)
+    packed, waiting, attempts = packed_plan(plan), deque(groups), dict.fromkeys(groups, 0)
     with contextlib.ExitStack() as started, selectors.DefaultSelector() as selector:
 
         def start(count: int) -> None:
-            new = [_Worker() for _ in range(count)]
+            new = [Worker() for _ in range(count)]
             for worker in new:  # all are loading torch by now
                 started.callback(worker.stop)
                 worker.begin(packed)
@@ -60,8 +70,10 @@ def local(plan: Plan, groups: Sequence[Group], workers: int) -> Iterator[list[Ou
         start(workers)
         while selector.get_map():
             for key, _ in selector.select():
-                worker: _Worker = key.data
+                worker: Worker = key.data
                 done = worker.receive()
+                if done == []:  # it has loaded the plan
+                    continue
                 if done is not None:
                     yield done
                     if waiting:
@@ -85,16 +97,18 @@ def lost(group: Group, why: str) -> list[Outcome]:
     return [Failure(cell, what) for cell in group]
 
 
-class _Worker:
+class Worker:
     """A process that trains the groups it receives; it ends with its parent."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         # multiprocessing would run the caller's script again in every process.
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from actcompare.studies.engines.workers import work; work()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            | dict(environment or {}),
             start_new_session=True,  # interrupts go to the parent, which ends its workers
         )
         assert self._process.stdin is not None
@@ -103,7 +117,7 @@ class _Worker:
         self.group: Group = ()
 
     def begin(self, plan: bytes) -> None:
-        """Send the packed plan."""
+        """Send the packed plan; the process answers with the empty list when it has loaded it."""
         with contextlib.suppress(BrokenPipeError):  # `receive` notices the loss
             _write(self._tasks, plan)
 
@@ -121,9 +135,23 @@ class _Worker:
         outcomes: list[Outcome] = pickle.loads(message)
         return outcomes
 
-    def stop(self) -> None:
-        """Kill the process."""
+    def ended(self, patience_s: float = 0) -> int | None:
+        """Return the exit code of the process, or None while it lives."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(patience_s)
+        return None
+
+    def kill(self) -> None:
+        """Kill the process, and those that it started."""
+        with contextlib.suppress(ProcessLookupError, AttributeError):  # Windows has no killpg
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
+
+    def stop(self) -> None:
+        """Kill the process, and those that it started, and forget it."""
+        if self.results.closed:
+            return
+        self.kill()
         self._process.wait()
         with contextlib.suppress(BrokenPipeError):
             self._tasks.close()
@@ -135,21 +163,25 @@ def work() -> None:
     import queue
     import threading
 
-    results = os.fdopen(os.dup(1), "wb")
+    results, tasks = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)  # keep prints of user code out of the results
-    tasks = sys.stdin.buffer
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # and keep it from reading tasks
     waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def listen() -> None:
         while (message := _read(tasks)) is not None:
             waiting.put(message)
-        os._exit(0)  # the parent is gone
+        with contextlib.suppress(AttributeError):  # the parent is gone; Windows has no killpg
+            os.killpg(os.getpid(), signal.SIGKILL)  # and with it goes what a fit has started
+        os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
-    plan: Plan = pickle.loads(waiting.get())
-    while True:
-        outcomes = run_group(plan, pickle.loads(waiting.get()))
-        _write(results, pickle.dumps(outcomes))
+    plan: AnyPlan = pickle.loads(waiting.get())
+    outcomes: list[Outcome] = []
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone
+        while True:
+            _write(results, pickle.dumps(outcomes))
+            outcomes = run(plan, pickle.loads(waiting.get()))
 
 
 def _write(stream: IO[bytes], message: bytes) -> None:
@@ -166,26 +198,31 @@ def _read(stream: IO[bytes]) -> bytes | None:
     return message if len(message) == length else None
 
 
-def can_be_sent(plan: Plan) -> bool:
+def can_be_sent(plan: AnyPlan) -> bool:
     """Return whether the plan can be sent to another process; a script's functions cannot."""
-    functions = [a.function for a in plan.users_own() if a.function is not None]
-    if any(getattr(f, "__module__", type(f).__module__) == "__main__" for f in functions):
-        return False
     try:
-        _packed(plan)
+        packed_plan(plan)
     except ActcompareError:
         return False
     return True
 
 
-def _packed(plan: Plan) -> bytes:
+def packed_plan(plan: AnyPlan) -> bytes:
+    """Return a plan as it is sent to other processes.
+
+    Raises:
+        ActcompareError: It holds functions that cannot be sent.
+    """
     out = io.BytesIO()
     try:
+        for function in (each.function for each in plan.users_own()):
+            if getattr(function, "__module__", type(function).__module__) == "__main__":
+                raise pickle.PicklingError("it belongs to a script or a notebook")
         pickle.dump(plan, out)
     except (AttributeError, TypeError, pickle.PicklingError) as error:
-        names = ", ".join(activation.label for activation in plan.users_own())
+        names = ", ".join(each.label for each in plan.users_own())
+        cure = "" if isinstance(plan, FitPlan) else ", or use one worker"
         raise ActcompareError(
-            f"{names} cannot be sent to other processes ({error}): give it as module:Name, or use"
-            " one worker"
+            f"{names} cannot be sent to other processes ({error}): give it as module:Name{cure}"
         ) from error
     return out.getvalue()

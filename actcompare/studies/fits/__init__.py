@@ -1,0 +1,1 @@
+"""Studies of a user's own training: `study --train mine.py:fit`."""
