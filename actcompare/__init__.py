@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from actcompare.activations.spec import parse as parse
     from actcompare.benchmark.bench import Benchmark as Benchmark
     from actcompare.benchmark.bench import bench as bench
+    from actcompare.benchmark.nets.bench import bench_model as bench_model
     from actcompare.errors import ActcompareError as ActcompareError
     from actcompare.errors import UsageError as UsageError
     from actcompare.evaluation.evaluate import Evaluation as Evaluation
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from actcompare.machine.timing import Timings as Timings
     from actcompare.machine.timing import time_paired as time_paired
     from actcompare.models.critical import initialise_critical_ as initialise_critical_
+    from actcompare.models.loops.callbacks import lightning_callback as lightning_callback
+    from actcompare.models.loops.callbacks import transformers_callback as transformers_callback
     from actcompare.models.simple_net import SimpleNet as SimpleNet
     from actcompare.models.swap import swap_activations as swap_activations
     from actcompare.models.watching.watch import Watch as Watch
@@ -49,6 +52,7 @@ _HOME = {
     "parse": "activations.spec",
     "Benchmark": "benchmark.bench",
     "bench": "benchmark.bench",
+    "bench_model": "benchmark.nets.bench",
     "ActcompareError": "errors",
     "UsageError": "errors",
     "Evaluation": "evaluation.evaluate",
@@ -60,6 +64,8 @@ _HOME = {
     "Propagation": "propagation.signal",
     "edge_of_chaos": "propagation.theory.edge",
     "gain": "propagation.theory.gains",
+    "lightning_callback": "models.loops.callbacks",
+    "transformers_callback": "models.loops.callbacks",
     "initialise_critical_": "models.critical",
     "signal_depth": "propagation.signal",
     "Report": "reporting.report",

@@ -239,6 +239,33 @@ class Learning(Sourced):
 
 
 @dataclass(frozen=True)
+class Modelled(Learning):
+    """Options of `train` and `study` that train a user's model."""
+
+    model: Annotated[
+        str | None,
+        option(
+            "A model of yours instead of SimpleNet: module:attr, file.py:attr, timm:NAME,"
+            " torchvision:NAME or hf:NAME.",
+            "TARGET",
+            panel=MODEL,
+        ),
+    ] = None
+    input_shape: Annotated[
+        str | None,
+        option(
+            "Shape in which --model takes a sample of a table: 1x8x8 for digits.",
+            "SHAPE",
+            panel=MODEL,
+        ),
+    ] = None
+    checkpoint: Annotated[
+        Path | None,
+        option("First weights of --model (.pt, .pth or .safetensors).", "FILE", panel=MODEL),
+    ] = None
+
+
+@dataclass(frozen=True)
 class Fed:
     """Options for the weights and the input of a user's model."""
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -20,6 +21,7 @@ from actcompare.studies.records import Cell, CellResult, Failure, Outcome, Sampl
 from actcompare.training.learning.ensemble import Ensemble
 from actcompare.training.learning.nets import make_net, memory_needed
 from actcompare.training.records import Score
+from actcompare.training.run import Run
 from actcompare.training.settings import Recipe
 from actcompare.units.statistics import VERDICTS, UnitStatistics
 
@@ -29,10 +31,14 @@ Clock = Callable[[], float]
 def run_group(plan: Plan, cells: Sequence[Cell], clock: Clock = time.perf_counter) -> list[Outcome]:
     """Train cells that differ only in seed and learning rate as one batched net.
 
-    If memory does not suffice, the group is split in halves, and so on. An error, such as one in a
-    user's activation, turns the cells into failures.
+    A model of the user's is trained by itself, as by `train`. If memory does not suffice, the group
+    is split in halves, and so on. An error, such as one in a user's activation, turns the cells
+    into failures.
     """
     try:
+        if plan.model is not None:
+            with torch_threads(plan.config.training.threads):
+                return [_train_model(plan, cell, clock) for cell in cells]
         _check_memory(plan, cells)
         # Each step reuses the memory of the one before: fresh pages would double its time.
         with allocator("warm"), torch_threads(plan.config.training.threads):
@@ -44,7 +50,8 @@ def run_group(plan: Plan, cells: Sequence[Cell], clock: Clock = time.perf_counte
         if short and len(cells) > 1:
             half = len(cells) // 2
             return [*run_group(plan, cells[:half], clock), *run_group(plan, cells[half:], clock)]
-        what = "not enough memory: choose a smaller --hidden or --depth"
+        smaller = "--batch-size" if plan.model is not None else "--hidden or --depth"
+        what = f"not enough memory: choose a smaller {smaller}"
         return [Failure(cell, what if short else describe(error)) for cell in cells]
 
 
@@ -107,6 +114,39 @@ def _train(plan: Plan, cells: Sequence[Cell], clock: Clock) -> Iterator[Outcome]
             outcomes[m],
             waited_share=delay / spent if waited and spent else None,
         )
+
+
+def _train_model(plan: Plan, cell: Cell, clock: Clock) -> CellResult:
+    """Train a user's model; its units are watched at the end alone."""
+    recipe = plan.recipe(cell)
+    recipe = replace(recipe, config=replace(recipe.config, track_on=None))
+    run = Run(recipe, clock=clock)
+    for _ in run.epochs():
+        pass
+    found = run.report()
+    last, train = found.history[-1], found.data.samples[0]
+    units, verdicts = _count(run.units())
+    steps = len(found.history[1:]) * -(-train // found.config.batch_size)
+    spent = sum(epoch.seconds for epoch in found.history)
+    dataset, parts = recipe.dataset, run.parts
+    classes, guess = None, 0.0
+    if dataset.task == CLASSIFICATION:
+        classes = dataset.y
+        guess = float((parts.test.y == parts.train.y.bincount().argmax()).double().mean())
+    rows = split_rows(classes, len(dataset.X), cell.seed)[2]
+    return CellResult(
+        cell,
+        last.train,
+        last.validation,
+        found.test,
+        None if found.diverged is None else found.diverged.epoch,
+        units,
+        verdicts,
+        spent / steps if steps else None,
+        tuple(epoch.validation.metric for epoch in found.history),
+        SampleOutcomes.of(rows, len(dataset.X), run.sample_scores().numpy(), guess),
+        waited_share=found.waited_share,
+    )
 
 
 def _outcomes(

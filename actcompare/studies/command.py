@@ -18,7 +18,7 @@ from actcompare.cli.options import (
     Device,
     Drawn,
     Dtype,
-    Learning,
+    Modelled,
     NumberFormat,
     flag_of,
     gate_option,
@@ -26,6 +26,7 @@ from actcompare.cli.options import (
     grouped,
     option,
     settings_of,
+    shape_of,
 )
 from actcompare.cli.streams import prints_aside
 from actcompare.errors import ActcompareError, Terminated, UsageError
@@ -48,7 +49,7 @@ EngineName = StrEnum("EngineName", ["local", "ray"])
 
 
 @dataclass(frozen=True)
-class StudyOptions(Learning):
+class StudyOptions(Modelled):
     """Settings of `actcompare.study` on the command line."""
 
     activations: Acts = field(default_factory=lambda: [*BOTH])
@@ -193,6 +194,7 @@ def study_command(
     numbers = dict.fromkeys(name for kind in kinds for name in NUMBERS[kind])
     gates = parse_gates(fail_on, [*numbers], VERDICTS)
     settings["lr"] = settings["lr"] or None
+    settings["input_shape"] = shape_of("--input-shape", options.input_shape)
     _check_kind(own, given, settings.keys())
     if own.train is not None:
         if dry_run:

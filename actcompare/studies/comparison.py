@@ -411,7 +411,8 @@ def shared_rates(config: StudyConfig, results: Iterable[CellResult]) -> list[dic
     rows = []
     for runs in by_learning_rate(config, results):
         mean = t_interval(runs.test)
-        net = {} if config.fit else {"depth": runs.depth, "hidden": runs.hidden}
+        sizes = {"depth": runs.depth, "hidden": runs.hidden}
+        net = sizes if config.is_of_simple_net else {}
         lr = {"lr": runs.lr} if config.lrs != (0.0,) else {}
         rows.append(
             {

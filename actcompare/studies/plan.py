@@ -12,7 +12,9 @@ from actcompare.data.sources import load_data
 from actcompare.errors import UsageError
 from actcompare.machine.devices import resolve_dtype
 from actcompare.machine.processors import check_threads
+from actcompare.models.uses import AS_IS
 from actcompare.studies.records import MOST_CELLS, Cell, StudyConfig
+from actcompare.training.learning.module import Model
 from actcompare.training.settings import LEARNING_RATES, Recipe, Settings, make_recipe
 
 GRID = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -38,18 +40,20 @@ class Plan:
     dataset: Dataset
     activations: tuple[Activation, ...]
     output_activation: Activation | None
+    model: Model | None = None
+    """A user's model; None for SimpleNet."""
 
     def users_own(self) -> list[Activation]:
         """Return the activations that are not in the catalogue."""
         everyone = (*self.activations, self.output_activation)
-        return [a for a in everyone if a is not None and a.entry is None]
+        return [a for a in everyone if a is not None and a.entry is None and a.label != AS_IS]
 
     def loaded(self) -> "Plan":
         """Return the plan with users' functions imported, for machines that cannot import them."""
         outer = self.output_activation
         return replace(
             self,
-            activations=tuple(activation.loaded() for activation in self.activations),
+            activations=tuple(a if a.label == AS_IS else a.loaded() for a in self.activations),
             output_activation=outer and outer.loaded(),
         )
 
@@ -66,7 +70,8 @@ class Plan:
                 seed=config.seed,
             )
         by_label = {activation.label: activation for activation in self.activations}
-        return Recipe(config, dataset, by_label[cell.activation], self.output_activation)
+        activation = by_label[cell.activation]
+        return Recipe(config, dataset, activation, self.output_activation, self.model)
 
     def groups(self) -> list[tuple[Cell, ...]]:
         """Return the cells that are trained together: all learning rates of some seeds.
@@ -80,7 +85,7 @@ class Plan:
         for activation, depth, hidden in itertools.product(
             config.activations, config.depths, config.hiddens
         ):
-            most = self._members(hidden)
+            most = 1 if self.model is not None else self._members(hidden)
             lrs_at_once = min(len(config.lrs), most)
             seeds_at_once = max(1, most // lrs_at_once)
             for seeds in _in_pieces(config.all_seeds, seeds_at_once):
@@ -133,7 +138,10 @@ def make_plan(
         UsageError: A setting is invalid.
         ActcompareError: The data cannot be used.
     """
-    chosen, margin = parse_all(activations), MARGIN if margin is None else margin
+    margin = MARGIN if margin is None else margin
+    chosen = _parsed(activations, settings.get("model") is not None)
+    if settings.get("model") is not None:  # the first activation is the one that the others replace
+        settings["replace"] = chosen[0].label
     if not 0 <= margin < float("inf"):
         raise UsageError(f"margin must be 0 or more, and finite, not {margin}")
     axes = {"depth": several(depth, "depth"), "hidden": several(hidden, "hidden")}
@@ -149,7 +157,7 @@ def make_plan(
     for name, values in axes.items():
         for value in values:
             Settings(**settings | {name: value})
-    first = make_recipe(chosen[0], data, **settings)
+    first = make_recipe(AS_IS if chosen[0].label == AS_IS else chosen[0], data, **settings)
     if lr is None:
         usual = LEARNING_RATES[first.config.task][first.config.optimizer]
         axes["lr"] = tuple(float(f"{usual * factor:.3g}") for factor in GRID)
@@ -163,7 +171,16 @@ def make_plan(
         training=replace(first.config, lr=axes["lr"][0]),
         fingerprint=first.dataset.fingerprint(),
     )
-    return Plan(config, first.dataset, tuple(chosen), first.output_activation)
+    return Plan(config, first.dataset, tuple(chosen), first.output_activation, first.model)
+
+
+def _parsed(activations: Specs, of_model: bool) -> list[Activation]:
+    """Return the activations; `as-is` stands for the one that a model has."""
+    given = [activations] if isinstance(activations, str) else activations
+    found: list[Activation] = []
+    for each in given if isinstance(given, Sequence) else [given]:
+        found += [Activation(AS_IS, {})] if of_model and each == AS_IS else parse_all(each)
+    return found
 
 
 def check_size(seeds: int, settings: int) -> None:

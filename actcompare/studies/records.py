@@ -74,6 +74,11 @@ class StudyConfig:
         return self.training if isinstance(self.training, FitConfig) else None
 
     @property
+    def is_of_simple_net(self) -> bool:
+        """Whether SimpleNet is trained, which has a depth and a width."""
+        return isinstance(self.training, TrainConfig) and self.training.model is None
+
+    @property
     def given_seeds(self) -> tuple[int, ...] | None:
         """Seeds of results that were there already; None if runs are to be made."""
         return None if self.fit is None else self.fit.given_seeds
@@ -113,11 +118,14 @@ class StudyConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the config as plain data, without what differs between cells."""
-        training = asdict(self.training)
-        plain = asdict(self) | {"seed": training["seed"]}
+        seed = asdict(self.training)["seed"]
+        training = asdict(self.training) if self.fit else self.net.as_dict()
+        plain = asdict(self) | {"seed": seed}
         hidden = {"training", "track_on", *Cell.__dataclass_fields__} - {"seed"}
+        if not self.is_of_simple_net:
+            hidden |= {"depths", "hiddens"}
         if self.fit is not None:
-            hidden |= {"depths", "hiddens", "given_seeds", *["lrs"] * (self.lrs == (0.0,))}
+            hidden |= {"given_seeds", *["lrs"] * (self.lrs == (0.0,))}
         plain |= training
         return {name: value for name, value in plain.items() if name not in hidden}
 

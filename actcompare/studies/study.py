@@ -36,6 +36,7 @@ from actcompare.studies.store import Store
 from actcompare.table import Table, Tabular
 from actcompare.text import listed
 from actcompare.training.learning.nets import check_run, make_net
+from actcompare.training.run import Run
 from actcompare.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -274,7 +275,10 @@ def _checked(plan: Plan, remote: bool) -> tuple[torch.device, str]:
     samples = len(split_rows(classes, len(plan.dataset.X), 0)[0])
     for cell in replace(config, seeds=1, lrs=config.lrs[:1]).cells():
         check_run(replace(config.run(cell), device=here), samples)
-        make_net(plan.recipe(cell), dtype, device)
+        if plan.model is not None:
+            Run(replace(plan.recipe(cell), config=replace(config.run(cell), device=here)))
+        else:
+            make_net(plan.recipe(cell), dtype, device)
     return device, "accuracy" if classes is not None else "R^2"
 
 

@@ -16,7 +16,7 @@ from actcompare.cli.options import (
     Device,
     Drawn,
     Dtype,
-    Learning,
+    Modelled,
     NumberFormat,
     Threads,
     complete_spec,
@@ -41,7 +41,7 @@ Tracked = StrEnum("Tracked", ["train", "validation"])
 
 
 @dataclass(frozen=True)
-class TrainOptions(Learning):
+class TrainOptions(Modelled):
     """Settings of `actcompare.train` on the command line."""
 
     activation: Annotated[
@@ -64,15 +64,6 @@ class TrainOptions(Learning):
     dtype: Dtype = NumberFormat.float32
     threads: Threads = None
     track_on: Annotated[Tracked, option("The set on which units are watched.")] = Tracked.train
-    model: Annotated[
-        str | None,
-        option(
-            "A model of yours instead of SimpleNet: module:attr, file.py:attr, timm:NAME,"
-            " torchvision:NAME or hf:NAME.",
-            "TARGET",
-            panel=MODEL,
-        ),
-    ] = None
     replace: Annotated[
         str,
         option(
@@ -82,18 +73,6 @@ class TrainOptions(Learning):
             default="the one that it calls most often",
         ),
     ] = "as-is"
-    input_shape: Annotated[
-        str | None,
-        option(
-            "Shape in which --model takes a sample of a table: 1x8x8 for digits.",
-            "SHAPE",
-            panel=MODEL,
-        ),
-    ] = None
-    checkpoint: Annotated[
-        Path | None,
-        option("First weights of --model (.pt, .pth or .safetensors).", "FILE", panel=MODEL),
-    ] = None
 
 
 @grouped
@@ -195,7 +174,9 @@ def _resume(
     checkpoint = folder.load()
     old, new = asdict(checkpoint.config), dict(given)
     epochs = new.pop("epochs", None)
-    own = {name: new.pop(name, None) for name in ("activation", "output_activation")}
+    own = {name: new.pop(name, None) for name in ("activation", "output_activation", "model")}
+    if "replace" in new:
+        new["replaced"] = new.pop("replace")
     differ = [name for name, value in new.items() if value != old[name]]
     if differ:
         was = ", ".join(f"{name} {old[name]}" for name in differ)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from actcompare.activations.user_code import describe, users_code, users_error
-from actcompare.data.splits import split, split_rows
+from actcompare.data.splits import Split, split, split_rows
 from actcompare.errors import ActcompareError, UsageError
 from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.environment import Environment, describe_environment
@@ -394,6 +394,21 @@ class Run:
             self._examples(),
             self._negative_share(),
         )
+
+    def units(self) -> list[UnitStatistics]:
+        """Return the statistics of the units of each layer on the training set, as they are now."""
+        with self._conditions(len(self.history)):
+            return self._learner.score(self._parts.train, watch=True)[1]
+
+    def sample_scores(self) -> "Tensor":
+        """Return what each sample of the test set contributes to the metric, shape (sample,)."""
+        with self._conditions(len(self.history)):
+            return self._learner.sample_scores(self._parts.test)
+
+    @property
+    def parts(self) -> Split:
+        """The training, validation and test sets."""
+        return self._parts
 
     def _negative_share(self) -> float | None:
         least = self.data.least_target

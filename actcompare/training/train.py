@@ -10,7 +10,10 @@ from typing import Any
 from actcompare.activations.spec import Specs, parse, parse_all
 from actcompare.data.datasets import Source
 from actcompare.errors import ActcompareError, Terminated, UsageError
+from actcompare.models.named import is_named
+from actcompare.models.uses import AS_IS
 from actcompare.training.checkpoints import Checkpoint, Folder
+from actcompare.training.learning.module import Model
 from actcompare.training.records import TrainConfig
 from actcompare.training.run import Run, Training
 from actcompare.training.settings import make_recipe
@@ -54,6 +57,7 @@ def resume(
     activation: Specs | None = None,
     output_activation: Specs | None = None,
     data: Source | None = None,
+    model: Model | None = None,
     show: int = 0,
     listen: Listener | None = None,
 ) -> Training:
@@ -67,6 +71,7 @@ def resume(
         activation: The activation, if it is not one of the catalogue.
         output_activation: The activation of the outputs, likewise.
         data: The data, if they were given as arrays.
+        model: The model, if it is one of your own.
         show: Samples of the test set, as in `train`.
         listen: Called with the run after each further epoch.
 
@@ -80,6 +85,7 @@ def resume(
             activation=activation,
             output_activation=output_activation,
             data=data,
+            model=model,
             show=show,
         )
         return carry_on(run, kept, listen)
@@ -112,6 +118,7 @@ def restore(
     activation: Specs | None = None,
     output_activation: Specs | None = None,
     data: Source | None = None,
+    model: Model | None = None,
     show: int = 0,
 ) -> "Run":
     """Return a run in the state in which it was saved; the arguments are as in `resume`, `train`.
@@ -130,6 +137,10 @@ def restore(
     if config.data != "random":
         del settings["input_size"], settings["output_size"]
     del settings["data"]
+    settings["replace"] = settings.pop("replaced") or AS_IS
+    settings["model"] = _model_again(config, model)
+    if config.model:
+        del settings["hidden"], settings["depth"], settings["init"]
     for name, given in (("activation", activation), ("output_activation", output_activation)):
         settings[name] = _named_again(name, settings[name], given)
     recipe = make_recipe(data=config.data if data is None else data, **settings)
@@ -143,7 +154,26 @@ def restore(
 def own_code(config: TrainConfig) -> dict[str, str]:
     """Return the SPECs of a run that name code of the user's, by their options."""
     specs = {"--act": config.activation, "--output-act": config.output_activation}
-    return {name: spec for name, spec in specs.items() if spec and parse(spec).entry is None}
+    own = {name: spec for name, spec in specs.items() if spec and _is_own(spec)}
+    return own | ({"--model": config.model} if config.model and not is_named(config.model) else {})
+
+
+def _is_own(spec: str) -> bool:
+    return spec != AS_IS and parse(spec).entry is None
+
+
+def _model_again(config: TrainConfig, given: Model | None) -> Model | None:
+    """Return the model of a saved run; code of the user's runs only if it is named again."""
+    if given is None and config.model is not None and not is_named(config.model):
+        raise UsageError(
+            f"the saved run uses code that it only names, {config.model}, and does not decide"
+            f" whether it runs: if you trust it, add --model {shlex.quote(config.model)}"
+        )
+    if given is None:
+        return config.model
+    if isinstance(given, str) and given != config.model:
+        raise ActcompareError(f"the run was saved with model {config.model}, not {given}")
+    return given
 
 
 def _named_again(name: str, saved: str | None, given: Specs | None) -> Specs | None:
@@ -153,7 +183,7 @@ def _named_again(name: str, saved: str | None, given: Specs | None) -> Specs | N
         if labels != saved:
             raise ActcompareError(f"the run was saved with {name} {saved}, not {labels}")
         return given
-    if saved is not None and parse(saved).entry is None:
+    if saved is not None and _is_own(saved):
         option = {"activation": "--act", "output_activation": "--output-act"}[name]
         raise UsageError(
             f"the saved run uses code that it only names, {saved}, and does not decide whether it"

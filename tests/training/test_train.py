@@ -13,6 +13,7 @@ import torch
 from actcompare import CATALOGUE, UsageError, resume, train
 from actcompare.errors import ActcompareError
 from actcompare.machine import processors
+from actcompare.models.simple_net import SimpleNet
 from actcompare.training.checkpoints import Folder
 from actcompare.training.records import Epoch
 from actcompare.training.run import Run, Training
@@ -97,10 +98,12 @@ def test_every_activation_starts_from_the_same_weights() -> None:
     starts = []
     for spec in ("relu", "softplus", "prelu", "tanh"):
         net = Run(make_recipe(spec, depth=2)).net
+        assert isinstance(net, SimpleNet)
         starts.append([linear.weight for _, linear, _ in net.hidden_layers()])
     for other in starts[1:]:
         assert all(torch.equal(a, b) for a, b in zip(starts[0], other, strict=True))
     kaiming = Run(make_recipe("relu", depth=2, init="kaiming")).net
+    assert isinstance(kaiming, SimpleNet)
     ((_, first, _), *_) = kaiming.hidden_layers()
     assert not torch.equal(first.weight, starts[0][0])
 

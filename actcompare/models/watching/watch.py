@@ -49,6 +49,8 @@ from actcompare.units.wording import ATTENTION, BOUND, GATE, ROUTER, UNIT, WEIGH
 if TYPE_CHECKING:
     import pandas as pd
 
+    from actcompare.models.loops.windows import Windows
+
 _GATED = ("lstm", "gru", "rnn_tanh", "rnn_relu",
           "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")  # fmt: skip
 
@@ -77,7 +79,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         eps: float = EPS,
         every: int = 1,
     ) -> None:
-        self.model, self.unit_dim, self.eps, self.every = model, unit_dim, eps, every
+        self.model, self.unit_dim, self.eps, self._every = model, unit_dim, eps, every
         self.passes = 0
         self.samples = 0
         self.trained = False
@@ -141,6 +143,37 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
             yield
         finally:
             self._expected = None
+
+    def every(self, steps: int, *, window: int = 1, log: object = None) -> "Windows":
+        """Return a context that measures some training passes, for a loop of your own.
+
+            with actcompare.watch(model).every(100, log=writer):
+                for x, y in loader:
+                    ...
+
+        Args:
+            steps: Of so many passes in training mode, the last ones are measured and reported.
+            window: How many; their statistics are reported together, and begin anew.
+            log: Where numbers go: a list, a function log(numbers, step), TensorBoard's
+                SummaryWriter, or a logger with `log_metrics` or `log` (MLflow, W&B, trackio).
+
+        Raises:
+            UsageError: The window does not fit, or nothing can be logged to `log`.
+        """
+        from actcompare.models.loops.windows import Windows
+
+        return Windows(self, steps, window, log)
+
+    def begin(self, args: tuple[Any, ...]) -> None:
+        """Begin a pass of the model, whose own call came before this watch was entered."""
+        self._begin(self.model, args)
+
+    def take(self) -> tuple[WatchedLayer, ...]:
+        """Return the layers seen so far, and forget them."""
+        layers = self.layers
+        self._seen.clear()
+        self.passes = self.samples = 0
+        return layers
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle to None: a copy of a model that holds its watch is not watched."""
@@ -479,11 +512,11 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
 
     def _thinned(self, t: Tensor, line: Lineage | None) -> Tensor:
         """Return what is measured of a tensor: all, or each n-th sample or position."""
-        axis = self._thinning(t, line) if self.every > 1 and t.dim() > 1 else None
+        axis = self._thinning(t, line) if self._every > 1 and t.dim() > 1 else None
         if axis is None:
             return t
-        start = self.passes % self.every  # so that many passes see every place in a batch
-        some = t[(slice(None),) * axis + (slice(start, None, self.every),)]
+        start = self.passes % self._every  # so that many passes see every place in a batch
+        some = t[(slice(None),) * axis + (slice(start, None, self._every),)]
         return some if axis == 0 else some.contiguous()  # or torch's kernels would be slow
 
     def _thinning(self, t: Tensor, line: Lineage | None) -> int | None:
@@ -492,7 +525,7 @@ class Watch(contextlib.AbstractContextManager["Watch"]):
         known = known or (self._axis(t, line),)
         units = {axis % t.dim() for axis in known}
         axes = range(t.dim()) if line is None or line.expert is None else range(1, t.dim())
-        return next((i for i in axes if i not in units and t.shape[i] >= 2 * self.every), None)
+        return next((i for i in axes if i not in units and t.shape[i] >= 2 * self._every), None)
 
     def _place(
         self, key: Key, a: Tensor, before: _Seen | None, line: Lineage | None

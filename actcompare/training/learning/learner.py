@@ -163,6 +163,13 @@ class Learner:
         """Names of the hidden layers."""
         return tuple(name for name, _, _ in self.net.hidden_layers())
 
+    @torch.no_grad()
+    def sample_scores(self, part: Part) -> Tensor:
+        """Return what each sample contributes to the metric, shape (sample,)."""
+        self.net.eval()
+        outs = torch.cat([self.output(chunk.X) for chunk in part.chunks(self._rows())])
+        return scores_of(outs, part.y, self.task)
+
     def gradient_norms(self, part: Part) -> list[float]:
         """Return, per hidden layer, the norm of dL/dw for the mean loss on a split.
 
@@ -203,6 +210,19 @@ def flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
     for p, values, slopes_ in views:
         p.data, p.grad = values.view_as(p), slopes_.view_as(p)
     return flat, gradient
+
+
+def scores_of(out: Tensor, y: Tensor, task: str) -> Tensor:
+    """Return what each sample contributes to the metric, which is their mean, on the CPU.
+
+    1 or 0 for a sample that is classified right or wrong; in a regression 1 minus the squared error
+    relative to the mean square of the targets, averaged over outputs.
+    """
+    if task == CLASSIFICATION:
+        return (out.argmax(1) == y).cpu()
+    squares, targets = (out - y).double().square(), y.double()
+    spread = (targets - targets.mean(0)).square().mean(0)
+    return (1 - squares / spread).mean(1).cpu()
 
 
 def r2(squares: Tensor, y: Tensor) -> float:

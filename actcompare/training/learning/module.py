@@ -19,7 +19,7 @@ from actcompare.models.target import load_target
 from actcompare.models.uses import AS_IS, activation_of
 from actcompare.models.watching.watch import watch as watching
 from actcompare.training.learning.backward import at_least_float32
-from actcompare.training.learning.learner import flatten, r2
+from actcompare.training.learning.learner import flatten, r2, scores_of
 from actcompare.training.learning.optimizers import Optimizer
 from actcompare.training.records import Score
 from actcompare.units.statistics import UnitStatistics
@@ -71,7 +71,7 @@ def swapped(
         ActcompareError: A call of it cannot be replaced.
     """
     old, _ = activation_of(model.eval(), run, replaced)
-    if activation.label in (AS_IS, old):
+    if activation.label in (AS_IS, old):  # nothing to do
         return model, old
     twin, swaps = swap_activations(model, {old: activation})
     left = [swap for swap in swaps if swap.why_not]
@@ -183,17 +183,10 @@ class ModuleLearner:
 
     @torch.no_grad()
     def sample_scores(self, part: Part) -> Tensor:
-        """Return what each sample contributes to the metric, shape (sample,).
-
-        As `actcompare.training.learning.ensemble.Ensemble.sample_scores`, for one model.
-        """
+        """Return what each sample contributes to the metric, shape (sample,)."""
         self.net.eval()
         outs = torch.cat([self.output(chunk.X) for chunk in part.chunks(_ROWS)])
-        if self.task == CLASSIFICATION:
-            return (outs.argmax(1) == part.y).cpu()
-        squares, y = (outs - part.y).double().square(), part.y.double()
-        spread = (y - y.mean(0)).square().mean(0)
-        return (1 - squares / spread).mean(1).cpu()
+        return scores_of(outs, part.y, self.task)
 
     def gradient_norms(self, _: Part) -> list[float | None]:
         """Return None for each layer: which weights belong to an activation is not known."""

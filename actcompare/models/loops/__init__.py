@@ -1,0 +1,1 @@
+"""Watch the units of a model within a training loop."""
