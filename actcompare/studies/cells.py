@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -19,7 +20,9 @@ from actcompare.machine.waiting import waiting_time
 from actcompare.studies.plan import Plan
 from actcompare.studies.records import Cell, CellResult, Failure, Outcome, SampleOutcomes
 from actcompare.training.learning.ensemble import Ensemble
+from actcompare.training.learning.learners import make_twin
 from actcompare.training.learning.nets import make_net, memory_needed
+from actcompare.training.learning.stacked import Stacked
 from actcompare.training.records import Score
 from actcompare.training.run import Run
 from actcompare.training.settings import Recipe
@@ -31,15 +34,16 @@ Clock = Callable[[], float]
 def run_group(plan: Plan, cells: Sequence[Cell], clock: Clock = time.perf_counter) -> list[Outcome]:
     """Train cells that differ only in seed and learning rate as one batched net.
 
-    A model of the user's is trained by itself, as by `train`. If memory does not suffice, the group
-    is split in halves, and so on. An error, such as one in a user's activation, turns the cells
-    into failures.
+    A model of the user's that cannot be batched is trained as by `train`. If memory does not
+    suffice, the group is split in halves, and so on. An error, such as one in a user's activation,
+    turns the cells into failures.
     """
     try:
-        if plan.model is not None:
+        if plan.model is not None and plan.config.alone:
             with torch_threads(plan.config.training.threads):
                 return [_train_model(plan, cell, clock) for cell in cells]
-        _check_memory(plan, cells)
+        if plan.model is None:
+            _check_memory(plan, cells)
         # Each step reuses the memory of the one before: fresh pages would double its time.
         with allocator("warm"), torch_threads(plan.config.training.threads):
             return list(_train(plan, cells, clock))
@@ -151,7 +155,7 @@ def _train_model(plan: Plan, cell: Cell, clock: Clock) -> CellResult:
 
 def _outcomes(
     recipes: Mapping[int, Recipe],
-    ensemble: Ensemble,
+    ensemble: Ensemble | Stacked,
     cells: Sequence[Cell],
     train: Part,
     test: Part,
@@ -175,13 +179,11 @@ def _outcomes(
 
 def _prepare(
     plan: Plan, cells: Sequence[Cell], recipes: Mapping[int, Recipe]
-) -> tuple[Ensemble, list[Part]]:
+) -> tuple[Ensemble | Stacked, list[Part]]:
     """Return the initialised nets and the parts of the data, stacked over seeds."""
     device = resolve_device(plan.config.net.device)
     dtype = resolve_dtype(plan.config.net.dtype)[1]
-    nets = {seed: make_net(recipe, dtype, device) for seed, recipe in recipes.items()}
     configs = [plan.config.run(cell) for cell in cells]
-    ensemble = Ensemble([nets[cell.seed] for cell in cells], configs)
     splits = [
         split(
             recipes[seed].dataset,
@@ -191,8 +193,16 @@ def _prepare(
             scale=configs[0].scale,
             centred_targets=plan.output_activation is None,
         )
-        for seed in ensemble.seeds
+        for seed in recipes
     ]
+    nets: dict[int, Any] = {}
+    for (seed, recipe), each in zip(recipes.items(), splits, strict=True):
+        if plan.model is None:
+            nets[seed] = make_net(recipe, dtype, device)
+        else:
+            nets[seed], _ = make_twin(recipe, each.train, dtype, device)
+    kind = Ensemble if plan.model is None else Stacked
+    ensemble = kind([nets[cell.seed] for cell in cells], configs)
     parts = zip(*((each.train, each.validation, each.test) for each in splits), strict=True)
     return ensemble, [_together(part) for part in parts]
 

@@ -228,6 +228,7 @@ def answer(
             row |= dict.fromkeys(("difference", "difference_low", "difference_high"))
         row |= {"verdict": UNTRAINED, "seeds_needed": None}
     without = _WITHOUT[fit] + ("lr",) * (config.lrs == (0.0,))
+    without += () if config.is_of_simple_net else ("depth", "hidden")
     return [{name: row[name] for name in row if name not in without} for row in rows]
 
 

@@ -169,7 +169,11 @@ def why_not(row: Mapping[str, Any]) -> str:
         return f"they share fewer than {FEWEST_PAIRS} seeds"
     if not math.isfinite(row["difference"]):
         return "a test metric is not finite"
-    if "depth" not in row and row["difference"] is not None and row["pairs"] >= FEWEST_PAIRS:
+    if (
+        "zero_dead_share" not in row
+        and row["difference"] is not None
+        and row["pairs"] >= FEWEST_PAIRS
+    ):
         return "their differences do not vary between seeds, and so prove nothing"
     return "all differences are equal, so that their error is unknown"
 
@@ -210,9 +214,13 @@ def _untrained(config: StudyConfig, known: Sequence[Mapping[str, Any]]) -> list[
     training, said = config.net, []
     other = next(name for name in OPTIMIZERS if name != training.optimizer)
     better = {"default": "kaiming", "xavier": "kaiming", "kaiming": "critical"}
-    ways = [f"--init {better[training.init]}"] if training.init in better else []
+    ways = (
+        [f"--init {better[training.init]}"]
+        if training.init in better and not training.model
+        else []
+    )
     ways += [f"--optimizer {other}", "other learning rates (--lr)"]
-    if max(row["depth"] for row in rows) > 1:
+    if max(row.get("depth", 1) for row in rows) > 1:
         ways.append("a smaller --depth")
     if any(_is_baseline(row) for row in rows):
         said = ["To be better than a baseline that did not train says little."]
@@ -275,6 +283,9 @@ def _basis(
     if config.fit is not None:
         return _basis_of_fit(config, config.fit, results, compared)
     said = ["Learning rates were chosen on the validation set."] if len(config.lrs) > 1 else []
+    if config.net.model is not None:
+        how = f"one at a time: {config.alone}" if config.alone else "together, as one batched net"
+        said.append(f"Runs of {config.net.model} were trained {how}.")
     said.append(
         "Means and their 95 % intervals are over seeds, which differ in split, initial weights and"
         " batch order."

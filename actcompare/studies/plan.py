@@ -6,15 +6,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch import nn
+
 from actcompare.activations.spec import Activation, Specs, parse_all
 from actcompare.data.datasets import Dataset, Source
 from actcompare.data.sources import load_data
+from actcompare.data.splits import split
 from actcompare.errors import UsageError
-from actcompare.machine.devices import resolve_dtype
+from actcompare.machine.devices import resolve_device, resolve_dtype
 from actcompare.machine.processors import check_threads
 from actcompare.models.uses import AS_IS
 from actcompare.studies.records import MOST_CELLS, Cell, StudyConfig
+from actcompare.training.learning.learners import make_twin
 from actcompare.training.learning.module import Model
+from actcompare.training.learning.stacked import why_alone
 from actcompare.training.settings import LEARNING_RATES, Recipe, Settings, make_recipe
 
 GRID = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -27,6 +32,9 @@ _ACTIVATIONS = {"cpu": 2**18, "mps": 2**24, "cuda": 2**27}
 to fill a GPU."""
 
 _MEMBERS = {"cpu": 32, "mps": 256, "cuda": 1024}
+
+MOST_STACKED = 16
+"""Runs of a user's model that are trained together."""
 
 _DATA = 2**28
 """Most bytes of training data, over all seeds of a group."""
@@ -85,7 +93,7 @@ class Plan:
         for activation, depth, hidden in itertools.product(
             config.activations, config.depths, config.hiddens
         ):
-            most = 1 if self.model is not None else self._members(hidden)
+            most = 1 if config.alone else self._members(hidden)
             lrs_at_once = min(len(config.lrs), most)
             seeds_at_once = max(1, most // lrs_at_once)
             for seeds in _in_pieces(config.all_seeds, seeds_at_once):
@@ -103,6 +111,8 @@ class Plan:
         itemsize = resolve_dtype(training.dtype)[1].itemsize
         by_layer = _ACTIVATIONS[kind] // (hidden * training.batch_size)
         by_data = _DATA // (self.dataset.X.size * itemsize)
+        if self.model is not None:
+            return max(1, min(MOST_STACKED, by_data))
         return max(1, min(_MEMBERS[kind], by_layer, by_data))
 
 
@@ -171,7 +181,26 @@ def make_plan(
         training=replace(first.config, lr=axes["lr"][0]),
         fingerprint=first.dataset.fingerprint(),
     )
-    return Plan(config, first.dataset, tuple(chosen), first.output_activation, first.model)
+    plan = Plan(config, first.dataset, tuple(chosen), first.output_activation, first.model)
+    if first.model is None:
+        return plan
+    return replace(plan, config=replace(config, alone=_why_alone(plan)))
+
+
+def _why_alone(plan: Plan) -> str:
+    """Return why the runs of a user's model cannot be trained together."""
+    device = resolve_device(plan.config.net.device)
+    dtype = resolve_dtype(plan.config.net.dtype)[1]
+    cell = next(plan.config.cells())
+    recipe = plan.recipe(cell)
+    config = replace(recipe.config, track_on=None)
+    parts = split(plan.dataset, config.seed, dtype, device, scale=config.scale)
+
+    def make(seed: int) -> nn.Module:
+        again = replace(recipe, config=replace(config, seed=seed))
+        return make_twin(again, parts.train, dtype, device)[0]
+
+    return why_alone(make, config, parts.train)
 
 
 def _parsed(activations: Specs, of_model: bool) -> list[Activation]:

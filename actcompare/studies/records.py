@@ -55,6 +55,8 @@ class StudyConfig:
     """All other settings; activation, depth, hidden, lr and seed are the first cell's."""
     fingerprint: str
     """Fingerprint of the data, or of the code of a fit."""
+    alone: str = ""
+    """Why a user's model is trained one run at a time; empty if runs are trained together."""
 
     def __post_init__(self) -> None:
         for axis in (self.activations, self.lrs, self.depths, self.hiddens):

@@ -385,7 +385,7 @@ class Study(Tabular):
 
         Of a fit, it is the metric of each report, counted from 1.
         """
-        of_net, first = self.config.fit is None, int(self.config.fit is not None)
+        of_net, first = self.config.is_of_simple_net, int(self.config.fit is not None)
         records = [
             {
                 "activation": activation,

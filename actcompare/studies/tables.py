@@ -92,7 +92,7 @@ def rate_grid(shared: Columns, chosen: Columns, metric: str) -> Grid:
     """Return the mean test metric at every learning rate, with the chosen rate marked."""
     activations = list(dict.fromkeys(shared["activation"]))
     axes = _axes(shared)
-    fit = "depth" not in shared
+    fit = _is_of_fit(chosen)
     names = [name for name in (*_NET, "lr") if name in shared]
     best = {
         (chosen["activation"][i], *(chosen[name][i] for name in names))
@@ -145,6 +145,11 @@ def forecast_grid(columns: Columns, by_workers: Mapping[int, float], memory: str
 _NET = ("depth", "hidden")
 
 
+def _is_of_fit(columns: Columns) -> bool:
+    """Return whether an answer is of a user's own training, whose units are not watched."""
+    return "zero_dead_share" not in columns
+
+
 def _axes(columns: Columns) -> list[str]:
     return [name for name in _NET if len(set(columns.get(name, ()))) > 1]
 
@@ -155,7 +160,7 @@ def _key(columns: Columns, axes: Sequence[str], i: int) -> list[str]:
 
 def _between(columns: Columns, name: str, i: int) -> str:
     middle, low, high = (columns[f"{name}{end}"][i] for end in ("", "_low", "_high"))
-    fit = "depth" not in columns
+    fit = _is_of_fit(columns)
     if middle is None or not math.isfinite(low):
         return _decimal(middle, fit)
     return f"{_decimal(middle, fit)} ({_decimal(low, fit)} to {_decimal(high, fit)})"
@@ -167,7 +172,7 @@ def _difference(columns: Columns, i: int) -> str:
     middle, low, high = (columns[f"difference{end}"][i] for end in ("", "_low", "_high"))
     if middle is None or math.isnan(middle):
         return "n/a"
-    fit = "depth" not in columns
+    fit = _is_of_fit(columns)
     said, below, above = (number(value, "+", fit) for value in (middle, low, high))
     return f"{said} ({below} to {above})" if math.isfinite(low) else said
 

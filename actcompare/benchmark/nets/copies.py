@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from actcompare.activations.spec import Activation, parse_one
+from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError
 from actcompare.models.swap import copied, only_where_swapped, pass_through, swap_activations
-from actcompare.models.uses import uses_of
+from actcompare.models.uses import AS_IS, uses_of
 
 Run = Callable[[nn.Module], object]
 """Runs a model on its input."""
@@ -34,6 +35,9 @@ def make_copies(
             made.append(_swapped(model, old, new, run) if new else copied(model, share=True))
         except ActcompareError as error:
             made.append(error)
+        except (Exception, SystemExit) as error:  # a user's activation
+            label = AS_IS if new is None else new.label
+            made.append(ActcompareError(f"{label} failed: {describe(error)}"))
     detour = next(
         (twin for twin, new in zip(made, news, strict=True) if new and isinstance(twin, nn.Module)),
         None,

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 from torch import nn
 
@@ -11,13 +11,26 @@ from actcompare.models.watching.records import WatchedLayer, layer_columns, tota
 from actcompare.table import Table
 from actcompare.units.wording import UNIT
 
-if TYPE_CHECKING:
-    from actcompare.models.watching.watch import Watch
-
 Log = Callable[[Mapping[str, float], int], object]
 """Takes numbers by name, and the number of the training pass."""
 
 _SHARES = ("zero_dead", "gradient_dead", "saturated")
+
+
+class Watching(Protocol):
+    """What is asked of a `Watch`, which imports this module."""
+
+    model: nn.Module
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def begin(self, args: tuple[Any, ...]) -> None:
+        """Begin a pass."""
+
+    def take(self) -> tuple[WatchedLayer, ...]:
+        """Return the layers seen, and forget them."""
 
 
 class Windows(contextlib.AbstractContextManager["Windows"]):
@@ -26,7 +39,7 @@ class Windows(contextlib.AbstractContextManager["Windows"]):
     Between them the model runs as without it, compiled if it is; only passes are counted.
     """
 
-    def __init__(self, watch: "Watch", every: int, window: int, log: object) -> None:
+    def __init__(self, watch: Watching, every: int, window: int, log: object) -> None:
         if not 1 <= window <= every:
             raise UsageError(f"a window of {window} passes does not fit every {every} passes")
         self._watch, self._every, self._window = watch, every, window
@@ -42,8 +55,9 @@ class Windows(contextlib.AbstractContextManager["Windows"]):
         """Count the model's passes in training mode from now on."""
         model = self._watch.model
         with contextlib.ExitStack() as kept:
-            kept.callback(model.register_forward_pre_hook(self._before, prepend=True).remove)
-            kept.callback(model.register_forward_hook(self._after, always_call=True).remove)
+            before, after = _Hook(self._before), _Hook(self._after)
+            kept.callback(model.register_forward_pre_hook(before, prepend=True).remove)
+            kept.callback(model.register_forward_hook(after, always_call=True).remove)
             kept.callback(self._close)
             self._kept = kept.pop_all()
         return self
@@ -52,10 +66,6 @@ class Windows(contextlib.AbstractContextManager["Windows"]):
         kept, self._kept = self._kept, None
         if kept is not None:
             kept.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle to None, as copies of the model do that has the hooks."""
-        return type(None), ()
 
     def _before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if module.training:
@@ -103,6 +113,20 @@ class Windows(contextlib.AbstractContextManager["Windows"]):
                 for record in layer_columns(layers).records
             ]
         )
+
+
+class _Hook:
+    """A hook that does nothing in copies of the model, or when the model is loaded again."""
+
+    def __init__(self, call: Callable[..., None] | None = None) -> None:
+        self._call = call
+
+    def __call__(self, *args: Any) -> None:
+        if self._call is not None:
+            self._call(*args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Hook, ()
 
 
 def numbers_of(layers: tuple[WatchedLayer, ...]) -> dict[str, float]:

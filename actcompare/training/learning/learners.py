@@ -30,13 +30,27 @@ def make_learner(
     optimizer = make_optimizer(config.optimizer, config.lr, config.momentum, config.weight_decay)
     if recipe.model is None:
         return config, Learner(make_net(recipe, dtype, device), config.task, optimizer)
+    net, old = make_twin(recipe, train, dtype, device)
+    outputs = config.output_size
+    learner = ModuleLearner(net, config.task, optimizer, config.input_shape, outputs)
+    return replace(config, replaced=old), learner
+
+
+def make_twin(
+    recipe: Recipe, train: Part, dtype: torch.dtype, device: torch.device
+) -> tuple[nn.Module, str]:
+    """Return a user's model with the recipe's activation, and the one that this replaces.
+
+    Raises:
+        UsageError: The model does not call the activation to replace.
+        ActcompareError: It cannot be made, or fails.
+    """
+    config = recipe.config
+    assert recipe.model is not None
     model = make_model(recipe.model, config.checkpoint, config.seed, device).to(device, dtype)
     some = in_shape(train.X[:_FEW], config.input_shape)
 
     def run(each: nn.Module) -> object:
         return each(some)
 
-    net, old = swapped(model, recipe.activation, config.replaced or "", run)
-    outputs = config.output_size
-    learner = ModuleLearner(net, config.task, optimizer, config.input_shape, outputs)
-    return replace(config, replaced=old), learner
+    return swapped(model, recipe.activation, config.replaced or "", run)

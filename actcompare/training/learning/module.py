@@ -126,15 +126,12 @@ class ModuleLearner:
         Raises:
             ActcompareError: It has another shape.
         """
-        found = _first_tensor(self.net(in_shape(X, self._shape)))
-        if found is not None and found.shape == (len(X),):
-            found = found[:, None]
-        if found is None or found.shape != (len(X), self._outputs):
-            shape = "no tensor" if found is None else f"shape {tuple(found.shape)}"
+        found = logits(self.net(in_shape(X, self._shape)), len(X))
+        if found.shape != (len(X), self._outputs):
             what = "classes" if self.task == CLASSIFICATION else "targets"
             raise ActcompareError(
-                f"the model returns {shape} for {len(X)} samples, but the data have"
-                f" {self._outputs} {what}: it should return ({len(X)}, {self._outputs})"
+                f"the model returns shape {tuple(found.shape)} for {len(X)} samples, but the data"
+                f" have {self._outputs} {what}: it should return ({len(X)}, {self._outputs})"
             )
         return found
 
@@ -204,6 +201,21 @@ class ModuleLearner:
 def in_shape(X: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Return rows of inputs in the shape in which a model takes a sample."""
     return X.view(len(X), *shape) if shape else X
+
+
+def logits(output: object, samples: int) -> Tensor:
+    """Return a model's output as a tensor of shape (sample, output).
+
+    Raises:
+        ActcompareError: It is none.
+    """
+    found = _first_tensor(output)
+    if found is not None and found.shape == (samples,):
+        found = found[:, None]
+    if found is None or found.dim() != 2:
+        shape = "no tensor" if found is None else f"shape {tuple(found.shape)}"
+        raise ActcompareError(f"the model returns {shape}: it should return (sample, output)")
+    return found
 
 
 def _first_tensor(output: object) -> Tensor | None:
