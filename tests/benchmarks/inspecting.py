@@ -1,7 +1,7 @@
 """Finding dead units in models as people write them: right answers, and what they cost.
 
     pip install -r tests/benchmarks/requirements.txt
-    python tests/benchmarks/inspecting.py [traps] [batches] [speed] [memory] [unchanged]
+    python tests/benchmarks/inspecting.py [traps] [batches] [speed] [every] [memory] [unchanged]
         [--device cuda]
 
 Each section ends with a line of JSON.
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -276,6 +277,47 @@ def encoder() -> nn.Module:
     return nn.TransformerEncoder(layer, 6)
 
 
+def published() -> dict[str, tuple[nn.Module, Any]]:
+    """Return nets of timm and transformers, with random weights."""
+    timm, transformers = map(import_module, ("timm", "transformers"))
+    llama = transformers.LlamaConfig(
+        vocab_size=999, hidden_size=256, intermediate_size=688, num_hidden_layers=4,
+        num_attention_heads=4,
+    )  # fmt: skip
+    names = ("resnet18", "densenet121", "convnext_atto", "mobilenetv3_large_100", "efficientnet_b0")
+    nets = {name: (timm.create_model(name), torch.randn(8, 3, 160, 160)) for name in names}
+    tokens = torch.randint(0, 999, (8, 64))
+    return nets | {
+        "vit_tiny": (timm.create_model("vit_tiny_patch16_224"), torch.randn(8, 3, 224, 224)),
+        "Llama, 4 x 256": (transformers.LlamaModel(llama), tokens),
+    }
+
+
+def run_every(device: str, rounds: int) -> dict[str, Any]:
+    """A watched forward pass over a bare one, of published nets, with all and a fourth measured."""
+    found: dict[str, dict[int, float]] = {}
+    for name, (model, x) in published().items():
+        model, x = model.eval().to(device), x.to(device)
+        ratios: dict[int, list[float]] = {1: [], 4: []}
+        with torch.no_grad():
+            watched = {every: watch(model, every=every) for every in ratios}
+            for i in range(rounds + 2):
+                seconds = {}
+                for every in random.sample([0, *ratios], 3):
+                    with watched[every] if every else contextlib.nullcontext():
+                        start = time.perf_counter()
+                        model(x)
+                        if device != "cpu":
+                            torch.cuda.synchronize()
+                        seconds[every] = time.perf_counter() - start
+                if i >= 2:
+                    for every, each in ratios.items():
+                        each.append(seconds[every] / seconds[0])
+        found[name] = {every: round(statistics.median(each), 2) for every, each in ratios.items()}
+        print(f"{name}: {found[name]}", flush=True)
+    return {"watched_over_bare_every": found}
+
+
 def run_speed(device: str, rounds: int) -> dict[str, Any]:
     """A watched forward pass over a bare one: the median over rounds, in random order.
 
@@ -368,7 +410,7 @@ def run_unchanged() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    sections = ["traps", "batches", "speed", "memory", "unchanged"]
+    sections = ["traps", "batches", "speed", "every", "memory", "unchanged"]
     parser.add_argument("sections", nargs="*", default=sections)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=20)
@@ -377,6 +419,7 @@ def main() -> None:
         "traps": run_traps,
         "batches": lambda: run_batches(arguments.device),
         "speed": lambda: run_speed(arguments.device, arguments.rounds),
+        "every": lambda: run_every(arguments.device, arguments.rounds),
         "memory": run_memory,
         "unchanged": run_unchanged,
     }

@@ -313,7 +313,7 @@ def train_steps(model: nn.Module, x: Tensor, rule: torch.optim.Optimizer, count:
 def run_windows(_: int) -> dict[str, Any]:
     found: dict[str, list[float]] = {}
     for title, make in SMALL.items():
-        model, x, _ = make()
+        model, x, _act = make()
         optimizer = torch.optim.SGD(model.parameters(), 1e-3)
 
         steps = partial(train_steps, model, x, optimizer)

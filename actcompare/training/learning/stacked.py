@@ -4,7 +4,9 @@ Each copy has its own weights, data and learning rate. It learns what `ModuleLea
 the same weights and batches, up to rounding; `why_alone` checks that before.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -95,7 +97,8 @@ class Stacked:
         losses = []
         for batch in torch.split(rows, self._config.batch_size, 1):
             at = self._places[:, None], batch
-            gradients, loss = step(self._views(self._flat), part.X[at], part.y[at])
+            with _quiet():
+                gradients, loss = step(self._views(self._flat), part.X[at], part.y[at])
             flat = torch.cat([gradients[name].flatten(1) for name in self._names], 1)
             self._update.count_step()
             with torch.no_grad():
@@ -110,7 +113,8 @@ class Stacked:
         run = vmap(self._output)
         weights, X = self._views(self._flat), part.X[self._places]
         chunks = range(0, X.shape[1], _ROWS)
-        return torch.cat([run(weights, X[:, first : first + _ROWS]) for first in chunks], 1)
+        with _quiet():
+            return torch.cat([run(weights, X[:, first : first + _ROWS]) for first in chunks], 1)
 
     @torch.no_grad()
     def score(
@@ -147,6 +151,14 @@ class Stacked:
     def restore(self, weights: Tensor) -> None:
         """Load what `weights` returned."""
         self._flat.copy_(weights)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Ignore torch's warning that it computes some operation one member at a time."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        yield
 
 
 def why_alone(make: Callable[[int], nn.Module], config: TrainConfig, train: Part) -> str:
