@@ -64,6 +64,12 @@ def check_made(model: nn.Module) -> None:
         )
 
 
+def in_dtype(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Convert a model's real weights and buffers to a dtype, in place; complex ones stay."""
+    model._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)  # type: ignore[no-untyped-call]
+    return model
+
+
 def load_weights(model: nn.Module, path: Path) -> str:
     """Load the weights of a checkpoint into a model; every tensor must fit.
 

@@ -112,7 +112,7 @@ def swap_activations(
     root = exchange.for_module(twin, "")
     if root is not None:
         return root, tuple(exchange.done)
-    _swap_calls(twin, news)
+    _swap_calls(twin, _News(news))
     return twin, tuple(exchange.done)
 
 
@@ -162,7 +162,8 @@ def pass_through(twin: nn.Module, like: nn.Module) -> None:
         for name, value in vars(other).items():
             if isinstance(value, _Method) and path in modules:
                 module = modules[path]
-                vars(module)[name] = _Method(module, name, vars(module).get(name), {})
+                news = _News(value.news, as_they_are=True)
+                vars(module)[name] = _Method(module, name, vars(module).get(name), news)
 
 
 class _Exchange:
@@ -214,7 +215,10 @@ class _Exchange:
             self._note(where or "(model)", gate, gate, why)
 
     def _build(self, old: str) -> nn.Module:
-        return _as_module(self._news[old].build(self._dtype, self._device))
+        new = _as_module(self._news[old].build(self._dtype, self._device))
+        if self._news[old].entry is None:  # a user's own may call what it replaces
+            vars(new)["forward"] = _Aside(new)
+        return new
 
     def _note(self, where: str, use: str, old: str, why_not: str = "") -> None:
         self.done.append(Swap(where, use, self._news[old].label, why_not))
@@ -295,7 +299,7 @@ def swaps_of_calls(
     return found
 
 
-def _swap_calls(twin: nn.Module, news: Mapping[str, Activation]) -> None:
+def _swap_calls(twin: nn.Module, news: "_News") -> None:
     """Replace calls of activations in every method of every module.
 
     Whatever is called from outside then swaps: a part of the model, a method other than forward,
@@ -323,15 +327,49 @@ def _methods(module: nn.Module) -> list[str]:
     return [*found]
 
 
+class _News(dict[str, Activation]):
+    """New activations by the old ones that they replace in calls, built once each."""
+
+    def __init__(self, news: Mapping[str, Activation], *, as_they_are: bool = False) -> None:
+        super().__init__(news)
+        self.as_they_are = as_they_are
+        """Whether calls are made as they are, so that only the way there is taken."""
+        self._built: dict[Any, Callable[[Tensor], Tensor]] = {}
+
+    def built(self, old: str, z: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the new activation for a tensor's dtype and device."""
+        key = old, z.dtype, z.device
+        if key not in self._built:
+            self._built[key] = self[old].build(z.dtype, z.device)
+        return self._built[key]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _news_again, (dict(self), self.as_they_are)
+
+
+def _news_again(news: Mapping[str, Activation], as_they_are: bool) -> _News:
+    return _News(news, as_they_are=as_they_are)
+
+
+class _Aside:
+    """The forward method of a user's activation, in which nothing is swapped."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        _SWAPPING.aside += 1
+        try:
+            return type(self.module).forward(self.module, *args, **kwargs)
+        finally:
+            _SWAPPING.aside -= 1
+
+
 class _Method:
     """A method of a module in a copy, with activations replaced while it runs."""
 
     def __init__(
-        self,
-        module: nn.Module,
-        name: str,
-        own: Callable[..., Any] | None,
-        news: Mapping[str, Activation],
+        self, module: nn.Module, name: str, own: Callable[..., Any] | None, news: _News
     ) -> None:
         self.module, self.name, self.news = module, name, news
         self.own = own
@@ -376,6 +414,8 @@ class _Thread(threading.local):
     def __init__(self) -> None:
         self.now: set[int] = set()
         self.running: list[_Method] = []
+        self.aside = 0
+        """User's activations that run now."""
 
 
 _SWAPPING = _Thread()
@@ -387,7 +427,7 @@ _KNOWN = known_calls()
 class _Swapping(TorchFunctionMode):
     """A mode that replaces calls of activations."""
 
-    def __init__(self, news: Mapping[str, Activation]) -> None:
+    def __init__(self, news: _News) -> None:
         super().__init__()
         self._news = news
 
@@ -399,7 +439,9 @@ class _Swapping(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _GLUS and "sigmoid" in self._news:
+        if _SWAPPING.aside:
+            return func(*args, **kwargs)
+        if func in _GLUS and "sigmoid" in self._news and not self._news.as_they_are:
             _note_call()
             return self._glu(*args, **kwargs)
         known = _KNOWN.get(func)
@@ -408,14 +450,16 @@ class _Swapping(TorchFunctionMode):
         if known is None or call is None or old is None:
             return func(*args, **kwargs)
         _note_call()
-        function = self._news[old].build(call.z.dtype, call.z.device)
+        if self._news.as_they_are:
+            return func(*args, **kwargs)
+        function = self._news.built(old, call.z)
         if known.in_place or kwargs.get("inplace") or _positional_inplace(known, args):
             return call.z.copy_(function(call.z.clone()))
         return function(call.z)
 
     def _glu(self, input: Tensor, dim: int = -1) -> Tensor:  # noqa: A002 (as torch calls it)
         a, b = input.chunk(2, dim)
-        gated: Tensor = a * self._news["sigmoid"].build(b.dtype, b.device)(b)
+        gated: Tensor = a * self._news.built("sigmoid", b)(b)
         return gated
 
 

@@ -1,11 +1,13 @@
 """The plan of a study: its cells, and the groups in which they are trained."""
 
+import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from actcompare.activations.spec import Activation, Specs, parse_all
@@ -18,7 +20,7 @@ from actcompare.machine.processors import check_threads
 from actcompare.models.uses import AS_IS
 from actcompare.studies.records import MOST_CELLS, Cell, StudyConfig
 from actcompare.training.learning.learners import make_twin
-from actcompare.training.learning.module import Model
+from actcompare.training.learning.module import Model, make_model
 from actcompare.training.learning.stacked import why_alone
 from actcompare.training.settings import LEARNING_RATES, Recipe, Settings, make_recipe
 
@@ -184,14 +186,30 @@ def make_plan(
     plan = Plan(config, first.dataset, tuple(chosen), first.output_activation, first.model)
     if first.model is None:
         return plan
-    return replace(plan, config=replace(config, alone=_why_alone(plan)))
+    config = replace(config, fingerprint=f"{config.fingerprint} {_fingerprint(plan)}")
+    reasons = (_why_alone(plan, activation) for activation in plan.config.activations)
+    return replace(plan, config=replace(config, alone=next(filter(None, reasons), "")))
 
 
-def _why_alone(plan: Plan) -> str:
-    """Return why the runs of a user's model cannot be trained together."""
+def _fingerprint(plan: Plan) -> str:
+    """Return a hash of a user's model: its modules, and its first weights."""
+    config = plan.config.net
+    assert plan.model is not None
+    model = make_model(plan.model, config.checkpoint, config.seed, torch.device("cpu"))
+    digest = hashlib.sha256(repr(model).encode())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        if isinstance(value, torch.Tensor):
+            numbers = value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+            digest.update(numbers.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _why_alone(plan: Plan, activation: str) -> str:
+    """Return why the runs of a user's model with an activation cannot be trained together."""
     device = resolve_device(plan.config.net.device)
     dtype = resolve_dtype(plan.config.net.dtype)[1]
-    cell = next(plan.config.cells())
+    cell = next(cell for cell in plan.config.cells() if cell.activation == activation)
     recipe = plan.recipe(cell)
     config = replace(recipe.config, track_on=None)
     parts = split(plan.dataset, config.seed, dtype, device, scale=config.scale)

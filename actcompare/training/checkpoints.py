@@ -248,7 +248,8 @@ def _order(state: Path) -> tuple[int, bool]:
 
 def _saved(state: Mapping[str, Tensor]) -> memoryview:
     out = io.BytesIO()
-    torch.save({name: tensor.cpu() for name, tensor in state.items()}, out)
+    tensors = {name: t.cpu() for name, t in state.items() if isinstance(t, Tensor)}
+    torch.save(tensors, out)
     return out.getbuffer()
 
 

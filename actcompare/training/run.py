@@ -376,7 +376,7 @@ class Run:
             test, _ = self._learner.score(self._parts.test, watch=False)
             last = self.history[-1]
             if last.layers:
-                norms = self._learner.gradient_norms(self._parts.train)
+                norms = self._learner.gradient_norms(self._parts.train) or [None] * len(last.layers)
                 layers = tuple(
                     replace(layer, gradient_norm=norm)
                     for layer, norm in zip(last.layers, norms, strict=True)

@@ -176,7 +176,7 @@ def make_recipe(activation: Specs = "relu", data: Source = "digits", **settings:
         ActcompareError: The data cannot be used.
     """
     given = Settings(**settings)
-    if isinstance(activation, str) and activation == AS_IS and given.model is not None:
+    if activation in (AS_IS, [AS_IS]) and given.model is not None:
         inner = Activation(AS_IS, {})
     else:
         inner = _one(activation, "train")

@@ -39,23 +39,30 @@ def make_copies(
             label = AS_IS if new is None else new.label
             made.append(ActcompareError(f"{label} failed: {describe(error)}"))
     detour = next(
-        (twin for twin, new in zip(made, news, strict=True) if new and isinstance(twin, nn.Module)),
+        (
+            twin
+            for twin, new in zip(made, news, strict=True)
+            if new and not _is_same(old, new) and isinstance(twin, nn.Module)
+        ),
         None,
     )
     for twin, new in zip(made, news, strict=True):
-        if new is None and detour is not None and isinstance(twin, nn.Module):
+        same = new is None or _is_same(old, new)
+        if same and detour is not None and isinstance(twin, nn.Module):
             pass_through(twin, detour)
     return made
 
 
 def _swapped(model: nn.Module, old: str, new: Activation, run: Run) -> nn.Module:
+    if _is_same(old, new):
+        return copied(model, share=True)
     twin, _ = swap_activations(model, {old: new}, share=True)
     twin.train(model.training)
     with torch.no_grad():
         only_where_swapped(twin, lambda: run(twin))
     before, after = (uses_of(each, run) for each in (model, twin))
     left = sum(n for use, n in after.items() if old in (use, use.partition(":")[0]))
-    if left and not _is_same(old, new):
+    if left and new.entry is not None:  # a user's own may call what it replaces
         total = sum(n for use, n in before.items() if old in (use, use.partition(":")[0]))
         raise ActcompareError(
             f"{left} of {total} calls of {old} cannot be swapped for {new.label}: `actcompare"
@@ -65,7 +72,7 @@ def _swapped(model: nn.Module, old: str, new: Activation, run: Run) -> nn.Module
 
 
 def _is_same(old: str, new: Activation) -> bool:
-    return new.entry is not None and parse_one(old).entry is new.entry
+    return new.entry is not None and parse_one(old).label == new.label
 
 
 def identity(z: torch.Tensor) -> torch.Tensor:

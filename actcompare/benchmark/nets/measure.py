@@ -21,7 +21,7 @@ from actcompare.machine.processors import torch_threads
 from actcompare.machine.stopwatch import Work, stopwatch_for, timer_for
 from actcompare.machine.timing import Timings, time_paired
 from actcompare.models.feed import Inputs, prepare, samples_of, select
-from actcompare.models.load import check_made
+from actcompare.models.load import check_made, in_dtype
 from actcompare.models.swap import copied
 from actcompare.models.uses import activation_of
 from actcompare.text import in_bytes
@@ -39,9 +39,11 @@ class Net:
     def on(self, case: Case) -> tuple[nn.Module, Inputs]:
         """Return a copy of the model in a case's mode, and its input, both on the device."""
         weights = next((p for p in self.model.parameters() if p.is_floating_point()), None)
-        own = torch.float32 if weights is None else weights.dtype
-        dtype = case.kind if case.dtype == "float64" else own
-        model = copied(self.model).to(case.where, dtype).train(case.needs_grad)
+        dtype = torch.float32 if weights is None else weights.dtype
+        model = copied(self.model).to(case.where).train(case.needs_grad)
+        if case.dtype == "float64":
+            dtype = case.kind
+            in_dtype(model, dtype)
         with users_code(f"{self.name}: the batch cannot be used"):
             args, kwargs = select(self.batch, model)
             return model, prepare(args, kwargs, case.where, dtype, name=self.name, before=0)
@@ -103,6 +105,7 @@ def _measure(
     costs: list[Cost] = []
     try:
         model, inputs = net.on(case)
+        weights = [p.detach().clone() for p in model.parameters()]
         news = [*activations, Activation(IDENTITY, {}, function=identity)]
         twins = make_copies(model, config.swapped, news, lambda m: run_model(m, inputs, case))
         works = []
@@ -111,6 +114,7 @@ def _measure(
                 if not isinstance(twin, nn.Module):
                     raise twin
                 work, cost = _try_out(label, twin, inputs, case, config)
+                _check_weights(model, weights)
             except (Exception, SystemExit) as error:  # the others are still measured
                 costs.append(Cost(label, error=_reason(label, case, error)))
                 continue
@@ -126,6 +130,20 @@ def _measure(
         known = {cost.activation: cost.error for cost in costs}
         labels = config.activations
         return Measurement(case, tuple(Cost(a, error=known.get(a) or reason) for a in labels), None)
+
+
+def _check_weights(model: nn.Module, before: Sequence[torch.Tensor]) -> None:
+    """Check that a step left weights finite, which copies share; restore them if not.
+
+    Raises:
+        ActcompareError: They were not.
+    """
+    if all(bool(p.isfinite().all()) for p in model.parameters()):
+        return
+    with torch.no_grad():
+        for p, values in zip(model.parameters(), before, strict=True):
+            p.copy_(values)
+    raise ActcompareError("its gradients are not finite: with it the model cannot be trained")
 
 
 def _time(

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from actcompare.errors import ActcompareError
-from actcompare.models.loops.windows import Windows
+from actcompare.models.loops.windows import Windows, sink_of
 from actcompare.models.watching.watch import watch
 
 
@@ -59,7 +59,8 @@ def transformers_callback(every: int = 100, log: object = None, **settings: Any)
 
     Args:
         every: As for `Watch.every`.
-        log: As for `Watch.every`; by default the trainer's `state.log_history`.
+        log: As for `Watch.every`, with the trainer's global step; by default its
+            `state.log_history`.
         settings: As for `watch`.
 
     Raises:
@@ -73,8 +74,12 @@ def transformers_callback(every: int = 100, log: object = None, **settings: Any)
         windows: Windows | None = None
 
         def on_train_begin(self, _: Any, state: Any, __: Any, model: Any, **___: Any) -> None:
-            target = state.log_history if log is None else log
-            self.windows = watch(model, **settings).every(every, log=target)
+            sink = sink_of(state.log_history if log is None else log)
+
+            def at_step(row: Any, _: int) -> None:
+                sink(row, state.global_step)
+
+            self.windows = watch(model, **settings).every(every, log=at_step)
             self.windows.__enter__()
 
         def on_train_end(self, *_: Any, **__: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Protocol, Self
 
 from torch import nn
 
-from actcompare.errors import UsageError
+from actcompare.errors import ActcompareError, UsageError
 from actcompare.models.watching.records import WatchedLayer, layer_columns, total_of
 from actcompare.table import Table
 from actcompare.units.wording import UNIT
@@ -53,6 +53,8 @@ class Windows(contextlib.AbstractContextManager["Windows"]):
 
     def __enter__(self) -> Self:
         """Count the model's passes in training mode from now on."""
+        if self._kept is not None:
+            raise ActcompareError("these windows are open already: leave them first")
         model = self._watch.model
         with contextlib.ExitStack() as kept:
             before, after = _Hook(self._before), _Hook(self._after)

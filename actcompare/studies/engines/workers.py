@@ -106,6 +106,7 @@ class Worker:
             [sys.executable, "-c", "from actcompare.studies.engines.workers import work; work()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,  # a result that waits in a buffer of ours would wake no selector
             env=os.environ
             | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
             | dict(environment or {}),
@@ -185,17 +186,27 @@ def work() -> None:
 
 
 def _write(stream: IO[bytes], message: bytes) -> None:
-    stream.write(_LENGTH.pack(len(message)) + message)
+    left = memoryview(_LENGTH.pack(len(message)) + message)
+    while left:
+        left = left[stream.write(left) :]
     stream.flush()
 
 
 def _read(stream: IO[bytes]) -> bytes | None:
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    message = stream.read(length)
-    return message if len(message) == length else None
+    head = _read_all(stream, _LENGTH.size)
+    return None if head is None else _read_all(stream, *_LENGTH.unpack(head))
+
+
+def _read_all(stream: IO[bytes], length: int) -> bytes | None:
+    """Return so many bytes, or None where the stream ends before."""
+    parts, left = list[bytes](), length
+    while left:
+        part = stream.read(left)
+        if not part:
+            return None
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def can_be_sent(plan: AnyPlan) -> bool:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from actcompare.data.splits import Part
+from actcompare.models.load import in_dtype
 from actcompare.training.learning.learner import Learner
 from actcompare.training.learning.module import ModuleLearner, in_shape, make_model, swapped
 from actcompare.training.learning.nets import make_net
@@ -47,7 +48,8 @@ def make_twin(
     """
     config = recipe.config
     assert recipe.model is not None
-    model = make_model(recipe.model, config.checkpoint, config.seed, device).to(device, dtype)
+    model = make_model(recipe.model, config.checkpoint, config.seed, device).to(device)
+    model = in_dtype(model, dtype)
     some = in_shape(train.X[:_FEW], config.input_shape)
 
     def run(each: nn.Module) -> object:

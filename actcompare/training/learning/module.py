@@ -13,7 +13,7 @@ from actcompare.data.datasets import CLASSIFICATION
 from actcompare.data.splits import Part
 from actcompare.errors import ActcompareError
 from actcompare.machine.generators import seeded
-from actcompare.models.load import check_made
+from actcompare.models.load import check_made, load_weights
 from actcompare.models.swap import swap_activations
 from actcompare.models.target import load_target
 from actcompare.models.uses import AS_IS, activation_of
@@ -45,13 +45,15 @@ def make_model(model: Model, checkpoint: str | None, seed: int, device: torch.de
         if isinstance(model, nn.Module):
             made = copy.deepcopy(model)
         elif isinstance(model, str):
-            made, _, _ = load_target(model, Path(checkpoint) if checkpoint else None)
+            made, _, _ = load_target(model)
             made = copy.deepcopy(made)  # a module of the user's is left as it is
         else:
             made = model()
     if not isinstance(made, nn.Module):
         raise ActcompareError(f"the model is {type(made).__name__}, not a torch.nn.Module")
     check_made(made)
+    if checkpoint is not None:
+        load_weights(made, Path(checkpoint))
     return made
 
 
@@ -191,7 +193,10 @@ class ModuleLearner:
 
     def weights(self) -> dict[str, Tensor]:
         """Return a copy of the model's state dict."""
-        return {name: tensor.detach().clone() for name, tensor in self.net.state_dict().items()}
+        return {
+            name: value.detach().clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+            for name, value in self.net.state_dict().items()
+        }
 
     def restore(self, weights: dict[str, Tensor]) -> None:
         """Load weights that `weights` returned."""
