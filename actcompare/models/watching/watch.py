@@ -568,7 +568,8 @@ def _bounds(use: str, a: Tensor, line: Lineage | None) -> bool:
 
 def _with_samples(a: Tensor, line: Lineage | None) -> Tensor:
     """Reshape one axis to two: the units of one sample, or the samples of one unit."""
-    return a[None] if a.dim() == 1 and line is not None else a.reshape(-1, 1)
+    of_units = a.dim() == 1 and line is not None and line.axes
+    return a[None] if of_units else a.reshape(-1, 1)
 
 
 @cache
