@@ -203,7 +203,7 @@ def run_twelve(_: int) -> dict[str, Any]:
     for name, (make, batch, old, new) in twelve().items():
         result = bench_model(
             make(), batch, [old, new], name=name, passes=["forward", "step"], threads=1,
-            time_limit=8.0,
+            time_limit=5.0,
         )  # fmt: skip
         rows = result.table.records
         parts = []

@@ -184,9 +184,8 @@ def unbroken() -> list[list[str]]:
 
 @pytest.mark.parametrize(
     ("how", "stored"),
-    [(signal.SIGKILL, 1), (signal.SIGKILL, 9), (signal.SIGKILL, 20), (signal.SIGINT, 5),
-     (signal.SIGTERM, 5)],
-)  # fmt: skip
+    [(signal.SIGKILL, 1), (signal.SIGKILL, 9), (signal.SIGTERM, 5)],
+)
 def test_ended_at_any_moment_it_goes_on(
     how: signal.Signals, stored: int, unbroken: list[list[str]]
 ) -> None:
