@@ -260,7 +260,8 @@ def _show(training: "Training", destination: Destination) -> None:
         grids.append(example_grid(training.examples))
     config = training.config
     parameters = sum(p.numel() for p in training.net.parameters())
-    named = f"{config.model}, with {config.activation} in place of {config.replaced}"
+    how = f", with {config.activation} in place of {config.replaced}"
+    named = f"{config.model}{how if config.activation != 'as-is' else ', as it is'}"
     net = named if config.model else training.net
     model = f"{net}\nParameters: {parameters:,}\nData: {training.data_in_words()}\n"
     write(

@@ -183,8 +183,7 @@ def unbroken() -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("how", "stored"),
-    [(signal.SIGKILL, 1), (signal.SIGKILL, 9), (signal.SIGTERM, 5)],
+    ("how", "stored"), [(signal.SIGKILL, 1), (signal.SIGKILL, 9), (signal.SIGTERM, 5)]
 )
 def test_ended_at_any_moment_it_goes_on(
     how: signal.Signals, stored: int, unbroken: list[list[str]]
