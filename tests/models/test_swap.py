@@ -305,3 +305,18 @@ def test_a_copy_can_be_exported_and_compiled() -> None:
     with torch.no_grad():
         assert torch.allclose(compiled(x), twin(x))
         assert not torch.allclose(compiled(x), model(x))
+
+
+@pytest.mark.parametrize("calls", [False, True])
+def test_a_new_activation_may_call_the_one_that_it_replaces(calls: bool) -> None:
+    def squared(z: Tensor) -> Tensor:
+        return nn.functional.relu(z) ** 2
+
+    class Calls(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            return nn.functional.relu(z)
+
+    model = nn.Sequential(nn.Linear(4, 8), Calls() if calls else nn.ReLU())
+    twin, _ = swap_activations(model, {"relu": squared})
+    x = torch.randn(5, 4)
+    assert torch.equal(twin(x), squared(model[0](x)))
