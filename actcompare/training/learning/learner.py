@@ -114,12 +114,6 @@ class Learner:
             gradient = away.mul_(2 / away.numel())
         return loss, gradient.to(out.dtype)
 
-    def _sum_of_losses(self, out: Tensor, y: Tensor) -> Tensor:
-        out = out.to(at_least_float32(out.dtype))
-        if self.task == CLASSIFICATION:
-            return nn.functional.cross_entropy(out, y, reduction="sum")
-        return nn.functional.mse_loss(out, y.to(out.dtype), reduction="sum")
-
     def output(self, X: Tensor) -> Tensor:
         """Return the net's output for some samples, shape (sample, output)."""
         found: Tensor = self.net(X)
@@ -134,7 +128,7 @@ class Learner:
         """
         self.net.eval()
         seen = [UnitAccumulator(len(layer.bias)) for layer in self._hidden]
-        loss, right = 0.0, torch.zeros((), device=part.X.device)
+        tally = Tally(self.task)
         for chunk in part.chunks(self._rows()):
             x = chunk.X
             for layer, units in zip(self._hidden, seen, strict=True):
@@ -147,16 +141,8 @@ class Learner:
                 if slope is not None:
                     units.update(x, slope)
             out = self._output.function(self._output.linear(x))
-            loss += float(self._sum_of_losses(out, chunk.y))
-            if self.task == CLASSIFICATION:
-                right = right + (out.argmax(1) == chunk.y).sum()
-            else:
-                right = right + (out - chunk.y).float().square().sum(0)
-        if self.task == CLASSIFICATION:
-            score = Score(loss / len(part), float(right) / len(part))
-        else:
-            score = Score(loss / part.y.numel(), r2(right, part.y.float()))
-        return score, [units.statistics() for units in seen] if watch else []
+            tally.add(out, chunk.y)
+        return tally.score(part), [units.statistics() for units in seen] if watch else []
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -180,7 +166,7 @@ class Learner:
         wanted = [p for layer in layers for p in layer]
         total = [torch.zeros_like(p) for p in wanted]
         for chunk in part.chunks(self._rows()):
-            loss = self._sum_of_losses(self.net(chunk.X), chunk.y)
+            loss = loss_of(self.net(chunk.X), chunk.y, self.task, "sum")
             for sum_, g in zip(
                 total, torch.autograd.grad(loss, wanted, materialize_grads=True), strict=True
             ):
@@ -210,6 +196,45 @@ def flatten(parameters: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
     for p, values, slopes_ in views:
         p.data, p.grad = values.view_as(p), slopes_.view_as(p)
     return flat, gradient
+
+
+def loss_of(out: Tensor, y: Tensor, task: str, reduction: str) -> Tensor:
+    """Return the loss of some outputs: cross-entropy, or squared errors.
+
+    Args:
+        out: Outputs, shape (sample, output).
+        y: Classes, shape (sample,), or targets, in the shape of the outputs.
+        task: classification or regression.
+        reduction: mean or sum, as in torch.
+    """
+    out = out.to(at_least_float32(out.dtype))
+    if task == CLASSIFICATION:
+        return nn.functional.cross_entropy(out, y, reduction=reduction)
+    return nn.functional.mse_loss(out, y.to(out.dtype), reduction=reduction)
+
+
+class Tally:
+    """Loss and metric over the parts of a split."""
+
+    def __init__(self, task: str) -> None:
+        self._task, self._loss = task, 0.0
+        self._right: Tensor | int = 0
+        """Hits, or squared errors, shape (output,)."""
+
+    def add(self, out: Tensor, y: Tensor) -> None:
+        """Add some samples."""
+        self._loss += float(loss_of(out, y, self._task, "sum"))
+        if self._task == CLASSIFICATION:
+            self._right = self._right + (out.argmax(1) == y).sum()
+        else:
+            self._right = self._right + (out - y).float().square().sum(0)
+
+    def score(self, part: Part) -> Score:
+        """Return the score on the split whose samples were added."""
+        if self._task == CLASSIFICATION:
+            return Score(self._loss / len(part), float(self._right) / len(part))
+        assert isinstance(self._right, Tensor)
+        return Score(self._loss / part.y.numel(), r2(self._right, part.y.float()))
 
 
 def scores_of(out: Tensor, y: Tensor, task: str) -> Tensor:

@@ -18,8 +18,7 @@ from actcompare.models.swap import swap_activations
 from actcompare.models.target import load_target
 from actcompare.models.uses import AS_IS, activation_of
 from actcompare.models.watching.watch import watch as watching
-from actcompare.training.learning.backward import at_least_float32
-from actcompare.training.learning.learner import flatten, r2, scores_of
+from actcompare.training.learning.learner import Tally, flatten, loss_of, scores_of
 from actcompare.training.learning.optimizers import Optimizer
 from actcompare.training.records import Score
 from actcompare.units.statistics import UnitStatistics
@@ -115,7 +114,7 @@ class ModuleLearner:
         losses = []
         for rows in torch.split(order, batch_size):
             self._gradient.zero_()
-            loss = self._loss(self.output(part.X[rows]), part.y[rows], "mean")
+            loss = loss_of(self.output(part.X[rows]), part.y[rows], self.task, "mean")
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             with torch.no_grad():
@@ -137,12 +136,6 @@ class ModuleLearner:
             )
         return found
 
-    def _loss(self, out: Tensor, y: Tensor, reduction: str) -> Tensor:
-        out = out.to(at_least_float32(out.dtype))
-        if self.task == CLASSIFICATION:
-            return nn.functional.cross_entropy(out, y, reduction=reduction)
-        return nn.functional.mse_loss(out, y.to(out.dtype), reduction=reduction)
-
     @torch.no_grad()
     def score(self, part: Part, *, watch: bool) -> tuple[Score, list[UnitStatistics]]:
         """Return loss and metric on a split in `eval()` mode, and statistics of units if watched.
@@ -152,7 +145,7 @@ class ModuleLearner:
                 than before.
         """
         self.net.eval()
-        loss, right = 0.0, torch.zeros((), device=part.X.device)
+        tally = Tally(self.task)
         units = watching(self.net)
         for chunk in part.chunks(_ROWS):
             if watch:
@@ -160,15 +153,7 @@ class ModuleLearner:
                     out = self.output(chunk.X)
             else:
                 out = self.output(chunk.X)
-            loss += float(self._loss(out, chunk.y, "sum"))
-            if self.task == CLASSIFICATION:
-                right = right + (out.argmax(1) == chunk.y).sum()
-            else:
-                right = right + (out - chunk.y).float().square().sum(0)
-        if self.task == CLASSIFICATION:
-            score = Score(loss / len(part), float(right) / len(part))
-        else:
-            score = Score(loss / part.y.numel(), r2(right, part.y.float()))
+            tally.add(out, chunk.y)
         seen = [layer for layer in units.layers if layer.role == UNIT] if watch else []
         if watch:
             names = tuple(layer.name for layer in seen)
@@ -178,7 +163,7 @@ class ModuleLearner:
                     " followed: use --no-track"
                 )
             self.layers = names
-        return score, [layer.statistics for layer in seen]
+        return tally.score(part), [layer.statistics for layer in seen]
 
     @torch.no_grad()
     def sample_scores(self, part: Part) -> Tensor:

@@ -18,8 +18,7 @@ from actcompare.data.datasets import CLASSIFICATION
 from actcompare.data.splits import Part
 from actcompare.machine.generators import batch_order
 from actcompare.models.watching.watch import watch as watching
-from actcompare.training.learning.backward import at_least_float32
-from actcompare.training.learning.learner import r2, scores_of
+from actcompare.training.learning.learner import loss_of, r2, scores_of
 from actcompare.training.learning.module import ModuleLearner, in_shape, logits
 from actcompare.training.learning.optimizers import PerMember, make_optimizer
 from actcompare.training.records import TrainConfig
@@ -77,12 +76,6 @@ class Stacked:
         given = in_shape(x, self._config.input_shape)
         return logits(functional_call(self.net, weights | self._fixed, (given,)), len(x))
 
-    def _loss(self, out: Tensor, y: Tensor, reduction: str) -> Tensor:
-        out = out.to(at_least_float32(out.dtype))
-        if self._config.task == CLASSIFICATION:
-            return nn.functional.cross_entropy(out, y, reduction=reduction)
-        return nn.functional.mse_loss(out, y.to(out.dtype), reduction=reduction)
-
     def learn(self, part: Part, epoch: int) -> Tensor:
         """Train one epoch: one step of every member per batch; as `Ensemble.learn`."""
         self.net.train()
@@ -90,10 +83,10 @@ class Stacked:
         orders = [batch_order(samples, s, epoch, torch.device("cpu")) for s in self.seeds]
         rows = torch.stack(orders).to(device)[self._places]
 
-        def loss_of(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-            return self._loss(self._output(weights, x), y, "mean")
+        def mean_loss(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+            return loss_of(self._output(weights, x), y, self._config.task, "mean")
 
-        step = vmap(grad_and_value(loss_of))
+        step = vmap(grad_and_value(mean_loss))
         losses = []
         for batch in torch.split(rows, self._config.batch_size, 1):
             at = self._places[:, None], batch
@@ -124,7 +117,7 @@ class Stacked:
         outs, y = self._outputs(part), part.y[self._places]
         losses, metrics = [], []
         for out, target in zip(outs, y, strict=True):
-            losses.append(float(self._loss(out, target, "mean")))
+            losses.append(float(loss_of(out, target, self._config.task, "mean")))
             if self._config.task == CLASSIFICATION:
                 metrics.append(float((out.argmax(1) == target).double().mean()))
             else:
