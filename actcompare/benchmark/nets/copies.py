@@ -8,7 +8,8 @@ from torch import nn
 from actcompare.activations.spec import Activation, parse_one
 from actcompare.activations.user_code import describe
 from actcompare.errors import ActcompareError
-from actcompare.models.swap import copied, only_where_swapped, pass_through, swap_activations
+from actcompare.models.detours import only_where_swapped, pass_through
+from actcompare.models.swap import copied, swap_activations
 from actcompare.models.uses import AS_IS, uses_of
 
 Run = Callable[[nn.Module], object]

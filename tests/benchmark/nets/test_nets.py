@@ -15,7 +15,7 @@ from actcompare import bench_model
 from actcompare.activations.spec import parse
 from actcompare.benchmark.nets.copies import make_copies
 from actcompare.errors import ActcompareError, UsageError
-from actcompare.models.swap import _Method
+from actcompare.models.detours import Method
 from tests.conftest import Run
 
 QUICK: dict[str, Any] = {"time_limit": 0.05, "threads": 1}
@@ -35,7 +35,7 @@ def modules() -> nn.Module:
 
 
 def detours(model: nn.Module) -> int:
-    return sum(isinstance(v, _Method) for m in model.modules() for v in vars(m).values())
+    return sum(isinstance(v, Method) for m in model.modules() for v in vars(m).values())
 
 
 @pytest.mark.parametrize("make", [Calls, modules])
